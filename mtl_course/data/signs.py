@@ -590,7 +590,7 @@ def _expose(img, camera, haze, w, h, blur, motion, g): # light (H, W, 3) -> uint
 def _demosaic(img): # what a sensor with one colour per pixel sees, interpolated back
     raw = img[..., 1].copy()
     raw[::2, ::2], raw[1::2, 1::2] = img[::2, ::2, 0], img[1::2, 1::2, 2]
-    return cv2.cvtColor(raw, cv2.COLOR_BayerRG2RGB_EA if min(raw.shape) > 4 else cv2.COLOR_BayerRG2RGB)
+    return cv2.cvtColor(raw, cv2.COLOR_BayerRGGB2RGB_EA if min(raw.shape) > 4 else cv2.COLOR_BayerRGGB2RGB)
 
 # %% ../../nbs/01a_signs.ipynb #63a294e7
 def _render(look, width, pose, blur, motion, g): # one frame: uint8 (h, w, 3) and the sign's box (x1, y1, x2, y2)
