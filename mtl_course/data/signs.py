@@ -96,14 +96,14 @@ def _digit(d, W, H): # centre lines of a digit inside a W x H box: list of polyl
     if d == "0": return [np.concatenate([_arc(r, e, r, e, 180, 360), _arc(r, H-e, r, e, 0, 180), [(0, e)]])]
     if d == "1": return [np.array([(W*.12, H*.25), (W*.62, 0), (W*.62, H)])]
     if d == "2": return [np.concatenate([_arc(r, e, r, e, 188, 365), _bezier((W, e*1.1), (W, H*.5), (W*.55, H*.58), (W*.02, H)),
-                                         [(W, H)]])]
+                                         [(W*1.12, H)]])]
     if d == "3": return [np.concatenate([_arc(r, H*.235, r*.94, H*.235, 200, 430), [(W*.42, H*.455)]]),
                          np.concatenate([[(W*.42, H*.455)], _arc(r, H*.727, r, H*.273, -80, 155)])]
-    if d == "5": return [np.array([(W*.93, 0), (W*.09, 0), (W*.05, H*.47)]),
+    if d == "5": return [np.array([(W*1.03, 0), (W*.09, 0), (W*.05, H*.47)]),
                          np.concatenate([[(W*.05, H*.47)], _arc(r, H*.69, r, H*.31, 222, 505)])]
     if d == "6": return [np.concatenate([_arc(r, H*.69, r, H*.31, 180, 540, 32)]),
                          _bezier((0, H*.70), (0, H*.42), (W*.36, H*.28), (W*.66, 0))]
-    if d == "7": return [np.array([(0, 0), (W, 0), (W*.34, H)])]
+    if d == "7": return [np.array([(-.12*W, 0), (W, 0), (W*.34, H)])]
     if d == "8": return [_arc(r, H*.235, r*.90, H*.235, -90, 270, 32), _arc(r, H*.735, r, H*.265, -90, 270, 32)]
     raise ValueError(d)
 
@@ -111,7 +111,7 @@ def _letter(c, W, H): # centre lines of the letters of STOP
     r = W / 2
     if c == "S": return [np.concatenate([_arc(r, H*.25, r, H*.25, 350, 180, 10),
                          _bezier((0, H*.25), (0, H*.5), (W, H*.5), (W, H*.75), 10), _arc(r, H*.75, r, H*.25, 0, 170, 10)])]
-    if c == "T": return [np.array([(0, 0), (W, 0)]), np.array([(r, 0), (r, H)])]
+    if c == "T": return [np.array([(-.28*W, 0), (1.28*W, 0)]), np.array([(r, 0), (r, H)])]
     if c == "O": return _digit("0", W, H)
     return [np.array([(0, H), (0, 0), (W*.5, 0)]), np.concatenate([[(W*.4, 0)], _arc(W*.55, H*.27, W*.45, H*.27, -90, 90, 12), [(0, H*.54)]])]
 
@@ -135,7 +135,7 @@ def _make_design(class_id, variant): # variant 0 is the standard one; the others
                    tuple(g.normal(0, .015, 2)), int(g.integers(2)), float(g.choice([.01, .03, .045])))
 
 def _write(paint, text, colour, design, # draw digits centred on the plate
-           H=.80, W=.43, t=.128, gap=.125):
+           H=.86, W=.46, t=.132, gap=.14):
     H, t, gap = H * design.high, t * design.stroke, gap * design.gap
     W = W * design.wide
     widths = [W * (.68 if c == "1" else 1.) for c in text]
@@ -147,7 +147,7 @@ def _write(paint, text, colour, design, # draw digits centred on the plate
 
 def _limit(paint, text, design, colour="black"):
     if len(text) == 2: _write(paint, text, colour, design)
-    else: _write(paint, text, colour, design, W=.345, t=.108, gap=.085, H=.77)
+    else: _write(paint, text, colour, design, W=.365, t=.112, gap=.09, H=.82)
 
 # %% ../../nbs/01a_signs.ipynb #a384c071
 def _prohibition(paint, design): # white disc in a red ring
@@ -161,10 +161,10 @@ def _end_of(paint, design): # white disc with a thin dark edge
     paint.disc((0, 0), .955, "white")
 
 def _stripes(paint, design): # five black diagonal lines across an "end of" sign
-    pitch, u, v = .078 * design.wide, np.array([.7071, -.7071]), np.array([.7071, .7071])
+    pitch, u, v = .073 * design.wide, np.array([.7071, -.7071]), np.array([.7071, .7071])
     for k in (-2, -1, 0, 1, 2):
         half = np.sqrt(.955**2 - (k * pitch)**2)
-        paint.stroke([v * k * pitch - u * half, v * k * pitch + u * half], .048 * design.stroke * design.wide, "black")
+        paint.stroke([v * k * pitch - u * half, v * k * pitch + u * half], .039 * design.stroke * design.wide, "black")
 
 _TRIANGLE = np.array([(-1.09, .885), (0, -1.0), (1.09, .885)])
 
@@ -333,9 +333,9 @@ def _turn(paint, design, side): # classes 33 and 34
 def _roundabout(paint, design):
     for k in range(3):
         a = np.radians(120 * k + 100)
-        ring = [(.58*np.cos(t), .58*np.sin(t)) for t in a + np.radians(np.linspace(38, -32, 12))]
-        tip = .60 * np.array([np.cos(a - .92), np.sin(a - .92)])
-        _arrow(paint, ring + [tip], design, .125, .21)
+        ring = [(.62*np.cos(t), .62*np.sin(t)) for t in a + np.radians(np.linspace(38, -38, 12))]
+        tip = .65 * np.array([np.cos(a - 1.02), np.sin(a - 1.02)])
+        _arrow(paint, ring + [tip], design, .135, .25)
 
 def _diamond(paint, design):
     d = np.array([(0, -1), (1, 0), (0, 1), (-1, 0)])
@@ -345,17 +345,17 @@ def _octagon(paint, design):
     a = np.radians(np.arange(8) * 45 + 22.5)
     o = np.stack([np.cos(a), np.sin(a)], 1) * 1.082
     paint.polygon(o, "white"); paint.polygon(o * (.955 - .3 * design.rim), "red")
-    _write(paint, "STOP", "white", design, H=.64, W=.315, t=.105, gap=.065)
+    _write(paint, "STOP", "white", design, H=.68, W=.315, t=.12, gap=.06)
 
 # %% ../../nbs/01a_signs.ipynb #e418141b
-def _keep(paint, design, side): _arrow(paint, np.array([(-.50, -.50), (0, 0), (.50, .50)]) * (side, 1), design, .19, .36)
-def _ahead(paint, design): _arrow(paint, [(0, .72), (0, 0), (0, -.74)], design, .18, .38)
+def _keep(paint, design, side): _arrow(paint, np.array([(-.50, -.50), (0, 0), (.50, .50)]) * (side, 1), design, .21, .41)
+def _ahead(paint, design): _arrow(paint, [(0, .72), (0, 0), (0, -.74)], design, .19, .40)
 def _deer(paint, design): paint.polygon(_fit(_DEER, design, (0, .2)), "black")
 def _no_entry(paint, design):
     paint.disc((0, 0), 1, "white"); paint.disc((0, 0), 1 - .7 * design.rim, "red")
     paint.polygon(_fit([(-.84, -.155), (.84, -.155), (.84, .155), (-.84, .155)], design), "white")
 def _two_cars(paint, design, left, right):
-    _car(paint, design, -.345, .22, .54, left); _car(paint, design, .345, .22, .54, right)
+    _car(paint, design, -.355, .22, .60, left); _car(paint, design, .355, .22, .60, right)
 def _truck_and_car(paint, design, left, right):
     _truck_behind(paint, design, -.31, .22, .50, left); _car(paint, design, .33, .22, .48, right)
 
@@ -364,7 +364,7 @@ def _table(): # class -> painting steps, each a function and its further argumen
     danger = lambda step, *a: [(_warning,), (step, *a)]
     blue = lambda step, *a: [(_mandatory,), (step, *a)]
     signs = {c: limit(t) for c, t in zip((0, 1, 2, 3, 4, 5, 7, 8), "20 30 50 60 70 80 100 120".split())}
-    signs |= {6: [(_end_of,), (lambda p, d: _limit(p, "80", d, "grey"),), (_stripes,)], 9: [(_prohibition,), (_two_cars, "red", "black")],
+    signs |= {6: [(_end_of,), (lambda p, d: _write(p, "80", "grey", d, H=.88, W=.53, t=.14, gap=.13),), (_stripes,)], 9: [(_prohibition,), (_two_cars, "red", "black")],
               10: [(_prohibition,), (_truck_and_car, "red", "black")], 12: [(_diamond,)], 13: [(_warning, -1)], 14: [(_octagon,)],
               15: [(_prohibition,)], 16: [(_prohibition,), (_truck_side,)], 17: [(_no_entry,)], 32: [(_end_of,), (_stripes,)],
               41: [(_end_of,), (_two_cars, "grey", "grey"), (_stripes,)], 42: [(_end_of,), (_truck_and_car, "grey", "grey"), (_stripes,)]}
@@ -419,21 +419,21 @@ def _foliage(g, n): # leaves: noise of several scales between a dark and a brigh
     v = sum(_noise(g, n, c) * w for c, w in ((5, .5), (14, .6), (40, .8), (90, .8))) / 2.7
     v = np.clip((v - .5) * g.uniform(2, 6) + g.uniform(.2, .6), 0, 1)
     dark, light = g.uniform(0, .12, 3), g.choice([(.35, .5, .2), (.5, .45, .2), (.55, .35, .15), (.6, .65, .6), (.9, .95, 1.)]) * g.uniform(.5, 1.2)
-    return dark + v * (light - dark) + .15 * (_noise(g, n, 60, 3) - .5)
+    return dark + v**1.5 * (light - dark) * 1.3 + .15 * (_noise(g, n, 60, 3) - .5)
 
 def _branches(g, n): # bare twigs against the sky
     img = (np.array([.75, .85, 1.]) * g.uniform(.6, 1.3) + .1 * (_noise(g, n, 4) - .5)) * np.ones((n, n, 3))
     img = np.ascontiguousarray(img, np.float32)
     for _ in range(int(g.integers(8, 45))):
         p = np.cumsum(np.concatenate([g.uniform(0, n, (1, 2)), g.normal(0, n / 8, (5, 2))]), 0).astype(np.int32)
-        cv2.polylines(img, [p], False, (np.ones(3) * g.uniform(.03, .3)).tolist(), int(g.integers(1, 5)), cv2.LINE_AA)
+        cv2.polylines(img, [p], False, (np.ones(3) * g.uniform(.0, .2)).tolist(), int(g.integers(1, 5)), cv2.LINE_AA)
     return img
 
 def _building(g, n): # walls, windows, roofs and boards: flat patches with straight edges
-    img = np.ascontiguousarray(np.ones((n, n, 3)) * g.uniform(.1, .9, 3) ** .8, np.float32)
+    img = np.ascontiguousarray(np.ones((n, n, 3)) * (g.uniform(.1, .9) + g.normal(0, .08, 3)), np.float32)
     for _ in range(int(g.integers(3, 14))):
         p, s = g.uniform(-.2 * n, n, 2), g.uniform(.05, .8, 2) * n
-        c = (g.choice([.05, .3, .6, 1.]) * g.uniform(.6, 1., 3)).tolist() if g.random() < .8 else g.random(3).tolist()
+        c = (g.choice([.02, .2, .6, 1.]) * g.uniform(.75, 1., 3)).tolist() if g.random() < .85 else g.random(3).tolist()
         box = cv2.boxPoints((tuple(p), tuple(s), float(g.normal(0, 6)))).astype(np.int32)
         cv2.fillConvexPoly(img, box, c, cv2.LINE_AA)
     if g.random() < .4:
@@ -449,7 +449,7 @@ def _open_sky(g, n): # sky, clouds and a darker strip below
 def _texture(i): # the i-th background, float32 (160, 160, 3), the same on every machine
     g = np.random.default_rng([7919, i])
     make = (_foliage, _foliage, _branches, _building, _building, _open_sky)[i % 6]
-    return np.clip(make(g, _TEXTURE), 0, 1.3).astype(np.float32)
+    return np.clip((make(g, _TEXTURE) - .4) * 1.5 + .42, 0, 1.5).astype(np.float32)
 
 # %% ../../nbs/01a_signs.ipynb #afa7fc37
 _CIRCLE = _arc(0, 0, 1, 1, 0, 348, 24)
@@ -496,15 +496,19 @@ class _Look:
     channels: tuple = (0, 1, 2)
     camera: dict = field(default_factory=dict)
 
+def _saturation(s): # 3x3 matrix that keeps the share s of an image's colourfulness
+    return (s * np.eye(3) + (1 - s) * np.full((3, 3), 1 / 3)).astype(np.float32)
+
 def _sample_camera(g): # blur, sensor and processing of one camera
-    return dict(blur=g.uniform(.25, .9), motion=g.exponential(.05) if g.random() < .35 else 0., angle=g.uniform(0, np.pi),
+    return dict(colour=_saturation(g.uniform(.35, 1.05)), blur=g.uniform(.25, .9), motion=g.exponential(.05) if g.random() < .35 else 0., angle=g.uniform(0, np.pi),
                 mosaic=g.random() < .5, sharpen=g.uniform(.3, 1.8) if g.random() < .45 else 0., fringe=g.normal(0, .6, (2, 2)) * (g.random() < .4),
-                noise=g.exponential(.012), gamma=np.exp(g.normal(0, .2)), jpeg=int(g.integers(45, 96)) if g.random() < .2 else 0)
+                noise=g.exponential(.006), gamma=np.exp(g.normal(0, .2)), jpeg=int(g.integers(45, 96)) if g.random() < .2 else 0)
 
 def _sample_look(class_id, g):
     look = _Look(class_id, int(g.integers(_VARIANTS)), _palette(g), int(g.integers(_TEXTURES)), g.uniform((0, 0, .35), (1, 1, 1.1)),
-                 g.normal(0, (.30, .12, .06)).clip(-.8, .8), np.exp(g.normal(-.45, .75)), np.exp(g.normal(-.55, .9)),
+                 g.normal(0, (.30, .12, .06)).clip(-.8, .8), np.exp(g.normal(-.65, .75)), 0.,
                  np.exp(g.normal(0, .07, 3) + g.normal(0, .10) * np.array([1, 0, -1])), g.normal(0, .14, 2))
+    look.back_gain = look.sign_gain * np.exp(g.normal(.05, .75))
     for sign in (-1, 1):
         if g.random() < .22:
             other = int(g.integers(43))
@@ -579,6 +583,7 @@ def _expose(img, camera, haze, w, h, blur, motion, g): # light (H, W, 3) -> uint
     for c, shift in zip((0, 2), camera["fringe"]):
         if shift.any(): img[..., c] = cv2.warpAffine(img[..., c], np.array([[1, 0, shift[0]], [0, 1, shift[1]]]), (w, h), borderMode=cv2.BORDER_REFLECT)
     if haze: img = img * (1 - haze) + haze * np.float32(camera["gamma"] * .6)
+    img = cv2.transform(img, camera["colour"])
     img = np.clip(img, 0, 1) ** np.float32(camera["gamma"])
     img += g.standard_normal(img.shape, np.float32) * np.float32(camera["noise"])
     out = np.clip(img * 255 + .5, 0, 255).astype(np.uint8)
