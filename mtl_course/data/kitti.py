@@ -47,7 +47,7 @@ def parse_label(text: str, # the content of a label file
         try:
             if len(row) != 15: raise ValueError
             v = [float(x) for x in row[1:]]
-            if row[0] not in _NUMBER_OF or not (v[5] > v[3] and v[6] > v[4]) or not -1e6 < min(v) or not max(v) < 1e6: raise ValueError
+            if row[0] not in _NUMBER_OF or not (v[5] > v[3] and v[6] > v[4]) or not all(-1e6 < x < 1e6 for x in v): raise ValueError
             if not (-1 <= v[0] <= 1 and v[1] in (-1, 0, 1, 2, 3)): raise ValueError
         except ValueError:
             problems.append(Problem(file, f"line {n}", _line_fault(row))); continue

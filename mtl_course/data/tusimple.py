@@ -41,8 +41,8 @@ def _entry_fault(entry):
     return ""
 
 def _is_numbers(values):
-    "Whether `values` is a list of finite numbers."
-    return isinstance(values, list) and all(type(v) in (int, float) for v in values) and bool(np.isfinite(values).all())
+    "Whether `values` is a list of numbers of a sensible size (which leaves out the NaN and Infinity that Python's json accepts)."
+    return isinstance(values, list) and all(type(v) in (int, float) and -1e6 < v < 1e6 for v in values)
 
 # %% ../../nbs/04_tusimple.ipynb #235909ac
 def index_tusimple(data_root: str | Path, # folder that holds tusimple/
@@ -69,7 +69,7 @@ def index_tusimple(data_root: str | Path, # folder that holds tusimple/
 
 def _file_fault(folder, raw_file, seen, here):
     "Why the image of a label line cannot be used, or ''; remembers the image in `seen`."
-    first = seen.setdefault(raw_file, here)
+    first = seen.setdefault(raw_file.strip("/"), here)
     if first != here: return f"{raw_file} was labelled in {first} already: remove one of the two lines"
     return "" if (folder/raw_file.strip("/")).is_file() else f"{raw_file} is not there: copy the image to tusimple/{raw_file} or remove the line"
 
