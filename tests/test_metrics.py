@@ -138,7 +138,7 @@ def test_detection_by_hand():
 
 @pytest.mark.parametrize("label", range(1, 8))
 def test_ignored_regions_absorb_detections_of_every_class(label):
-    truth = dict(boxes=torch.tensor([[0., 0, 40, 40]]), labels=torch.tensor([label]), ignore=torch.tensor([[190., 0, 300, 60], [0, 100, 9, 109]]))
+    truth = dict(boxes=torch.tensor([[0., 0, 40, 40]]), labels=torch.tensor([label]), ignore=torch.tensor([[190., 0, 300, 60]] + [[0, 100, 9, 109]]*6))
     inside = torch.tensor([[200., 10, 230, 40], [240, 10, 270, 40]])                    # a region takes any number
     found = dict(boxes=torch.cat([inside, truth["boxes"]]), labels=torch.tensor([label]*3), scores=torch.tensor([.9, .8, .7]))
     metric = DetectionMetric(); metric.update([found], [truth])
