@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without installation, too
 from mtl_course.data.signs import SIGN_MIRROR, SIGN_NAMES, draw_sign_crop
 
 STORE, SIDE = 64, 48   # side of a stored crop and of what the network sees
