@@ -30,10 +30,10 @@ class Camera:
 
     def project(self, points: np.ndarray) -> np.ndarray:
         "World points (..., 3) in metres to pixels (..., 2); depths under 0.5 m are drawn as if at 0.5 m."
-        z = np.maximum(points[..., 2], 0.5)
-        x = self.cx + self.focal * points[..., 0] / z  # x = c_x + f X / Z
-        y = self.horizon + self.focal * (self.above - points[..., 1]) / z  # y = y_h + f (h - Y) / Z
-        return np.stack([x, y], -1)
+        pixels, per_metre = np.empty(points.shape[:-1] + (2,)), self.focal / np.maximum(points[..., 2], .5)
+        pixels[..., 0] = self.cx + per_metre * points[..., 0]  # x = c_x + f X / Z
+        pixels[..., 1] = self.horizon + per_metre * (self.above - points[..., 1])  # y = y_h + f (h - Y) / Z
+        return pixels
 
     def depth(self, row):
         "Depth in metres of the road seen at a row (scalar or array) below the horizon: Z = f h / (y - y_h)."
@@ -91,13 +91,18 @@ def _choice(rng, weights: dict):
     names, p = list(weights), np.cumsum(np.array(list(weights.values()), np.float64))
     return names[min(int(np.searchsorted(p, rng.uniform(0, p[-1]))), len(names) - 1)]
 
-def make_road(kind: str, rng: np.random.Generator) -> Road:
-    "A random road that belongs to a data set."
+def make_road(kind: str, # "kitti", "tusimple" or "joint"
+              rng: np.random.Generator,
+              tram: float = .04, # share of trams among the objects to come
+              ) -> Road:
+    "A random road that belongs to a data set; the more trams are wanted, the more likely is a track."
     place = _choice(rng, PLACES[kind])
+    if tram > .5 and place in ("highway", "country"): place = "avenue"
     width = rng.uniform(*{"street": (2.7, 3.2), "avenue": (3., 3.5), "country": (3., 3.5), "highway": (3.5, 3.9)}[place])
     ours = {"street": 1, "avenue": int(rng.integers(1, 4)), "country": 1, "highway": int(rng.integers(2, 6))}[place]
     theirs = {"street": int(rng.uniform() < .8), "avenue": int(rng.integers(1, 3)), "country": 1, "highway": 0}[place]
-    ego = int(rng.integers(0, ours))
+    if kind == "tusimple" and place == "highway": ours = max(ours, 3)
+    ego = ours // 2 if rng.uniform() < .4 else int(rng.integers(0, ours))
     first = -(theirs + ego + .5) * width
     borders = [first + i * width for i in range(ours + theirs + 1)]
     painted = kind != "kitti" or place != "street" or rng.uniform() < .35
@@ -110,10 +115,11 @@ def make_road(kind: str, rng: np.random.Generator) -> Road:
     side = 2.1 if parking else shoulder * rng.uniform(.6, 1.2)
     bend = {"street": 1 / 250, "avenue": 1 / 350, "country": 1 / 220, "highway": 1 / 900}[place]
     road = Road(place, borders, styles, [-1] * theirs + [1] * ours, borders[0] - side * (1 if theirs or place == "highway" else .3), borders[-1] + side,
-                rng.normal(0, .25), rng.normal(0, .012), rng.uniform(-1, 1) ** 3 * bend, rng.uniform(0, 1) ** 2 * .8, parking,
+                rng.normal(0, .25) if rng.uniform() < .88 else rng.choice([-1, 1]) * rng.uniform(.7, 1.7), rng.normal(0, .012), rng.uniform(-1, 1) ** 3 * bend, rng.uniform(0, 1) ** 2 * .8, parking,
                 dash=[(6., 18.), (3., 9.), (3., 12.), (6., 12.), (4., 8.)][int(rng.integers(5))], phase=rng.uniform(0, 18),
                 yellow_left=place == "highway" and rng.uniform() < .5)
-    if place == "avenue" and rng.uniform() < .5: road.tram = road.left - 2.2 if rng.uniform() < .6 else (borders[theirs - 1] + borders[theirs]) / 2
+    if place in ("avenue", "street") and rng.uniform() < .2 + 9 * tram * (place == "avenue"):
+        road.tram = road.left - 2.2 if place == "avenue" and rng.uniform() < .6 else (borders[max(theirs, 1) - 1] + borders[max(theirs, 1)]) / 2
     return road
 
 # %% ../../nbs/01b_scenes.ipynb #862908e4
@@ -133,9 +139,10 @@ class Weather:
     wet: float = 0.
 
     def shade(self, colour: np.ndarray, light, z: float) -> np.ndarray:
-        "Colour of a surface that receives `light` (n·l) and lies z metres away."
-        t = math.exp(-self.haze * z)
-        return np.clip((np.asarray(colour) * (self.ambient + self.direct * light)) * t + self.air * (1 - t), 0, 255)
+        "Colours (..., 3) of surfaces that receive `light` (n·l, a number or (..., 1)) and lie z metres away."
+        t = math.exp(-self.haze * min(z, 250))
+        lit = self.ambient + self.direct * light + .7 * self.night * max(0., 1 - z / 45)  # the last term: our headlights
+        return np.minimum(np.asarray(colour) * (lit * t) + self.air * (1 - t), 255)
 
 WEATHERS = dict(clear=.34, cloudy=.26, low_sun=.12, fog=.07, rain=.09, dusk=.07, night=.05)
 
@@ -152,9 +159,9 @@ def make_weather(rng: np.random.Generator, name: str | None = None) -> Weather:
         "cloudy": {}, "fog": dict(haze=rng.uniform(.012, .035), sky=((196, 200, 204), (204, 208, 210)), air=np.array([202, 206, 208.])),
         "low_sun": dict(ambient=.36, direct=.72, haze=.004, air=np.array([232, 208, 170.]), tint=(1.06, 1., .9), sky=((120, 150, 200), (248, 222, 176))),
         "rain": dict(ambient=.52, direct=.02, haze=.008, wet=1., sky=((128, 136, 146), (176, 182, 188)), air=np.array([166, 172, 178.])),
-        "dusk": dict(ambient=.42, direct=.1, haze=.003, air=np.array([150, 130, 130.]), tint=(1.05, .97, 1.02), night=.4, sky=((64, 84, 132), (214, 150, 120))),
-        "night": dict(ambient=.2, direct=0., haze=.003, air=np.array([24, 26, 34.]), tint=(1.02, .98, .95), night=1., sky=((10, 13, 24), (34, 36, 48)))}[name])
-    return Weather(name, sun, exposure=float(np.exp(rng.normal(0, .16))), **base)
+        "dusk": dict(ambient=.5, direct=.1, haze=.003, air=np.array([150, 130, 130.]), tint=(1.05, .97, 1.02), night=.4, sky=((64, 84, 132), (214, 150, 120))),
+        "night": dict(ambient=rng.uniform(.3, .45), direct=0., haze=.003, air=np.array([24, 26, 34.]), tint=(1.02, .98, .95), night=1., sky=((10, 13, 24), (34, 36, 48)))}[name])
+    return Weather(name, sun, exposure=float(np.exp(rng.normal(.06, .16))), **base)
 
 # %% ../../nbs/01b_scenes.ipynb #0c625f1e
 @lru_cache(None)
@@ -172,6 +179,16 @@ def _grain() -> np.ndarray:
     noise = np.random.default_rng(5).standard_normal((1024, 1024, 3))
     return np.clip(128 + 24 * noise, 0, 255).astype(np.uint8)
 
+# %% ../../nbs/01b_scenes.ipynb #b64ccdd5
+@lru_cache(None)
+def _texture(kind: str) -> np.ndarray:
+    "Factors around 128, (256, 256, 3) uint8, that make a flat surface rough: 'plaster', 'leaves' or 'metal'."
+    y = np.linspace(-1, 1, 256, dtype=np.float32)[:, None]
+    soft, fine, streak = _noise(21, 256, 1.2), _noise(22, 256, .5), cv2.blur(_noise(23, 256, .6), (1, 31))
+    factor = {"plaster": 1 + .05 * soft + .02 * fine + .03 * streak, "leaves": .85 + .2 * soft + .3 * fine,
+              "metal": 1.02 - .16 * y + .1 * np.exp(-((y + .25) / .12) ** 2) + .05 * cv2.blur(soft, (61, 5)) + .015 * fine}[kind]
+    return cv2.merge([np.clip(factor * 128, 0, 255).astype(np.uint8)] * 3)
+
 # %% ../../nbs/01b_scenes.ipynb #4e9bad32
 class Canvas:
     "A picture under construction: colours, owners of pixels, light."
@@ -180,7 +197,7 @@ class Canvas:
         self.image = np.zeros((camera.height, camera.width, 3), np.uint8)
         self.owner = np.zeros((camera.height, camera.width), np.uint8)
         self.drawn: dict[int, int] = {}  # pixels of each owner when it was drawn
-        self.lamps: list[tuple] = []  # (x, y, radius, colour) of lights that glow
+        self.lamps: list[tuple] = []  # (x, y, radius, colour, owner) of lights that glow
 
     def fill(self, polygon: np.ndarray, colour, owner: int | None = None):
         "One polygon (N, 2) in pixels."
@@ -188,24 +205,48 @@ class Canvas:
         cv2.fillPoly(self.image, [points], tuple(float(c) for c in colour), cv2.LINE_AA, 4)
         if owner is not None: cv2.fillPoly(self.owner, [points], owner, cv2.LINE_8, 4)
 
+    def roughen(self, box, kind: str, mask: np.ndarray | None = None, stretch: bool = False):
+        "Multiply the pixels of a box (x1 y1 x2 y2), or those where mask(x1, y1, x2, y2) holds, by a texture."
+        x1, y1, x2, y2 = (int(v) for v in (max(box[0], 0), max(box[1], 0), min(box[2] + 1, self.camera.width), min(box[3] + 1, self.camera.height)))
+        w, h = x2 - x1, y2 - y1
+        if w < 6 or h < 6: return
+        texture = _texture(kind)
+        if stretch: texture = cv2.resize(texture, (w, h), interpolation=cv2.INTER_LINEAR)
+        else:
+            if w > 255 or h > 255: texture = np.tile(texture, (h // 256 + 2, w // 256 + 2, 1))
+            y, x = self.rng.integers(0, texture.shape[0] - h + 1), self.rng.integers(0, texture.shape[1] - w + 1)
+            texture = np.ascontiguousarray(texture[y:y + h, x:x + w])
+        patch = self.image[y1:y2, x1:x2]
+        rough = cv2.multiply(patch, texture, scale=1 / 128)
+        cv2.copyTo(rough, mask(x1, y1, x2, y2), patch)
+
 # %% ../../nbs/01b_scenes.ipynb #e4e73e42
+_GRASS = np.array([[96, 112, 50], [74, 92, 40], [128, 118, 62], [150, 128, 84], [110, 96, 70]], np.float64)
+
 def _cross_section(road: Road, rng) -> np.ndarray:
     "Colours over s from -40 m to 40 m in steps of 5 cm, (1, 1600, 3) float32."
     s = np.arange(1600) / 20 - 40
-    grey = rng.uniform(70, 135)
-    asphalt = grey * np.array([1, .99, .97]) + rng.normal(0, 3, 3)
-    grass = np.array([rng.uniform(70, 135), rng.uniform(95, 125), rng.uniform(40, 70)])
-    pave = rng.uniform(110, 165) * np.array([1, .97, .92])
-    table = np.broadcast_to(grass, (1600, 3)).copy()
-    table[(s > road.left) & (s < road.right)] = asphalt
+    asphalt = rng.uniform(92, 178 if road.place == "highway" else 155) * np.array([1, .99, .97]) + rng.normal(0, 3, 3)
+    table = np.broadcast_to(_GRASS[int(rng.integers(5))] * rng.uniform(.7, 1.2), (1600, 3)).copy()
+    beyond = (s < road.left - rng.uniform(4, 12)) | (s > road.right + rng.uniform(4, 12))
+    table[beyond] = _GRASS[int(rng.integers(5))] * rng.uniform(.7, 1.1)
+    on_road, between = (s > road.left) & (s < road.right), (s > road.borders[0]) & (s < road.borders[-1])
+    table[on_road] = asphalt
+    if rng.uniform() < .5: table[on_road & ~between] = asphalt * rng.uniform(.72, 1.1)
     if road.place in ("street", "avenue"):
-        for lo, hi in ((road.left - 3, road.left), (road.right, road.right + 3)): table[(s > lo) & (s < hi)] = pave
-        for edge in (road.left, road.right): table[np.abs(s - edge) < .12] = 175
-    lanes = (s > road.borders[0]) & (s < road.borders[-1])  # tyres polish two tracks per lane
-    for a, b in zip(road.borders, road.borders[1:]):
-        for track in ((a + b) / 2 - .8, (a + b) / 2 + .8): table[np.abs(s - track) < .3] *= rng.uniform(.88, 1.02)
-    if lanes.any() and rng.uniform() < .5: table[~lanes & (s > road.left) & (s < road.right)] *= rng.uniform(.75, 1.1)
-    return cv2.GaussianBlur(table[None].astype(np.float32), (5, 1), 1.2)
+        pave, kerb = rng.uniform(105, 165) * np.array([1, .97, .92]), rng.uniform(120, 185)
+        for lo, hi in ((road.left - rng.uniform(1.5, 4), road.left), (road.right, road.right + rng.uniform(1.5, 4))): table[(s > lo) & (s < hi)] = pave
+        for edge in (road.left - .08, road.right + .08): table[np.abs(s - edge) < .1] = kerb
+    else: table[(np.abs(s - road.left + .4) < .4) | (np.abs(s - road.right - .4) < .4)] *= rng.uniform(.7, 1.3)  # gravel
+    for a, b in zip(road.borders, road.borders[1:]):  # tyres polish two tracks, oil drips between them
+        m = (a + b) / 2
+        for track in (m - .8, m + .8): table[np.abs(s - track) < .35] *= rng.uniform(.9, 1.05)
+        table[np.abs(s - m) < .3] *= rng.uniform(.78, 1.)
+    for _ in range(int(rng.integers(0, 3))): table[np.abs(s - rng.uniform(road.left, road.right)) < .04] *= .72  # seams
+    if road.tram is not None:
+        table[np.abs(s - road.tram) < 1.3] = np.array([118, 112, 104.]) * rng.uniform(.7, 1.1)
+        for rail in (road.tram - .72, road.tram + .72): table[np.abs(s - rail) < .06] = (62, 60, 62)
+    return cv2.GaussianBlur(table[None].astype(np.float32), (7, 1), 1.6)
 
 def _ground_maps(camera: Camera, road: Road):
     "First road row, depth per row, and (s, z) of each pixel below the horizon."
@@ -243,48 +284,103 @@ def _markings(camera: Camera, road: Road, rng, shape) -> np.ndarray:
     return paint
 
 # %% ../../nbs/01b_scenes.ipynb #4379beb1
-def _paint_ground(canvas: Canvas, road: Road, shadows: np.ndarray):
-    "Road, verge, paint and shadows below the horizon; shadows (H, W) uint8, 255 = fully shaded."
-    camera, weather, rng = canvas.camera, canvas.weather, canvas.rng
-    top, z, s = _ground_maps(camera, road)
-    ground = cv2.remap(_cross_section(road, rng), (s + 40) * 20, np.zeros_like(s), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    along = np.broadcast_to(z[:, None], s.shape) + np.float32(rng.uniform(0, 100))
-    coarse = cv2.remap(_noise(1), s * 9, along * 6, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    fine = cv2.remap(_noise(2, power=.4), s * 40, along * 40, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    fade = np.minimum(1, 14 / z)[:, None]
-    rough = np.float32(.05) + np.float32(.12) * ((s < road.left) | (s > road.right))
-    texture = 1 + rough * (coarse + fine * fade)
-    paint = _markings(camera, road, rng, (camera.height, camera.width))[top:].astype(np.float32) / 255
-    paint *= np.clip(1 - road.wear * (.55 + .5 * coarse), .12, 1)
-    white = np.float32(rng.uniform(195, 240))
-    ground = ground * (texture * (1 - paint))[..., None] + (paint * white)[..., None]
-    lit = weather.ambient + weather.direct * max(0., weather.sun[1]) * (1 - shadows[top:].astype(np.float32) / 255)
-    lit = np.where(shadows[top:] > 0, lit * (1 - np.float32(.35 / 255) * shadows[top:]), lit)
-    t = np.exp(-weather.haze * z)[:, None, None].astype(np.float32)
-    ground = ground * (lit[..., None] * t) + weather.air.astype(np.float32) * (1 - t)
-    canvas.image[top:] = np.clip(ground, 0, 255).astype(np.uint8)
+def _blemishes(camera: Camera, road: Road, rng, shape) -> np.ndarray:
+    "Cracks, joints, repairs, manholes: darkness 0..255, (H, W) uint8."
+    dark = np.zeros(shape, np.uint8)
+    near, width = max(1.3, float(camera.depth(camera.height + 10))), road.right - road.left
+    def add(points, value):  # points (N, 2) of (s, z)
+        world = np.stack([points[:, 0] + road.centre(points[:, 1]), 0 * points[:, 0], np.maximum(points[:, 1], near)], -1)
+        return np.round(np.clip(camera.project(world), -9000, 9000) * 16).astype(np.int32), value
+    for _ in range(int(rng.integers(0, 5))):  # tar lines and cracks wander along or across
+        z, s = near + rng.uniform(0, 1) ** 2 * 35, rng.uniform(road.left, road.right)
+        steps = np.cumsum(rng.normal(0, .35, (9, 2)) + ((0, .8) if rng.uniform() < .6 else (rng.choice([-.5, .5]), .1)), 0)
+        line, value = add(np.array([s, z]) + steps, int(rng.uniform(50, 150)))
+        cv2.polylines(dark, [line], False, value, 1, cv2.LINE_AA, 4)
+    for _ in range(int(rng.integers(0, 3))):  # repairs
+        z, s, l, w = near + rng.uniform(0, 25), rng.uniform(road.left, road.right - .5), rng.uniform(1, 8), rng.uniform(.5, 3)
+        cv2.fillPoly(dark, *[[q] if i == 0 else q for i, q in enumerate(add(np.array([[s, z], [s + w, z], [s + w, z + l], [s, z + l]]), int(rng.uniform(20, 90))))], cv2.LINE_AA, 4)
+    if rng.uniform() < .4:  # concrete slabs
+        for z in np.arange(rng.uniform(2, 7), 60, rng.uniform(4.5, 6)):
+            cv2.polylines(dark, [add(np.array([[road.left, z], [road.right, z]]), 0)[0]], False, 60, 1, cv2.LINE_AA, 4)
+    return dark
+
+def _sample(seed: int, power: float, s: np.ndarray, along: np.ndarray, across: float, ahead: float) -> np.ndarray:
+    "Noise that lies on the road, looked up at half the picture's resolution and enlarged; scales in texels per metre."
+    half = cv2.remap(_noise(seed, power=power), s[::2, ::2] * np.float32(across), along[::2, ::2] * np.float32(ahead), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return cv2.resize(half, s.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+def _dapple(z: np.ndarray, s: np.ndarray, along: np.ndarray, road: Road, rng) -> np.ndarray:
+    "Shade of leaves on the road, 0..1: noise above a level that falls towards one side."
+    leaves = _sample(31, 1.15, s, along, 16, 7)
+    side = s / max(road.right - road.left, 1) * rng.uniform(-1.6, 1.6)
+    return np.clip((leaves + side + rng.uniform(-1.2, .9)) * rng.uniform(.9, 2), 0, 1)
 
 # %% ../../nbs/01b_scenes.ipynb #087df584
+def _paint_ground(canvas: Canvas, road: Road, shadows: np.ndarray):
+    "Road, verge, paint and shadows below the horizon; shadows (H, W) uint8, 255 = fully shaded."
+    camera, weather, rng, f32 = canvas.camera, canvas.weather, canvas.rng, np.float32
+    top, z, s = _ground_maps(camera, road)
+    along = np.broadcast_to(z[:, None], s.shape) + f32(rng.uniform(0, 100))
+    ground = cv2.remap(_cross_section(road, rng), (s + 40) * 20, np.zeros_like(s), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    coarse = _sample(1, 1., s, along, 9, 6)
+    fine = cv2.remap(_noise(2, power=.4), s * 40, along * 40, cv2.INTER_NEAREST, borderMode=cv2.BORDER_WRAP)
+    fine *= np.minimum(1, 12 / z)[:, None]
+    off_road = (s < f32(road.left)) | (s > f32(road.right))
+    texture = 1 + (f32(rng.uniform(.025, .06)) + f32(.1) * off_road) * (coarse + fine)
+    texture -= _blemishes(camera, road, rng, (camera.height, camera.width))[top:] * f32(1 / 400)
+    paint = _markings(camera, road, rng, (camera.height, camera.width))[top:].astype(f32) / 255
+    paint *= np.clip(1 - road.wear * (.5 + .55 * coarse + .2 * fine), .1, 1)
+    white = f32(rng.uniform(190, 240))
+    ground *= (texture * (1 - paint))[..., None]
+    if road.yellow_left: ground += (paint * (s < road.borders[0] + 1))[..., None] * np.array([white, white * .72, 40], f32) + (paint * (s >= road.borders[0] + 1) * white)[..., None]
+    else: ground += (paint * white)[..., None]
+    shade = shadows[top:].astype(f32) / 255
+    if weather.direct > .3 and rng.uniform() < (.3 if road.place == "highway" else .6): shade = np.maximum(shade, _dapple(z, s, along, road, rng))
+    lit = (weather.ambient + weather.direct * max(0., weather.sun[1]) * (1 - shade)) * (1 - f32(rng.uniform(.05, .3)) * shade)
+    if weather.night > .3: lit += f32(weather.night * .8) * np.exp(-np.square(s / (2.5 + .12 * z[:, None]))) * np.clip(1.2 - z / 38, 0, 1)[:, None]  # headlights
+    t = np.exp(-weather.haze * np.minimum(z, 250))[:, None, None].astype(f32)
+    ground *= lit[..., None].astype(f32) * t
+    ground += weather.air.astype(f32) * (1 - t)
+    canvas.image[top:] = np.clip(ground, 0, 255).astype(np.uint8)
+    canvas.owner[top:] = np.where(off_road, 0, 255)  # 255 = road surface
+
+def _wet_road(canvas: Canvas, road: Road):
+    "What stands above the horizon, mirrored and smeared downwards on a wet road (drawn last)."
+    camera, top = canvas.camera, int(canvas.camera.horizon) + 2
+    n = min(top, camera.height - top)
+    mirror = cv2.blur(cv2.flip(canvas.image[top - n:top], 0), (5, 21))
+    free = cv2.compare(canvas.owner[top:top + n], 255, cv2.CMP_EQ)
+    wet = cv2.addWeighted(canvas.image[top:top + n], .72, mirror, .34, 0)
+    cv2.copyTo(wet, free, canvas.image[top:top + n])
+
+# %% ../../nbs/01b_scenes.ipynb #cf74b6c7
 def _paint_sky(canvas: Canvas):
     "Sky with clouds, hills and a far line of trees."
     camera, weather, rng = canvas.camera, canvas.weather, canvas.rng
     bottom = min(camera.height, max(2, int(camera.horizon) + 2))
     high, low = (np.array(c, np.float32) for c in weather.sky)
-    t = np.linspace(0, 1, bottom, dtype=np.float32)[:, None, None] ** 1.5
-    sky = np.broadcast_to(high * (1 - t) + low * t, (bottom, camera.width, 3)).copy()
-    if weather.name in ("clear", "cloudy", "low_sun", "dusk"):
+    if weather.name in ("clear", "cloudy", "low_sun") and rng.uniform() < .45: high, low = high * .4 + 150, low * .3 + 178  # overexposed
+    t = np.linspace(0, 1, bottom, dtype=np.float32)[:, None] ** np.float32(rng.uniform(.6, 2.))
+    sky = high * (1 - t[..., None]) + low * t[..., None]  # (rows, 1, 3)
+    if weather.name in ("clear", "cloudy", "low_sun", "dusk", "rain"):
         y, x = rng.integers(0, 400, 2)
-        cloud = cv2.resize(_noise(3, power=1.6)[y:y + 80, x:x + 100], (camera.width, bottom), interpolation=cv2.INTER_LINEAR)
-        sky += np.clip(cloud * 26 + rng.uniform(-20, 12), -30, 60)[..., None]
+        cloud = cv2.resize(_noise(3, power=1.6)[y:y + 70, x:x + 110], (camera.width, bottom), interpolation=cv2.INTER_CUBIC)
+        sky = sky + (np.clip(cloud * rng.uniform(8, 30) + rng.uniform(-25, 12), -45, 60) * (1 - weather.night))[..., None]
+    else: sky = np.broadcast_to(sky, (bottom, camera.width, 3))
     canvas.image[:bottom] = np.clip(sky, 0, 255).astype(np.uint8)
-    for layer, (z, size) in enumerate(((2500, 60.), (700, 22.), (220, 8.))):
-        if rng.uniform() < .35: continue
-        profile = _noise(7, power=1.3)[int(rng.integers(512))][np.linspace(0, 90 * (layer + 1), 60).astype(int)]
-        up = size * (1.1 + .7 * profile) * rng.uniform(.5, 1.2)
-        x = np.linspace(-20, camera.width + 20, 60)
-        y = camera.horizon - np.maximum(up, 0) * camera.focal / z * rng.uniform(.5, 1.5)
-        colour = weather.shade(np.array([70, 82, 58.]) * rng.uniform(.6, 1.3), .4, z / 6)
-        canvas.fill(np.concatenate([np.stack([x, y], -1), [[camera.width + 20, camera.horizon + 3], [-20, camera.horizon + 3]]]), colour)
+    for z, size, ragged in ((2500, 90., 1.6), (600, 20., 1.1), (160, 9., .9)):
+        if rng.uniform() < .3: continue
+        row = _noise(7, power=ragged)[int(rng.integers(512))]
+        x = np.linspace(-20, camera.width + 20, 140)
+        up = size * rng.uniform(.4, 1.3) * (1.1 + .55 * np.interp(np.linspace(0, 139, 140) * (1 if z < 1000 else .35), np.arange(512), row))
+        y = camera.horizon - np.maximum(up, size * .15) * camera.focal / z
+        colour = weather.shade(np.array([62, 74, 48.]) * rng.uniform(.5, 1.3), .3, min(z * .6, 240))
+        outline = np.concatenate([np.stack([x, y], -1), [[camera.width + 20, camera.horizon + 3], [-20, camera.horizon + 3]]])
+        canvas.fill(outline, colour)
+        if z < 1000 and weather.night < .5:
+            silhouette = np.zeros(canvas.owner.shape, np.uint8)
+            cv2.fillPoly(silhouette, [np.round(np.clip(outline, -9000, 9000)).astype(np.int32)], 255)
+            canvas.roughen((0, max(y.min(), 0), camera.width, camera.horizon + 2), "leaves", lambda x1, y1, x2, y2: silhouette[y1:y2, x1:x2])
 
 # %% ../../nbs/01b_scenes.ipynb #1de6888d
 class Solid:
@@ -302,7 +398,8 @@ class Solid:
     def face(self, points, colour, parent: int = -1, glow: float = 0.) -> int:
         "Add a polygon (N, 3) to the current part; with `parent` it is a decal on that face."
         self.points.append(np.asarray(points, np.float64))
-        self.faces.append((len(self.layers) - 1, parent, np.asarray(colour, np.float64), glow))
+        part = len(self.layers) - 1 if parent < 0 else self.faces[parent][0]
+        self.faces.append((part, parent, np.asarray(colour, np.float64), glow))
         return len(self.faces) - 1
 
     def extrude(self, profile, half, colours) -> dict:
@@ -319,11 +416,17 @@ class Solid:
         return self.extrude([(a0, u0), (a0, u1), (a1, u1), (a1, u0)], half, colours if isinstance(colours, list) else [colours] * 5)
 
 # %% ../../nbs/01b_scenes.ipynb #2e877a9b
+_SCENERY = 254  # owner of a building while it is drawn
+
 def _place(solid: Solid, x: float, z: float, yaw: float) -> np.ndarray:
     "All points of a solid in world metres; yaw 0 drives away from the camera, pi towards it, pi/2 to the right."
     p = np.concatenate(solid.points)
     sin, cos = math.sin(yaw), math.cos(yaw)
     return np.stack([x + p[:, 0] * sin + p[:, 2] * cos, p[:, 1], z + p[:, 0] * cos - p[:, 2] * sin], -1)
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    "Cross products of rows, (N, 3); much faster than np.cross for few rows."
+    return np.stack([a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1], a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2], a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]], 1)
 
 def _draw_solid(canvas: Canvas, solid: Solid, x: float, z: float, yaw: float, owner: int) -> np.ndarray:
     "Draw a solid and return the box x1 y1 x2 y2 around all of it, whether inside the picture or not."
@@ -332,8 +435,9 @@ def _draw_solid(canvas: Canvas, solid: Solid, x: float, z: float, yaw: float, ow
     pixels = camera.project(world)
     fixed = np.round(np.clip(pixels, -9000, 9000) * 16).astype(np.int32)
     starts = np.concatenate([[0], np.cumsum([len(p) for p in solid.points])])
-    a, b, c = world[starts[:-1]], world[starts[:-1] + 1], world[starts[:-1] + 2]
-    normal = np.cross(b - a, c - a)
+    following = np.arange(1, len(world) + 1)
+    following[starts[1:] - 1] = starts[:-1]
+    normal = np.add.reduceat(_cross(world, world[following]), starts[:-1])  # Newell: sum of p_i x p_{i+1}
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
     middle = np.add.reduceat(world, starts[:-1]) / np.diff(starts)[:, None]
     parts = np.array([f[0] for f in solid.faces])
@@ -342,29 +446,36 @@ def _draw_solid(canvas: Canvas, solid: Solid, x: float, z: float, yaw: float, ow
     eye = np.array([0, camera.above, 0])
     seen = (normal * (eye - middle)).sum(1) > 0
     light = np.maximum(normal @ weather.sun, 0) + .12 * normal[:, 1]
-    far = np.linalg.norm(middle - eye, axis=1)
-    away = np.linalg.norm(centre - eye, axis=1)
-    decals: dict[int, list[int]] = {}
-    for i, (_, parent, _, _) in enumerate(solid.faces):
-        if parent >= 0: decals.setdefault(parent, []).append(i)
-    tops = [i for i, f in enumerate(solid.faces) if f[1] < 0 and seen[i]]
-    tops.sort(key=lambda i: (solid.layers[parts[i]], -away[parts[i]], parts[i], -far[i]))
-    for i in tops:
-        for j in [i, *decals.get(i, ())]:
-            points = fixed[starts[j]:starts[j + 1]]
-            colour, glow = solid.faces[j][2], solid.faces[j][3]
-            colour = weather.shade(colour, light[i], z)
-            if glow and weather.night: 
-                colour = solid.faces[j][2]
-                canvas.lamps.append((*pixels[starts[j]:starts[j + 1]].mean(0), glow * camera.focal / max(z, 1), colour))
-            cv2.fillPoly(canvas.image, [points], colour.tolist(), cv2.LINE_AA, 4)
-            cv2.fillPoly(canvas.owner, [points], owner, cv2.LINE_8, 4)
-    used = np.concatenate([pixels[starts[i]:starts[i + 1]] for i in range(len(solid.faces)) if seen[i] or True])
-    return np.concatenate([used.min(0), used.max(0)])
+    host = np.array([i if f[1] < 0 else f[1] for i, f in enumerate(solid.faces)])  # a decal is lit like its face
+    colours = weather.shade(np.array([f[2] for f in solid.faces]), light[host, None], z).tolist()
+    far, away = np.linalg.norm(middle - eye, axis=1), np.linalg.norm(centre - eye, axis=1)
+    groups: dict[int, list[list[int]]] = {i: [[i]] for i, f in enumerate(solid.faces) if f[1] < 0 and seen[i]}
+    for j, (_, parent, _, glow) in enumerate(solid.faces):
+        if parent not in groups: continue
+        if colours[groups[parent][-1][-1]] == colours[j] and not glow: groups[parent][-1].append(j)
+        else: groups[parent].append([j])
+        if glow and weather.night:
+            colours[j] = solid.faces[j][2].tolist()
+            canvas.lamps.append((*pixels[starts[j]:starts[j + 1]].mean(0), glow * camera.focal / max(z, 1), solid.faces[j][2], 0 if owner == _SCENERY else owner))
+    for i in sorted(groups, key=lambda i: (solid.layers[parts[i]], -away[parts[i]], parts[i], -far[i])):
+        for group in groups[i]:
+            points = [fixed[starts[j]:starts[j + 1]] for j in group]
+            cv2.fillPoly(canvas.image, points, colours[group[0]], cv2.LINE_AA, 4)
+            cv2.fillPoly(canvas.owner, points, owner, cv2.LINE_8, 4)
+    box = np.concatenate([pixels.min(0), pixels.max(0)])
+    mine = lambda x1, y1, x2, y2: cv2.compare(canvas.owner[y1:y2, x1:x2], owner, cv2.CMP_EQ)
+    canvas.roughen(box, "plaster" if owner == _SCENERY else "metal", mine, stretch=owner != _SCENERY)
+    if owner == _SCENERY: canvas.owner[canvas.owner == _SCENERY] = 0
+    return box
 
 # %% ../../nbs/01b_scenes.ipynb #a5495310
 PAINTS = np.array([[232, 232, 230], [205, 207, 208], [168, 170, 172], [112, 115, 118], [70, 72, 76], [34, 35, 38], [22, 22, 24], [40, 62, 112],
                    [24, 34, 62], [150, 26, 28], [110, 20, 24], [190, 176, 150], [44, 74, 56], [120, 90, 60], [214, 196, 60], [60, 110, 170]], np.float64)
+
+def _paint(rng) -> np.ndarray:
+    "A car colour; two in three are white, grey or black, as on the road."
+    return np.clip(PAINTS[int(rng.integers(7) if rng.uniform() < .66 else rng.integers(7, 16))] + rng.normal(0, 6, 3), 8, 240)
+
 _GLASS, _TYRE, _TRIM = np.array([44, 52, 58.]), np.array([24, 24, 26.]), np.array([38, 38, 40.])
 
 def _circle(a, u, r, across, n=12):
@@ -372,13 +483,20 @@ def _circle(a, u, r, across, n=12):
     t = np.arange(n) * 2 * np.pi / n
     return np.stack([a + r * np.cos(t), u + r * np.sin(t), np.full(n, across)], -1)
 
-def _wheels(solid: Solid, faces: dict, at, r: float, half: float):
-    "Wheels as decals on both sides, and tyres seen under the rear and front."
+def _wheels(solid: Solid, faces: dict, at, r: float, half: float, arch: bool = False):
+    "Wheels as decals on both sides of a body, and tyres that show under its rear and its front."
+    dark, rim = _TYRE * .8, np.array([135, 137, 140.])
+    t = np.linspace(0, np.pi, 8)
     for side, sign in (("right", 1), ("left", -1)):
         for a in at:
+            if arch: solid.face(np.stack([a + r * 1.22 * np.cos(t), r + r * 1.22 * np.sin(t), np.full(8, sign * half)], -1), dark, faces[side])
             solid.face(_circle(a, r, r, sign * half), _TYRE, faces[side])
-            solid.face(_circle(a, r, r * .6, sign * half), (135, 137, 140), faces[side])
-            solid.face(_circle(a, r, r * .2, sign * half, 6), (70, 70, 72), faces[side])
+            solid.face(_circle(a, r, r * .62, sign * half), rim, faces[side])
+            solid.face(_circle(a, r, r * .22, sign * half, 6), rim * .5, faces[side])
+    solid.part(-2)
+    solid.box(min(at) - r, max(at) + r, .12, r + .15, half - .15, [dark] * 5)
+    for a in (min(at) - r * .8, max(at) + r * .8):
+        for sign in (1, -1): solid.face(_quad(a, 0., r * 1.5, sign * (half - .24 - .2 * (r > .4)), sign * (half - .02)), _TYRE)
 
 def _quad(a, u0, u1, c0, c1):
     "A rectangle across the vehicle at `along` = a."
@@ -390,18 +508,19 @@ def _side(solid, faces, points, colour):
         solid.face([(a, u, sign * w) for a, u, w in points], colour, faces[side])
 
 def _lamps(solid, faces, rear, front, back, nose, half, low, high, size=.3):
-    "Rear and front lights, plates."
+    "Rear and front lights, number plates."
     for sign in (1, -1):
         inner, outer = sign * (half - size), sign * (half - .03)
-        solid.face(_quad(back - .01, low, high, inner, outer), (165, 26, 22), faces[rear], .12)
-        solid.face(_quad(nose + .01, low - .06, high - .1, inner, outer), (225, 228, 225), faces[front], .2)
-    for a, f in ((back - .01, rear), (nose + .01, front)):
-        solid.face(_quad(a, low - .2, low - .09, -.26, .26), (225, 225, 215), faces[f])
+        solid.face(_quad(back - .01, low, high, inner, outer), (150, 22, 20), faces[rear], .1)
+        if high - low > .3: solid.face(_quad(back - .015, low, low + .12, inner, outer), (205, 150, 130), faces[rear])
+        solid.face(_quad(nose + .01, low - .06, high - .1, inner, outer), (222, 226, 225), faces[front], .2)
+    for a, f in ((back - .02, rear), (nose + .01, front)):
+        solid.face(_quad(a, low - .16, low - .05, -.26, .26), (222, 222, 214), faces[f])
 
 # %% ../../nbs/01b_scenes.ipynb #e40029b7
 def make_car(rng: np.random.Generator) -> Solid:
     "A passenger car: hatchback, saloon or estate by the length of its tail."
-    solid, paint = Solid(), PAINTS[int(rng.integers(len(PAINTS)))] + rng.normal(0, 6, 3)
+    solid, paint = Solid(), _paint(rng)
     length, half, roof = rng.uniform(3.7, 4.8), rng.uniform(.83, .93), rng.uniform(1.38, 1.62)
     b, n, belt = -length / 2, length / 2, rng.uniform(.86, .96)
     tail = {0: .08, 1: .75, 2: .12}[int(rng.integers(3))]  # boot behind the rear window
@@ -410,12 +529,16 @@ def make_car(rng: np.random.Generator) -> Solid:
     f = solid.extrude([(b + .06, .22), (b, .5), (b + .05, belt), (n - hood, belt), (n - .1, belt - .18), (n, .5), (n - .05, .22)],
                       [half - .05, half, half - .02, half - .02, half - .05, half - .03, half - .05],
                       [paint * .8, paint, paint, paint, paint, paint * .8, _TRIM, paint])
-    _side(solid, f, [(b + .1, .22, half), (b + .1, .36, half), (n - .1, .36, half), (n - .1, .22, half)], paint * .55)
-    _wheels(solid, f, (b + length * .19, n - length * .18), .32, half + .01)
-    _lamps(solid, f, 1, 4 if belt < .5 else 5, b, n, half, belt - .26, belt - .04)
-    solid.face(_quad(n, .42, .62, -half * .6, half * .6), _TRIM, f[5])
-    for a, face in ((b, 0), (n, 5)):
-        for sign in (1, -1): solid.face(_quad(a, .0, .28, sign * (half - .24), sign * (half - .02)), _TYRE, f[face])
+    _side(solid, f, [(b + .1, .22, half), (b + .1, .36, half), (n - .1, .36, half), (n - .1, .22, half)], paint * .5)
+    for a in (n - hood - .25, n - hood - 1.25): _side(solid, f, [(a, .38, half + .005), (a, belt, half), (a + .025, belt, half), (a + .025, .38, half + .005)], paint * .55)
+    deep, wide = rng.uniform(.12, .42), rng.uniform(.16, .36)
+    _lamps(solid, f, 1, 4, b, n - .06, half, belt - .04 - deep, belt - .04, wide)
+    bumper = paint * rng.uniform(.75, 1) if rng.uniform() < .6 else _TRIM
+    solid.face(_quad(b - .01, .3, .52, -half * .97, half * .97), bumper * .9, f[1])
+    solid.face(_quad(b - .02, .5, .53, -half * .97, half * .97), bumper * .5, f[1])
+    solid.face(_quad(n + .01, .32, .46, -half * .75, half * .75), _TRIM, f[5])
+    solid.face(_quad(n - .03, belt - .34, belt - .22, -half * .5, half * .5), _TRIM * 1.3, f[4])
+    _wheels(solid, f, (b + length * .19, n - length * .18), .32, half + .01, arch=True)
     solid.part(1)
     rb, rf = b + tail + .25 + rng.uniform(0, .35), n - hood - rng.uniform(.65, .85)
     w0, w1 = half - .04, half * rng.uniform(.76, .82)
@@ -450,22 +573,23 @@ def make_van(rng: np.random.Generator) -> Solid:
         for s in (1, -1): solid.face(_quad(b - .01, belt, roof - .25, s * .06, s * half * .8), _GLASS, f[0])
     solid.face(_quad(b - .01, .35, roof - .12, -.02, .02), paint * .5, f[0])
     solid.face(_quad(n + .01, .4, .62, -half * .8, half * .8), _TRIM, f[5])
-    _wheels(solid, f, (b + length * .2, n - length * .17), .34, half + .01)
     _lamps(solid, f, 0, 5, b, n, half, .7, 1.1, .2)
-    for s in (1, -1): solid.face(_quad(b, 0, .32, s * (half - .26), s * (half - .03)), _TYRE, f[0]); solid.face(_quad(n, 0, .32, s * (half - .26), s * (half - .03)), _TYRE, f[5])
+    solid.face(_quad(b - .02, .3, .52, -half, half), _TRIM * 1.4, f[0])
+    solid.face(_quad(n + .02, .3, .46, -half, half), _TRIM * 1.4, f[5])
+    _wheels(solid, f, (b + length * .2, n - length * .17), .34, half + .01, arch=True)
     return solid
 
 # %% ../../nbs/01b_scenes.ipynb #6bfb9b22
 def make_truck(rng: np.random.Generator) -> Solid:
     "A lorry: cab in front, cargo box, flatbed or tank behind."
     solid = Solid()
-    cab, cargo = PAINTS[int(rng.integers(len(PAINTS)))] + rng.normal(0, 6, 3), PAINTS[int(rng.choice([0, 0, 1, 2, 7, 9, 11, 12, 14, 15]))] + rng.normal(0, 8, 3)
+    cab, cargo = _paint(rng), PAINTS[int(rng.choice([0, 0, 1, 2, 7, 9, 11, 12, 14, 15]))] + rng.normal(0, 8, 3)
     length, half, top = rng.uniform(6.5, 12), rng.uniform(1.15, 1.27), rng.uniform(2.9, 3.9)
     b, n, tall = -length / 2, length / 2, rng.uniform(2.5, 3.1)
     solid.part(-1)
     f = solid.box(b, n - .3, .45, 1., half - .1, _TRIM)
+    solid.face(_quad(b - .01, .48, .62, -half * .9, half * .9), (150, 40, 36), f[0])
     _wheels(solid, f, (b + 1.2, b + 2.4, n - 1.3) if length > 8 else (b + 1.5, n - 1.3), .5, half)
-    for s in (1, -1): solid.face(_quad(b, 0, .9, s * (half - .5), s * (half - .05)), _TYRE, f[0])
     solid.part(0)
     flat = rng.uniform() < .2
     c = solid.box(b, n - 2.1, 1., 1.7 if flat else top, half, [cargo * .93, cargo, cargo, cargo, cargo])
@@ -509,10 +633,11 @@ def make_tram(rng: np.random.Generator) -> Solid:
     return solid
 
 # %% ../../nbs/01b_scenes.ipynb #ab4861d8
-def make_misc(rng: np.random.Generator) -> Solid:
-    "What fits no other class: caravan, box trailer, tractor, city bus."
-    solid, pick = Solid(), int(rng.integers(4))
-    paint = PAINTS[int(rng.integers(len(PAINTS)))] + rng.normal(0, 6, 3)
+def make_misc(rng: np.random.Generator) -> Solid | list:
+    "What fits no other class: caravan, box trailer, tractor, city bus, motorbike."
+    solid, pick = Solid(), int(rng.integers(5))
+    if pick == 4: return _motorbike(rng)
+    paint = _paint(rng)
     if pick == 0:  # caravan
         length, half, top, white = rng.uniform(3.8, 5.5), rng.uniform(1., 1.12), rng.uniform(2.3, 2.6), np.array([228, 226, 218.])
         b, n = -length / 2, length / 2
@@ -527,7 +652,6 @@ def make_misc(rng: np.random.Generator) -> Solid:
         solid.part(0)
         f = solid.box(-length / 2, length / 2, .5, top, half, paint)
         _wheels(solid, f, (0.,), .3, half + .1); _lamps(solid, f, 0, 2, -length / 2, length / 2, half, .55, .68, .3)
-        for s in (1, -1): solid.face(_quad(-length / 2, 0, .5, s * (half), s * (half + .2)), _TYRE, f[0])
         solid.part(0); solid.box(length / 2, length / 2 + 1.1, .45, .55, .06, _TRIM)
     elif pick == 2:  # tractor
         solid.part(0); f = solid.box(-.3, 1.9, .75, 1.45, .42, paint)
@@ -545,7 +669,6 @@ def make_misc(rng: np.random.Generator) -> Solid:
         solid.face(_quad(n + .01, 1.1, top - .4, -half * .92, half * .92), _GLASS, f[2]); solid.face(_quad(b - .01, 1.7, top - .4, -half * .8, half * .8), _GLASS, f[0])
         solid.face(_quad(n + .01, top - .32, top - .08, -.8, .8), (240, 180, 60), f[2], .2)
         _wheels(solid, f, (b + 2.6, n - 2.4), .48, half + .01); _lamps(solid, f, 0, 2, b, n, half, .75, 1., .3)
-        for s in (1, -1): solid.face(_quad(b, 0, .4, s * (half - .4), s * (half - .05)), _TYRE, f[0]); solid.face(_quad(n, 0, .4, s * (half - .4), s * (half - .05)), _TYRE, f[2])
     return solid
 
 # %% ../../nbs/01b_scenes.ipynb #9956b5fc
@@ -554,7 +677,7 @@ def _limbs(rng, pose: str) -> list[tuple]:
     tall = rng.uniform(1.5, 1.95) if rng.uniform() < .85 else rng.uniform(1.05, 1.5)
     k, skin = tall / 1.75, np.array([[232, 190, 160], [210, 160, 125], [150, 105, 78], [92, 64, 50]], float)[int(rng.integers(4))]
     top, legs = rng.uniform(20, 225, 3), rng.uniform(15, 120) * np.array([.95, 1, 1.1])
-    if rng.uniform() < .6: top = np.full(3, top.mean()) * .5 + top * .5
+    top = top.mean() + (top - top.mean()) * rng.uniform(0, .9)
     hair, shoe = np.array([[40, 30, 24], [90, 64, 40], [160, 130, 90], [150, 150, 150]], float)[int(rng.integers(4))], np.full(3, rng.uniform(20, 90))
     swing = 0. if pose == "ride" else rng.uniform(-1, 1) * .42
     out = []
@@ -594,6 +717,21 @@ def _bicycle(rng) -> list[tuple]:
     out += [(np.array((.4, 1.03, -.26)), np.array((.4, 1.03, .26)), .018, .018, dark), (np.array((-.3, .93, 0)), np.array((-.08, .93, 0)), .05, .03, dark)]
     return out
 
+def _motorbike(rng) -> list[tuple]:
+    "Capsules of a motorbike with a helmeted rider."
+    paint, dark, metal = _paint(rng), np.array([24, 24, 26.]), np.array([120, 122, 126.])
+    out = [(np.array(p), np.array(q), r, s, c) for p, q, r, s, c in (
+        ((-.72, .31, 0), (-.66, .31, 0), .31, .31, dark), ((.72, .31, 0), (.66, .31, 0), .31, .31, dark), ((-.7, .31, 0), (-.7, .32, 0), .15, .15, metal),
+        ((.7, .31, 0), (.7, .32, 0), .15, .15, metal), ((-.6, .42, 0), (.2, .42, 0), .16, .2, metal * .6), ((-.75, .82, 0), (-.1, .78, 0), .1, .14, dark),
+        ((-.05, .82, 0), (.4, .88, 0), .17, .15, paint), ((.7, .35, 0), (.45, .95, 0), .06, .06, metal), ((.5, .98, 0), (.56, .92, 0), .14, .12, paint),
+        ((.38, 1.05, -.36), (.38, 1.05, .36), .025, .025, dark), ((-.85, .72, 0), (-.8, .72, 0), .06, .06, np.array([170, 26, 22.])))]
+    jacket, helmet = rng.uniform(20, 110, 3), rng.uniform(20, 235, 3)
+    for side in (-1, 1):
+        out += [(np.array(p), np.array(q), r, s, c) for p, q, r, s, c in (
+            ((-.3, .88, side * .12), (.15, .72, side * .26), .1, .08, jacket * .7), ((.15, .72, side * .26), (-.05, .35, side * .22), .075, .06, jacket * .7),
+            ((-.05, 1.32, side * .2), (.12, 1.1, side * .36), .065, .055, jacket), ((.12, 1.1, side * .36), (.36, 1.06, side * .32), .055, .045, jacket))]
+    return out + [(np.array((-.32, .92, 0.)), np.array((-.08, 1.36, 0.)), .17, .2, jacket), (np.array((.02, 1.56, 0.)), np.array((.03, 1.6, 0.)), .14, .14, helmet)]
+
 def make_pedestrian(rng: np.random.Generator) -> list[tuple]:
     "Capsules of somebody on foot."
     return _limbs(rng, "walk")
@@ -618,10 +756,9 @@ def _draw_limbs(canvas: Canvas, limbs: list[tuple], x: float, z: float, yaw: flo
     second = px[:, 1:] + radius[:, 1:, None] * np.stack([np.cos(angle[:, None] + t + np.pi), np.sin(angle[:, None] + t + np.pi)], -1)
     outline = np.concatenate([first, second], 1)
     fixed = np.round(np.clip(outline, -9000, 9000) * 16).astype(np.int32)
-    lit = .35 + .3 * max(0., -canvas.weather.sun[2])
+    colours = canvas.weather.shade(np.array([limb[4] for limb in limbs], np.float64), .35 + .3 * max(0., -canvas.weather.sun[2]), z).tolist()
     for i in np.argsort(-world[..., 2].mean(1) - .02 * np.arange(len(limbs)) / len(limbs), kind="stable"):
-        colour = canvas.weather.shade(limbs[i][4], lit, z).tolist()
-        cv2.fillConvexPoly(canvas.image, fixed[i], colour, cv2.LINE_AA, 4)
+        cv2.fillConvexPoly(canvas.image, fixed[i], colours[i], cv2.LINE_AA, 4)
         cv2.fillConvexPoly(canvas.owner, fixed[i], owner, cv2.LINE_8, 4)
     return np.concatenate([outline.min((0, 1)), outline.max((0, 1))])
 
@@ -641,46 +778,54 @@ def _draw_tree(canvas: Canvas, x: float, z: float, rng, bush: bool = False):
     x0, y0 = int(cx - w / 2), int(cy - h / 2)
     xa, ya, xb, yb = max(x0, 0), max(y0, 0), min(x0 + w, camera.width), min(y0 + h, camera.height)
     if xa >= xb or ya >= yb: return
-    crown = cv2.resize(_crowns()[int(rng.integers(len(_crowns())))], (w, h), interpolation=cv2.INTER_LINEAR)[ya - y0:yb - y0, xa - x0:xb - x0]
-    shade = crown[..., 1].astype(np.float32)[..., None] / 128
-    t = math.exp(-weather.haze * z)
-    colour = green * (weather.ambient + .5 * weather.direct)
-    patch = np.clip(shade * (colour * t) + weather.air * (1 - t), 0, 255).astype(np.uint8)
-    mask = (crown[..., 0] > 127).astype(np.uint8)
+    levels = _crowns()[int(rng.integers(12)) + 12 * (weather.sun[0] < 0)]
+    crown = next((c for c in levels if len(c) <= 1.6 * max(w, h)), levels[-1])
+    n = len(crown)
+    crown = crown[(ya - y0) * n // h:max((yb - y0) * n // h, (ya - y0) * n // h + 1), (xa - x0) * n // w:max((xb - x0) * n // w, (xa - x0) * n // w + 1)]
+    crown = cv2.resize(crown, (xb - xa, yb - ya), interpolation=cv2.INTER_LINEAR)
+    tones = weather.shade(green * (np.arange(256)[:, None] / 128), .55, z).astype(np.uint8)[:, None]  # brightness -> colour
+    patch, mask = cv2.applyColorMap(cv2.extractChannel(crown, 1), tones), cv2.compare(cv2.extractChannel(crown, 0), 127, cv2.CMP_GT)
     cv2.copyTo(patch, mask, canvas.image[ya:yb, xa:xb])
-    canvas.owner[ya:yb, xa:xb][mask > 0] = 0
+    cv2.copyTo(np.zeros_like(mask), mask, canvas.owner[ya:yb, xa:xb])
 
 @lru_cache(None)
-def _crowns() -> list[np.ndarray]:
-    "A bank of crowns (160, 160, 2) uint8: coverage and brightness."
+def _crowns() -> list[list[np.ndarray]]:
+    "Crowns lit from the right (12) and from the left (12), each (n, n, 2) uint8, coverage and brightness, in six sizes."
     y, x = np.mgrid[-1:1:160j, -1:1:160j].astype(np.float32)
     out = []
     for i in range(12):
         n, fine = np.roll(_noise(11, power=1.), i * 41, 0)[:160, :160], np.roll(_noise(12, power=.55), i * 37, 1)[:160, :160]
         cover = (np.hypot(x, y) + .16 * n + .05 * fine < .8) * 255
-        light = np.clip(110 - 45 * y - 10 * x + 26 * fine + 14 * n, 20, 255)
+        light = np.clip(112 - 40 * y + 30 * x + 30 * fine + 18 * n, 16, 255)
         out.append(np.dstack([cover, light]).astype(np.uint8))
-    return out
+    out += [np.ascontiguousarray(crown[:, ::-1]) for crown in out]
+    return [[cv2.resize(crown, (n, n), interpolation=cv2.INTER_AREA) for n in (160, 80, 40, 20, 10, 5)] for crown in out]
 
 # %% ../../nbs/01b_scenes.ipynb #526e11d2
-def _draw_building(canvas: Canvas, x: float, z: float, road: Road, rng, side: int):
+def _draw_building(canvas: Canvas, x: float, z: float, road: Road, rng, side: int, wide: float):
     "A house whose facade faces the road; windows in rows."
-    tall, deep, wide = rng.uniform(5, 15), rng.uniform(8, 12), rng.uniform(8, 18)
+    tall, deep = rng.uniform(5, 15), rng.uniform(8, 12)
     wall = np.array([[214, 204, 186], [190, 178, 160], [172, 120, 96], [200, 200, 196], [222, 206, 160], [150, 140, 132]], float)[int(rng.integers(6))] + rng.normal(0, 8, 3)
     solid = Solid()
     solid.part()
     f = solid.box(-wide / 2, wide / 2, 0, tall, deep / 2, wall)
-    pane = np.array([60, 68, 76.]) * rng.uniform(.7, 1.5)
-    lit = canvas.weather.night > .3
-    for u in np.arange(1., tall - 1.6, rng.uniform(2.6, 3.2)):
-        for a in np.arange(-wide / 2 + .8, wide / 2 - 1.4, rng.uniform(1.8, 2.8)):
-            c, g = (np.array([240, 205, 130.]), .05) if lit and rng.uniform() < .35 else (pane, 0)
-            for name, sign in (("right", 1), ("left", -1)):
-                solid.face([(a, u, sign * deep / 2), (a, u + 1.4, sign * deep / 2), (a + 1, u + 1.4, sign * deep / 2), (a + 1, u, sign * deep / 2)], c, f[name], g)
-    roof = np.array([120, 66, 50.]) * rng.uniform(.6, 1.2)
+    facade, plane = f["left" if side > 0 else "right"], -side * deep / 2
+    def panels(a, u, w, h, colour, glow=0.):
+        for ai, ui in zip(a, u): solid.face([(ai, ui, plane), (ai, ui + h, plane), (ai + w, ui + h, plane), (ai + w, ui, plane)], colour, facade, glow)
+    panels([-wide / 2], [0], wide, rng.uniform(.4, 1.), wall * rng.uniform(.6, .9))
+    w, h = rng.uniform(.8, 1.3), rng.uniform(1.2, 1.7)
+    a, u = (g.ravel() for g in np.meshgrid(np.arange(-wide / 2 + .8, wide / 2 - w - .3, rng.uniform(w + .7, w + 1.6)), np.arange(1., tall - h - .3, rng.uniform(2.6, 3.2))))
+    if z < 35: panels(a - .1, u - .1, w + .2, h + .2, np.clip(wall * rng.uniform(.7, 1.35), 0, 245))
+    panels(a, u, w, h, np.array([60, 68, 76.]) * rng.uniform(.6, 1.6))
+    lit = (rng.uniform(size=len(a)) < .3) & (canvas.weather.night > .3)
+    panels(a[lit], u[lit], w, h, (240, 205, 130), .05)
+    door = rng.uniform(-wide / 2 + .5, wide / 2 - 1.5)
+    panels([door], [0], 1.1, 2.2, rng.uniform(40, 130, 3))
     solid.part(1)
-    solid.extrude([(-wide / 2, tall), (-wide / 2, tall + .3), (wide / 2, tall + .3), (wide / 2, tall)], deep / 2 + .3, [roof] * 5)
-    _draw_solid(canvas, solid, x + side * deep / 2, z, road.slope(z), 0)
+    roof, ridge, eaves, k = np.array([128, 70, 54.]) * rng.uniform(.6, 1.2), tall + rng.uniform(.3, 4.5), deep / 2 + .4, wide / 2 + .2
+    for sign in (1, -1): solid.face([(-k, tall - .1, sign * eaves), (k, tall - .1, sign * eaves), (k, ridge, 0), (-k, ridge, 0)], roof)
+    for end in (-k, k): solid.face([(end, tall, -eaves), (end, tall, eaves), (end, ridge, 0)], wall)
+    _draw_solid(canvas, solid, x + side * deep / 2, z, road.slope(z), _SCENERY)
 
 def _draw_pole(canvas: Canvas, x: float, z: float, tall: float, width: float, colour):
     "A thin post."
@@ -714,47 +859,56 @@ def _draw_sign_at(canvas: Canvas, x: float, z: float, class_id: int, rng, size: 
     return np.array([x0, y0, x0 + n, y0 + n], np.float32) if inside > .99 else None
 
 # %% ../../nbs/01b_scenes.ipynb #f9f35848
-CLASS_WEIGHTS = dict(Car=.56, Pedestrian=.12, Cyclist=.08, Van=.09, Truck=.06, Tram=.04, Misc=.05)
+CLASS_WEIGHTS = dict(Car=.57, Pedestrian=.11, Cyclist=.07, Van=.09, Truck=.06, Tram=.04, Misc=.06)
 _MAKERS = dict(Car=make_car, Van=make_van, Truck=make_truck, Tram=make_tram, Misc=make_misc, Pedestrian=make_pedestrian, Cyclist=make_cyclist)
-_LENGTH = dict(Car=5., Van=6., Truck=12.5, Tram=27., Misc=12., Pedestrian=1., Cyclist=2.)
+_FOOTPRINT = dict(Car=(5., 1.9), Van=(6., 2.1), Truck=(12.5, 2.6), Tram=(26., 2.6), Misc=(12., 2.5), Pedestrian=(.8, .7), Cyclist=(2., .8))  # metres
 
-def _spot(name: str, road: Road, rng) -> tuple[float, float, float]:
-    "Lateral place s, its column of occupancy, and yaw against the road for a class."
+def _spot(name: str, road: Road, rng) -> tuple[float, float]:
+    "Lateral place s and yaw against the road for an object of a class."
     lanes = [(a + b) / 2 for a, b in zip(road.borders, road.borders[1:])]
+    right = rng.uniform() < .5
     if name == "Pedestrian":
-        where = rng.uniform()
-        if where < .75 or road.place == "highway":
-            s = road.right + rng.uniform(.4, 2.6) if rng.uniform() < .5 else road.left - rng.uniform(.4, 2.6)
-        else: s = rng.uniform(road.left, road.right)
-        return s, round(s), rng.uniform(0, 2 * math.pi)
+        if rng.uniform() < .75: s = road.right + rng.uniform(.4, 2.6) if right else road.left - rng.uniform(.4, 2.6)
+        else: s = rng.uniform(road.left, road.right)  # crossing
+        return s, rng.uniform(0, 2 * math.pi)
     if name == "Cyclist":
         right = rng.uniform() < .7
-        s = road.right - rng.uniform(.3, 1.) if right else road.left + rng.uniform(.3, 1.)
-        return s, 100 + right, (0. if right else math.pi) + rng.normal(0, .15) if rng.uniform() < .85 else rng.choice([-1., 1.]) * math.pi / 2
-    if name == "Tram" and road.tram is not None: return road.tram, 200, math.pi if rng.uniform() < .6 else 0.
+        yaw = (0. if right else math.pi) + rng.normal(0, .15) if rng.uniform() < .8 else rng.choice([-1., 1.]) * math.pi / 2 + rng.normal(0, .3)
+        return road.right - rng.uniform(.3, 1.) if right else road.left + rng.uniform(.3, 1.), yaw
+    if name == "Tram" and road.tram is not None: return road.tram, math.pi if rng.uniform() < .6 else 0.
     if road.parking and rng.uniform() < .55 and name in ("Car", "Van", "Misc"):
-        right = rng.uniform() < .5
-        s = road.right - 1.05 if right else road.left + 1.05
-        return s, 300 + right, (0. if right else math.pi) if rng.uniform() < .85 else (math.pi if right else 0.)
+        turned = rng.uniform() < .15
+        return road.right - 1.05 if right else road.left + 1.05, (0. if right != turned else math.pi) + rng.normal(0, .03)
     i = int(rng.integers(len(lanes)))
-    return lanes[i] + rng.normal(0, .2), 400 + i, (0. if road.directions[i] > 0 else math.pi) + rng.normal(0, .02)
+    yaw = (0. if road.directions[i] > 0 else math.pi) + rng.normal(0, .03)
+    if rng.uniform() < .06 and road.place != "highway": yaw += rng.uniform(-1.5, 1.5)  # turning, crossing
+    return lanes[i] + rng.normal(0, .2), yaw
+
+_CROWD = dict(kitti=2.7, tusimple=2.1, joint=2.5)  # mean number of objects / 3
+_ODDS = dict(highway=dict(Pedestrian=0, Cyclist=0, Tram=0, Truck=2., Misc=1.2), country=dict(Pedestrian=.5, Tram=0, Misc=1.4),
+             street=dict(Truck=.6, Pedestrian=1.3, Cyclist=1.2), avenue=dict(Pedestrian=1.2, Cyclist=1.2))  # who is met where
+
+def _local_weights(road: Road, weights: dict) -> dict:
+    "Class weights at a place; trams need a track."
+    local = {name: w * _ODDS[road.place].get(name, 1.) for name, w in weights.items()}
+    if "Tram" in local: local["Tram"] *= 6. if road.tram is not None else 0.
+    return local if sum(local.values()) > 0 else {name: w for name, w in weights.items() if name != "Tram" or w == sum(weights.values())}
 
 def _cast(road: Road, camera: Camera, rng, weights: dict, count: int) -> list[dict]:
     "Objects with class, model, position and yaw, none inside another."
-    out, taken = [], {}
-    for _ in range(count * 3):
+    out, weights = [], _local_weights(road, weights)
+    for _ in range(count * 4):
         if len(out) >= count: break
         name = _choice(rng, weights)
-        s, column, yaw = _spot(name, road, rng)
-        length = _LENGTH[name]
-        small = name in ("Pedestrian", "Cyclist")
+        (s, yaw), (length, width) = _spot(name, road, rng), _FOOTPRINT[name]
+        small = length < 3
         z = (4. if small else 5.) * (12. if small else 14.) ** rng.uniform() ** .85 + (0 if small else length * .4)
-        if any(abs(z - other) < (length + l) / 2 + .6 for other, l in taken.get(column, ())): continue
         x = s + road.centre(z)
-        if abs(x) * camera.focal / z > camera.width * .62: continue
-        if z < 9 and abs(x) < 1.8 and not small: continue  # nothing inside the ego car
-        taken.setdefault(column, []).append((z, length))
-        out.append(dict(name=name, model=_MAKERS[name](rng), x=float(x), z=float(z), yaw=float(yaw + road.slope(z))))
+        ahead, aside = (abs(length * math.cos(yaw)) + width) / 2, (abs(length * math.sin(yaw)) + width) / 2
+        if any(abs(z - o["z"]) < ahead + o["ahead"] and abs(x - o["x"]) < aside + o["aside"] for o in out): continue
+        if abs(x) * camera.focal / z > camera.width * .62: continue  # outside the picture
+        if z - ahead < 2 or z < 9 and abs(x) < aside + 1 and not small: continue  # inside the ego car
+        out.append(dict(name=name, model=_MAKERS[name](rng), x=float(x), z=float(z), yaw=float(yaw + road.slope(z)), ahead=ahead, aside=aside))
     return out
 
 # %% ../../nbs/01b_scenes.ipynb #28fe46de
@@ -817,7 +971,8 @@ def lane_rows(height: int) -> list[int]:
 def lane_labels(camera: Camera, road: Road, rows: list[int], most: int = 5) -> list[list[int]]:
     "Lanes that a labeller would mark: the ego lane's borders and their neighbours, at most `most`; hidden parts are continued."
     marked = [(s, style) for s, style in zip(road.borders, road.styles) if style not in ("none", "edge")]
-    marked = sorted(sorted(marked, key=lambda b: abs(b[0]))[:most])
+    near = 2.35 * (road.borders[1] - road.borders[0])  # beyond the neighbouring lane's far border nothing is marked
+    marked = sorted(sorted([b for b in marked if abs(b[0] + road.x0) < near], key=lambda b: abs(b[0] + road.x0))[:most])
     y = np.array(rows, np.float64)
     z = camera.depth(y)
     ok = y > camera.horizon + .02 * camera.height
@@ -838,7 +993,7 @@ def _metres(model) -> tuple[float, float, float]:
 def _label_objects(canvas: Canvas, drawn: list[tuple]) -> tuple[list[SceneObject], list[tuple]]:
     "Objects and DontCare boxes from what was drawn: (object, full box, owner number)."
     w, h = canvas.camera.width, canvas.camera.height
-    counts, objects, ignored = np.bincount(canvas.owner.ravel(), minlength=256), [], []
+    counts, objects, ignored = np.bincount(canvas.owner.ravel(), minlength=256), [], []  # owners: 0 scenery, 255 road, else objects
     for o, full, owner in drawn:
         box = np.array([max(full[0], 0), max(full[1], 0), min(full[2], w - 1), min(full[3], h - 1)])
         wide, tall = box[2] - box[0], box[3] - box[1]
@@ -846,8 +1001,8 @@ def _label_objects(canvas: Canvas, drawn: list[tuple]) -> tuple[list[SceneObject
         truncation = 1 - wide * tall / max((full[2] - full[0]) * (full[3] - full[1]), 1e-6)
         visible = counts[owner] / max(canvas.drawn[owner], 1)
         if visible < .03 or counts[owner] < 6: continue
-        small = tall < 22 * canvas.camera.focal / 721  # 22 px at KITTI's focal length
-        if visible < .12 or small or truncation > .9: ignored.append(tuple(np.round(box, 2).tolist())); continue
+        small = tall < 25 * canvas.camera.focal / 721  # 25 px at KITTI's focal length
+        if visible < .14 or small or truncation > .9: ignored.append(tuple(np.round(box, 2).tolist())); continue
         level = 0 if visible > .85 else 1 if visible > .5 else 2 if visible > .22 else 3
         turn = (o["yaw"] - math.pi / 2 + math.pi) % (2 * math.pi) - math.pi
         objects.append(SceneObject(o["name"], tuple(np.round(box, 2).tolist()), round(float(truncation), 2), level, round(float(visible), 3),
@@ -855,47 +1010,135 @@ def _label_objects(canvas: Canvas, drawn: list[tuple]) -> tuple[list[SceneObject
     return objects, ignored
 
 # %% ../../nbs/01b_scenes.ipynb #7d1efd75
-def _finish(canvas: Canvas):
-    "Lamps, rain, exposure, blur and sensor noise."
+def _glow(canvas: Canvas, image: np.ndarray) -> np.ndarray:
+    "Lamps in the dark and the sun's glare, painted at a quarter of the size, blurred and added."
+    camera, weather, rng = canvas.camera, canvas.weather, canvas.rng
+    small = np.zeros((camera.height // 4 + 1, camera.width // 4 + 1, 3), np.float32)
+    for x, y, r, c, owner in canvas.lamps:
+        if not (0 <= x < camera.width and 0 <= y < camera.height) or canvas.owner[int(y), int(x)] not in (owner, 255 - 255 * bool(owner)): continue  # hidden
+        cv2.circle(small, (int(x / 4), int(y / 4)), max(1, int(r / 3)), c.tolist(), -1)
+    small = cv2.GaussianBlur(small, (0, 0), 2.5) * (1.3 * weather.night)
+    if weather.name == "low_sun" and weather.sun[2] > .2:
+        x, y = camera.cx + camera.focal * weather.sun[0] / weather.sun[2], camera.horizon - camera.focal * weather.sun[1] / weather.sun[2]
+        gy, gx = np.mgrid[:small.shape[0], :small.shape[1]].astype(np.float32) * 4
+        r = np.hypot(gx - np.float32(x), gy - np.float32(y)) / camera.width
+        small += (150 * np.exp(-r * 9) + 60 * np.exp(-r * 2.5))[..., None] * np.array([1, .92, .75], np.float32)
+    return cv2.add(image, cv2.resize(np.clip(small, 0, 255).astype(np.uint8), (camera.width, camera.height)))
+
+def _rain(canvas: Canvas, image: np.ndarray) -> np.ndarray:
+    "Falling drops as faint streaks, and some haze of spray."
+    camera, rng = canvas.camera, canvas.rng
+    streaks, slant = np.zeros(image.shape[:2], np.uint8), int(rng.integers(-2, 3))
+    for x, y, n in rng.uniform(0, [camera.width, camera.height, 1], (120, 3)):
+        cv2.line(streaks, (int(x), int(y)), (int(x) + slant, int(y + camera.height * (.02 + .04 * n))), int(15 + 35 * n), 1, cv2.LINE_AA)
+    return cv2.add(image, cv2.merge([streaks] * 3))
+
+def _finish(canvas: Canvas) -> np.ndarray:
+    "The picture as a camera delivers it: glow, rain, exposure, contrast, white balance, blur, vignette and noise."
     camera, weather, rng, image = canvas.camera, canvas.weather, canvas.rng, canvas.image
-    if weather.night and canvas.lamps:
-        glow = np.zeros((camera.height // 4 + 1, camera.width // 4 + 1, 3), np.float32)
-        for x, y, r, c in canvas.lamps:
-            if -50 < x < camera.width + 50: cv2.circle(glow, (int(x / 4), int(y / 4)), max(1, int(r / 3)), c.tolist(), -1)
-        glow = cv2.GaussianBlur(glow, (0, 0), 2.5)
-        image = cv2.add(image, cv2.resize(np.clip(glow * 1.2, 0, 255).astype(np.uint8), (camera.width, camera.height)))
-    if weather.wet:
-        streaks = np.zeros(image.shape[:2], np.uint8)
-        for x, y in rng.uniform(0, [camera.width, camera.height], (140, 2)).astype(int): cv2.line(streaks, (x, y), (x + 1, y + int(camera.height * .05)), 60, 1)
-        image = cv2.add(image, cv2.merge([streaks] * 3))
-    table = np.arange(256, dtype=np.float64)[:, None] * np.array(weather.tint) * weather.exposure
-    gamma = rng.uniform(.85, 1.15)
-    table = np.clip(255 * (np.clip(table, 0, 255) / 255) ** gamma, 0, 255).astype(np.uint8)
-    image = cv2.LUT(image, table[None])
-    if rng.uniform() < .7: image = cv2.GaussianBlur(image, (3, 3), rng.uniform(.3, .7))
-    strength = rng.uniform(.06, .22) + .2 * weather.night
-    y, x = rng.integers(0, 1024 - camera.height) if camera.height < 1024 else 0, rng.integers(0, max(1024 - camera.width, 1))
-    grain = _grain()[y:y + camera.height, x:x + camera.width]
-    if grain.shape != image.shape: grain = np.tile(_grain(), (camera.height // 1024 + 1, camera.width // 1024 + 1, 1))[:camera.height, :camera.width]
-    return cv2.addWeighted(image, 1, grain, strength, -128 * strength)
+    if (weather.night and canvas.lamps) or weather.name == "low_sun": image = _glow(canvas, image)
+    if weather.wet: image = _rain(canvas, image)
+    v = np.arange(256)[:, None] / 255 * np.array(weather.tint) * weather.exposure * rng.normal(1, .025, 3)
+    v = np.clip(v, 0, 1) ** rng.uniform(.85, 1.2)
+    v += rng.uniform(0, .6) * (v * v * (3 - 2 * v) - v)  # S-shaped contrast of a tone curve
+    image = cv2.LUT(image, np.clip(255 * v, 0, 255).astype(np.uint8)[None])
+    if rng.uniform() < .75: image = cv2.GaussianBlur(image, (3, 3), rng.uniform(.3, .75))
+    strength = rng.uniform(.04, .2) + .2 * weather.night
+    grain = _grain()
+    if camera.height > 1024 or camera.width > 1024: grain = np.tile(grain, (camera.height // 1024 + 1, camera.width // 1024 + 1, 1))
+    y, x = rng.integers(0, grain.shape[0] - camera.height + 1), rng.integers(0, grain.shape[1] - camera.width + 1)
+    return cv2.addWeighted(image, 1, np.ascontiguousarray(grain[y:y + camera.height, x:x + camera.width]), strength, -128 * strength)
 
 # %% ../../nbs/01b_scenes.ipynb #c5159c9d
-def _roadside(road: Road, camera: Camera, rng) -> list[tuple]:
-    "Trees, bushes, houses and posts as (depth, kind, s, side)."
-    out = []
+def _row(kind: str, road: Road, side: int, offset: float, step: float, rng, start: float = 3., end: float = 120., **extra) -> list[tuple]:
+    "Things of one kind along the road at regular distances."
+    z, edge = np.arange(start + rng.uniform(0, step), end, step), road.right if side > 0 else road.left
+    return [(float(d), kind, edge + side * offset, dict(extra, side=side, step=step)) for d in z]
+
+def _roadside(road: Road, rng) -> list[tuple]:
+    "Trees, hedges, walls, houses, posts and boards as (depth, kind, s, details)."
+    out, built, spots = [], road.place in ("street", "avenue"), rng.uniform
     for side in (-1, 1):
         edge = road.right if side > 0 else road.left
-        if road.place in ("street", "avenue"):
-            z = rng.uniform(4, 16)
-            while z < 110 and rng.uniform() < .93:
-                out.append((z, "building", edge + side * rng.uniform(3.2, 9), side)); z += rng.uniform(10, 24)
-        dense = {"street": 4, "avenue": 8, "country": 16, "highway": 9}[road.place]
-        for z in rng.uniform(6, 120, int(rng.integers(dense // 2, dense * 2))):
-            kind = "bush" if rng.uniform() < .35 else "tree"
-            out.append((float(z), kind, edge + side * (rng.uniform(2, 4) if road.place in ("street", "avenue") else rng.uniform(4, 30)), side))
-        for z in np.arange(rng.uniform(5, 30), 110, rng.uniform(25, 40)):
-            if rng.uniform() < .7: out.append((float(z), "pole", edge + side * rng.uniform(.5, 1.5), side))
+        if built:
+            z, front = spots(2, 16), spots(3.2, 9)
+            while z < 110 and spots() < .95:
+                wide = spots(8, 20)
+                out.append((z + wide / 2, "building", edge + side * (front + spots(0, 1.5)), dict(side=side, wide=wide)))
+                z += wide + (spots(0, 2) if spots() < .6 else spots(4, 14))
+        if spots() < (.45 if built else .6):  # an avenue or the edge of a wood
+            gap = spots(7, 12) if built else spots(3, 6)
+            for z, kind, s, d in _row("tree", road, side, spots(1.2, 2.5) if built else spots(5, 10), gap, rng, 5):
+                out.append((z + spots(-.3, .3) * gap, kind, s + side * (0 if built else spots(0, 6)), d))
+        for z in spots(6, 120, int(rng.integers(3, 12) if built else rng.integers(6, 22))):
+            kind = "bush" if spots() < .45 else "tree"
+            out.append((float(z), kind, edge + side * (spots(2.5, 5) if built else spots(4, 30)), dict(side=side)))
+        border = _choice(rng, dict(none=.45, hedge=.2, wall=.15, fence=.2) if built else dict(none=.3, rail=.45, wall=.12, fence=.13))
+        if road.place == "highway": border = _choice(rng, dict(wall=.5, rail=.4, none=.1) if side < 0 else dict(rail=.5, wall=.15, none=.35))
+        if border == "hedge": out += _row("bush", road, side, spots(2.2, 3.2), 1.8, rng, end=60)
+        elif border != "none":
+            tall = dict(wall=spots(.7, 1.1) if road.place == "highway" else spots(.5, 1.8), rail=.75, fence=spots(.8, 1.5))[border]
+            out += _row(border, road, side, spots(.3, .9) if not built else spots(2.5, 3.2), 4., rng, 1.5, tall=tall, grey=spots(.5, 1.2), end=110)
+        if spots() < .7: out += _row("pole", road, side, spots(.5, 1.5), spots(22, 45), rng, tall=spots(5, 10), arm=spots() < .6)
+        for _ in range(int(rng.integers(0, 3))): out.append((spots(6, 60), "clutter", edge + side * spots(.4, 3), dict(side=side)))
+    if road.place == "highway" and spots() < .35: out.append((spots(25, 90), "gantry", 0., dict(side=1)))
     return out
+
+# %% ../../nbs/01b_scenes.ipynb #470cf0ea
+def _draw_segment(canvas: Canvas, road: Road, z: float, s: float, kind: str, step: float, tall: float, grey: float, **_):
+    "A piece of wall, guard rail or fence, `step` metres long."
+    ends = np.array([max(z - step / 2, 1.2), z + step / 2 + .05])
+    x, shade = road.centre(ends) + s, canvas.weather.shade
+    def band(low, high, colour):
+        world = np.array([[x[0], low, ends[0]], [x[0], high, ends[0]], [x[1], high, ends[1]], [x[1], low, ends[1]]])
+        canvas.fill(canvas.camera.project(world), shade(np.array(colour) * grey, .35, z), 0)
+    if kind == "wall":
+        band(0, tall, (178, 168, 150)); band(tall * .9, tall, (200, 192, 176)); band(0, .12, (110, 104, 96))
+    elif kind == "rail":
+        band(tall - .32, tall, (176, 180, 184)); band(tall - .2, tall - .12, (120, 124, 128))
+        _draw_pole(canvas, x[1], ends[1], tall, .12, np.array([110, 112, 114]) * grey)
+    else:
+        for d in np.arange(ends[0], ends[1], .5 if z < 25 else 1.5): _draw_pole(canvas, road.centre(d) + s, d, tall, .07, np.array([150, 140, 128]) * grey)
+        for h in (.3, .85): band(tall * h, tall * h + .07, (140, 132, 120))
+
+def _draw_lamp_post(canvas: Canvas, road: Road, z: float, s: float, tall: float, arm: bool, side: int, **_):
+    "A street lamp, or a plain post."
+    x = road.centre(z) + s
+    _draw_pole(canvas, x, z, tall, .14, (112, 114, 116))
+    if not arm: return
+    top = canvas.camera.project(np.array([[x, tall, z], [x - side * 1.8, tall + .25, z]]))
+    w = max(.05 * canvas.camera.focal / z, .4)
+    canvas.fill(np.concatenate([top - [0, w], top[::-1] + [0, w]]), canvas.weather.shade((112, 114, 116), .3, z), 0)
+    if canvas.weather.night > .2: canvas.lamps.append((*top[1], .25 * canvas.camera.focal / z, np.array([255, 214, 150.]), 0))
+
+def _draw_clutter(canvas: Canvas, x: float, z: float, rng, side: int, **_):
+    "Bins, cabinets, boards, bollards: boxes that are nobody's label."
+    solid, colour = Solid(), rng.uniform(30, 220, 3) * .6 + rng.uniform(20, 80)
+    solid.part()
+    pick = rng.uniform()
+    if pick < .4: solid.box(-rng.uniform(.2, .4), rng.uniform(.2, .5), 0, rng.uniform(.8, 1.4), rng.uniform(.2, .4), colour)
+    elif pick < .6: solid.box(-.08, .08, 0, rng.uniform(.7, 1.1), .08, (200, 200, 200) if rng.uniform() < .5 else (190, 60, 40))
+    else:
+        low, half = rng.uniform(.8, 2.5), rng.uniform(.6, 2)
+        f = solid.box(-.1, .1, low, low + rng.uniform(.6, 2), half, colour)
+        for u in (low + .2, low + .4): solid.face(_quad(-.11, u, u + .1, -half * .8, half * rng.uniform(0, .8)), (235, 235, 230), f[0])
+        for c in (-half * .8, half * .8): solid.part(-1); solid.box(-.05, .05, 0, low, .05, (110, 110, 112)); solid.points[-6:] = [p + [0, 0, c] for p in solid.points[-6:]]
+    _draw_solid(canvas, solid, x, z, rng.normal(0, .2), 0)
+
+def _draw_gantry(canvas: Canvas, road: Road, z: float, rng):
+    "A sign bridge with direction boards over the carriageway."
+    middle, colour = road.centre(z), canvas.weather.shade
+    for s in (road.left - .5, road.right + .5): _draw_pole(canvas, middle + s, z, 7.2, .35, (130, 132, 134))
+    def board(s0, s1, low, high, c):
+        canvas.fill(canvas.camera.project(np.array([[middle + s0, low, z], [middle + s0, high, z], [middle + s1, high, z], [middle + s1, low, z]])), colour(c, .3, z), 0)
+    board(road.left - .5, road.right + .5, 6.6, 7.2, (120, 122, 124))
+    blue = (np.array([24, 84, 170]), np.array([20, 110, 70]))[int(rng.integers(2))]
+    s = road.left + rng.uniform(0, 3)
+    while s + 3.5 < road.right:
+        w = rng.uniform(2.8, 4.5)
+        board(s, s + w, 5.5, 8., blue); board(s + .15, s + w - .15, 5.65, 7.85, blue * 1.08)
+        for u in (6.1, 6.7, 7.3): board(s + .4, s + w * rng.uniform(.5, .9), u, u + .28, (235, 238, 238))
+        s += w + rng.uniform(.3, 4)
 
 def draw_scene(rng: np.random.Generator, # every random choice comes from here
                kind: str = "kitti", # "kitti", "tusimple" or "joint"
@@ -906,12 +1149,13 @@ def draw_scene(rng: np.random.Generator, # every random choice comes from here
     "One labelled road scene; raises UserError for an unknown kind, class, weather or an impossible size."
     weights = _check_weights(class_weights)
     camera = scene_camera(kind, size, rng)
-    road, canvas = make_road(kind, rng), Canvas(camera, make_weather(rng, weather), rng)
-    count = int(np.clip(rng.gamma(3.2, {"kitti": 2.6, "tusimple": 1.9, "joint": 2.4}[kind]), 0 if kind == "tusimple" else 1, 24))
+    road = make_road(kind, rng, weights.get("Tram", 0) / sum(weights.values()))
+    canvas = Canvas(camera, make_weather(rng, weather), rng)
+    count = int(np.clip(rng.gamma(3., _CROWD[kind] * (1.3 if road.parking else 1.)), 0 if kind == "tusimple" else 1, 28))
     cast = _cast(road, camera, rng, weights, count)
     _paint_sky(canvas)
     _paint_ground(canvas, road, _shadow_map(canvas, road, cast, rng))
-    items = [(_near(o), "object", o, i + 1) for i, o in enumerate(cast)] + [(z, k, s, side) for z, k, s, side in _roadside(road, camera, rng)]
+    items = [(_near(o), "object", o, i + 1) for i, o in enumerate(cast)] + _roadside(road, rng)
     for _ in range(int(rng.integers(1 if kind == "joint" else 0, 4))):
         side = 1 if rng.uniform() < .75 else -1
         items.append((float(rng.uniform(6, 35)), "sign", (road.right if side > 0 else road.left) + side * rng.uniform(.5, 2.), int(rng.integers(43))))
@@ -920,14 +1164,18 @@ def draw_scene(rng: np.random.Generator, # every random choice comes from here
         if what == "object":
             paint = _draw_solid if isinstance(a["model"], Solid) else _draw_limbs
             box = paint(canvas, a["model"], a["x"], a["z"], a["yaw"], b)
-            canvas.drawn[b] = int((canvas.owner == b).sum())
+            canvas.drawn[b] = cv2.countNonZero(cv2.compare(canvas.owner, b, cv2.CMP_EQ))
             drawn.append((a, box, b))
-        elif what == "building": _draw_building(canvas, a + road.centre(z), z, road, rng, b)
-        elif what == "pole": _draw_pole(canvas, a + road.centre(z), z, rng.uniform(3, 8), .14, (110, 112, 114))
+        elif what == "building": _draw_building(canvas, a + road.centre(z), z, road, rng, **b)
+        elif what in ("wall", "rail", "fence"): _draw_segment(canvas, road, z, a, what, **b)
+        elif what == "pole": _draw_lamp_post(canvas, road, z, a, **b)
+        elif what == "clutter": _draw_clutter(canvas, a + road.centre(z), z, rng, **b)
+        elif what == "gantry": _draw_gantry(canvas, road, z, rng)
         elif what == "sign":
             box = _draw_sign_at(canvas, a + road.centre(z), z, b, rng, rng.uniform(.6, .9), rng.uniform(1.9, 2.7))
             if box is not None and box[2] - box[0] >= 10: signs.append((b, tuple(box.tolist())))
         else: _draw_tree(canvas, a + road.centre(z), z, rng, what == "bush")
+    if canvas.weather.wet: _wet_road(canvas, road)
     objects, ignored = _label_objects(canvas, drawn)
     rows = lane_rows(camera.height)
     return Scene(_finish(canvas), objects, ignored, lane_labels(camera, road, rows), rows, signs, camera, road, canvas.weather.name,
@@ -935,7 +1183,7 @@ def draw_scene(rng: np.random.Generator, # every random choice comes from here
 
 def _near(o: dict) -> float:
     "Depth that decides what covers what: a little behind an object's near end."
-    return o["z"] - .5 * max(0., _LENGTH[o["name"]] - 4) * abs(math.cos(o["yaw"]))
+    return o["z"] - .45 * (0. if isinstance(o["model"], list) else np.ptp(np.concatenate(o["model"].points)[:, 0]) * abs(math.cos(o["yaw"])))
 
 def _check_weights(weights: dict | None) -> dict:
     "Class weights with every key known and some weight left."

@@ -117,7 +117,7 @@ def kitti_lines(scene) -> str:
     return "".join(line + "\n" for line in lines)
 
 # %% ../../nbs/01c_world.ipynb #0bfdff47
-_PNG, _JPEG = (cv2.IMWRITE_PNG_COMPRESSION, 1), (cv2.IMWRITE_JPEG_QUALITY, 92)
+_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
 _HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
 
 def _sign_row(name: str, image: np.ndarray, roi, class_id: int) -> str:
@@ -136,7 +136,7 @@ def _draw_sign_test(shelf, o, index, class_id):
 
 def _draw_kitti(shelf, o, index, _, root="kitti"):
     scene = draw_scene(picture_rng(o.seed, "kitti", index), "kitti", o.scene_size, o.class_weights)
-    shelf.image(f"{root}/training/image_2/{index:06d}.png", scene.image, *_PNG)
+    shelf.image(f"{root}/training/image_2/{index:06d}.png", scene.image)
     shelf.put(f"{root}/training/label_2/{index:06d}.txt", kitti_lines(scene).encode())
     return scene
 
@@ -156,7 +156,7 @@ def _draw_lane_test(shelf, o, index, _): _draw_lane(shelf, o, index, _, "lane_te
 def _draw_joint(shelf, o, index, _):
     scene = draw_scene(picture_rng(o.seed, "joint", index), "joint", o.lane_size, o.class_weights)
     raw_file = f"clips/joint/{index:06d}/20.jpg"
-    shelf.image(f"joint/kitti/training/image_2/{index:06d}.png", scene.image, *_PNG)
+    shelf.image(f"joint/kitti/training/image_2/{index:06d}.png", scene.image)
     shelf.put(f"joint/kitti/training/label_2/{index:06d}.txt", kitti_lines(scene).encode())
     shelf.image(f"joint/tusimple/{raw_file}", scene.image, *_JPEG)
     shelf.labels.append(("joint/tusimple/label_data_joint.json", (index, 0), _lane_line(scene, raw_file)))
