@@ -185,7 +185,7 @@ def _texture(kind: str) -> np.ndarray:
     "Factors around 128, (256, 256, 3) uint8, that make a flat surface rough: 'plaster', 'leaves' or 'metal'."
     y = np.linspace(-1, 1, 256, dtype=np.float32)[:, None]
     soft, fine, streak = _noise(21, 256, 1.2), _noise(22, 256, .5), cv2.blur(_noise(23, 256, .6), (1, 31))
-    factor = {"plaster": 1 + .05 * soft + .02 * fine + .03 * streak, "leaves": .85 + .2 * soft + .3 * fine,
+    factor = {"plaster": 1 + .05 * soft + .02 * fine + .03 * streak, "leaves": .9 + .16 * soft + .18 * fine,
               "metal": 1.02 - .16 * y + .1 * np.exp(-((y + .25) / .12) ** 2) + .05 * cv2.blur(soft, (61, 5)) + .015 * fine}[kind]
     return cv2.merge([np.clip(factor * 128, 0, 255).astype(np.uint8)] * 3)
 
@@ -348,10 +348,9 @@ def _wet_road(canvas: Canvas, road: Road):
     "What stands above the horizon, mirrored and smeared downwards on a wet road (drawn last)."
     camera, top = canvas.camera, int(canvas.camera.horizon) + 2
     n = min(top, camera.height - top)
-    mirror = cv2.blur(cv2.flip(canvas.image[top - n:top], 0), (5, 21))
-    free = cv2.compare(canvas.owner[top:top + n], 255, cv2.CMP_EQ)
-    wet = cv2.addWeighted(canvas.image[top:top + n], .72, mirror, .34, 0)
-    cv2.copyTo(wet, free, canvas.image[top:top + n])
+    mirror = cv2.copyMakeBorder(cv2.flip(canvas.image[top - n:top], 0), 0, camera.height - top - n, 0, 0, cv2.BORDER_REPLICATE)
+    wet = cv2.addWeighted(canvas.image[top:], .72, cv2.blur(mirror, (5, 21)), .34, 0)
+    cv2.copyTo(wet, cv2.compare(canvas.owner[top:], 255, cv2.CMP_EQ), canvas.image[top:])
 
 # %% ../../nbs/01b_scenes.ipynb #cf74b6c7
 def _paint_sky(canvas: Canvas):
@@ -377,7 +376,7 @@ def _paint_sky(canvas: Canvas):
         colour = weather.shade(np.array([62, 74, 48.]) * rng.uniform(.5, 1.3), .3, min(z * .6, 240))
         outline = np.concatenate([np.stack([x, y], -1), [[camera.width + 20, camera.horizon + 3], [-20, camera.horizon + 3]]])
         canvas.fill(outline, colour)
-        if z < 1000 and weather.night < .5:
+        if z < 1000 and weather.night < .5 and weather.haze < .005:
             silhouette = np.zeros(canvas.owner.shape, np.uint8)
             cv2.fillPoly(silhouette, [np.round(np.clip(outline, -9000, 9000)).astype(np.int32)], 255)
             canvas.roughen((0, max(y.min(), 0), camera.width, camera.horizon + 2), "leaves", lambda x1, y1, x2, y2: silhouette[y1:y2, x1:x2])
@@ -416,7 +415,7 @@ class Solid:
         return self.extrude([(a0, u0), (a0, u1), (a1, u1), (a1, u0)], half, colours if isinstance(colours, list) else [colours] * 5)
 
 # %% ../../nbs/01b_scenes.ipynb #2e877a9b
-_SCENERY = 254  # owner of a building while it is drawn
+_SCENERY, _FIRST_SIGN = 254, 200  # owners: a building while it is drawn; the first sign (objects are 1, 2, ...)
 
 def _place(solid: Solid, x: float, z: float, yaw: float) -> np.ndarray:
     "All points of a solid in world metres; yaw 0 drives away from the camera, pi towards it, pi/2 to the right."
@@ -834,9 +833,9 @@ def _draw_pole(canvas: Canvas, x: float, z: float, tall: float, width: float, co
     canvas.fill(np.array([[a[0] - w, a[1]], [a[0] + w, a[1]], [b[0] + w, b[1]], [b[0] - w, b[1]]]), canvas.weather.shade(colour, .3, z), 0)
 
 # %% ../../nbs/01b_scenes.ipynb #39e5eed9
-def _draw_sign_at(canvas: Canvas, x: float, z: float, class_id: int, rng, size: float, up: float) -> np.ndarray | None:
+def _draw_sign_at(canvas: Canvas, x: float, z: float, class_id: int, rng, owner: int) -> np.ndarray | None:
     "A traffic sign on its post; returns its box x1 y1 x2 y2, or None where it is not inside the picture."
-    camera, weather = canvas.camera, canvas.weather
+    camera, weather, size, up = canvas.camera, canvas.weather, rng.uniform(.6, .9), rng.uniform(1.9, 2.7)
     _draw_pole(canvas, x, z + .05, up, .07, (128, 130, 132))
     centre = camera.project(np.array([x, up, z]))
     n = int(round(size * camera.focal / z))
@@ -854,7 +853,7 @@ def _draw_sign_at(canvas: Canvas, x: float, z: float, class_id: int, rng, size: 
     alpha = sign[..., 3:].astype(np.float32) / 255
     patch = canvas.image[ya:yb, xa:xb]
     patch[:] = (patch * (1 - alpha) + colour * alpha).astype(np.uint8)
-    canvas.owner[ya:yb, xa:xb][alpha[..., 0] > .5] = 0
+    canvas.owner[ya:yb, xa:xb][alpha[..., 0] > .5] = owner
     inside = (xb - xa) * (yb - ya) / n ** 2
     return np.array([x0, y0, x0 + n, y0 + n], np.float32) if inside > .99 else None
 
@@ -1008,6 +1007,11 @@ def _label_objects(canvas: Canvas, drawn: list[tuple]) -> tuple[list[SceneObject
         objects.append(SceneObject(o["name"], tuple(np.round(box, 2).tolist()), round(float(truncation), 2), level, round(float(visible), 3),
                                    _metres(o["model"]), (o["x"], canvas.camera.above, o["z"]), turn))
     return objects, ignored
+
+def _label_signs(canvas: Canvas, drawn: list[tuple]) -> list[tuple]:
+    "(ClassId, box) of the signs of at least 10 pixels that are whole and not covered: (ClassId, box, owner number)."
+    def free(owner): return cv2.countNonZero(cv2.compare(canvas.owner, owner, cv2.CMP_EQ)) > .85 * canvas.drawn[owner]
+    return [(c, tuple(box.tolist())) for c, box, owner in drawn if box is not None and box[2] - box[0] >= 10 and free(owner)]
 
 # %% ../../nbs/01b_scenes.ipynb #7d1efd75
 def _glow(canvas: Canvas, image: np.ndarray) -> np.ndarray:
@@ -1172,13 +1176,15 @@ def draw_scene(rng: np.random.Generator, # every random choice comes from here
         elif what == "clutter": _draw_clutter(canvas, a + road.centre(z), z, rng, **b)
         elif what == "gantry": _draw_gantry(canvas, road, z, rng)
         elif what == "sign":
-            box = _draw_sign_at(canvas, a + road.centre(z), z, b, rng, rng.uniform(.6, .9), rng.uniform(1.9, 2.7))
-            if box is not None and box[2] - box[0] >= 10: signs.append((b, tuple(box.tolist())))
+            owner = _FIRST_SIGN + len(signs)
+            box = _draw_sign_at(canvas, a + road.centre(z), z, b, rng, owner)
+            canvas.drawn[owner] = cv2.countNonZero(cv2.compare(canvas.owner, owner, cv2.CMP_EQ))
+            signs.append((b, box, owner))
         else: _draw_tree(canvas, a + road.centre(z), z, rng, what == "bush")
     if canvas.weather.wet: _wet_road(canvas, road)
     objects, ignored = _label_objects(canvas, drawn)
     rows = lane_rows(camera.height)
-    return Scene(_finish(canvas), objects, ignored, lane_labels(camera, road, rows), rows, signs, camera, road, canvas.weather.name,
+    return Scene(_finish(canvas), objects, ignored, lane_labels(camera, road, rows), rows, _label_signs(canvas, signs), camera, road, canvas.weather.name,
                  dict(place=road.place, drawn=len(drawn)))
 
 def _near(o: dict) -> float:
