@@ -171,8 +171,9 @@ def download(task: str, # classification or detection
              data_root: str | Path, # where gtsrb/ or kitti/ shall be
             ):
     "Downloads a real data set with torchvision and lays it out; raises `UserError` when that fails or no downloader exists."
-    text, root = how_to_get(task), resolve(data_root)
-    if task == "lane": raise UserError(f"TuSimple has no downloader. {text}")
+    how_to_get(task)  # refuses an unknown task
+    root = resolve(data_root)
+    if task == "lane": raise UserError("TuSimple has no downloader: get it by hand as how_to_get('lane') says")
     from torchvision import datasets
     try:
         if task == "classification":
@@ -182,4 +183,5 @@ def download(task: str, # classification or detection
             (root/"kitti").mkdir(exist_ok=True)
             os.replace(root/"Kitti"/"raw"/"training", root/"kitti"/"training")  # the archives stay in Kitti/raw; delete them by hand
     except (OSError, RuntimeError) as e:  # no network, no such page, disk full, checksum
-        raise UserError(f"the download of the {task} data to {root} failed ({e}): check the network and the disk and try again, or do it by hand.\n{text}") from e
+        raise UserError(f"the download of the {task} data to {root} failed ({e}): check the network and the disk and try again, "
+                        f"or do it by hand as how_to_get({task!r}) says") from e

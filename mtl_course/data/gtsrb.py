@@ -82,20 +82,22 @@ def _name_fault(name, there, seen, line, tracked):
 
 # %% ../../nbs/02_gtsrb.ipynb #ca4c19cf
 def _index_folder(root, folder, csv, folder_class, problems):
-    "Good rows of one csv as (files, int64 (rows, 9): width, height, roi, class, track, frame); faults go to `problems`."
-    numbers, names, values = _parse_csv(root/csv, csv, problems)
+    "Good rows of one csv as (files, int64 (rows, 9): width, height, roi, class, track, frame); faults go to `problems`, in the order of the lines."
+    found = []
+    numbers, names, values = _parse_csv(root/csv, csv, found)
     there = {e.name for e in os.scandir(root/folder) if e.name.endswith(".ppm")}
-    faults, seen, extra = dict(), {}, np.full((len(names), 2), -1, np.int64)
-    for i, sentence in _value_faults(values, folder_class): faults.setdefault(i, []).append(sentence)
+    bad, seen, extra = set(), {}, np.full((len(names), 2), -1, np.int64)
+    faults = _value_faults(values, folder_class)
     for i, name in enumerate(names):
         fault = _name_fault(name, there, seen, numbers[i], folder_class is not None)
-        if fault: faults.setdefault(i, []).append(fault)
+        if fault: faults.append((i, fault))
         elif folder_class is not None: extra[i] = int(name[:5]), int(name[6:11])
-    problems += [Problem(csv, f"line {numbers[i]}", sentence) for i in sorted(faults) for sentence in faults[i]]
+    for i, sentence in faults: bad.add(i); found.append(Problem(csv, f"line {numbers[i]}", sentence))
+    problems += sorted(found, key=lambda p: int(p.where[5:] or 0))
     if (root/csv).is_file():  # where the csv is missing, that is the problem, and not each of its images
         named = _names_in(root/csv) if there - seen.keys() else seen
         problems += [Problem(f"{folder}/{n}", "", f"has no line in {Path(csv).name}: add one, or remove the image") for n in sorted(there - set(named))]
-    keep = np.array([i for i in range(len(names)) if i not in faults], np.int64)
+    keep = np.array([i for i in range(len(names)) if i not in bad], np.int64)
     return [f"{folder}/{names[i]}" for i in keep], np.hstack([values, extra])[keep]
 
 def _names_in(csv):
