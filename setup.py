@@ -15,6 +15,8 @@ setup(
     long_description_content_type="text/markdown",
     author=cfg["author"],
     license="MIT",
+    url=cfg["git_url"],
+    classifiers=["Programming Language :: Python :: 3", "Intended Audience :: Education", "Topic :: Scientific/Engineering :: Artificial Intelligence"],
     keywords=cfg["keywords"],
     packages=find_packages(include=["mtl_course", "mtl_course.*"]),
     python_requires=">=" + cfg["min_python"],

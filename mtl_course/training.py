@@ -143,12 +143,13 @@ _FREE = {"num_workers", "cache_images", "results_dir", "data_root", "device", "n
 # %% ../nbs/15_training.ipynb #fafdfd1b
 def train(config: Config,
           resume: bool = False, # go on from results_dir/checkpoints/last.pt
-          progress: bool = True) -> Run:
+          progress: bool = True,
+          fabric: Fabric | None = None) -> Run: # started here unless given
     """Trains one model on the config's tasks and writes checkpoints and logs to `results_dir`.
 
     Raises `UserError` for broken data, a loss that is not a number, or a checkpoint that does not fit.
     """
-    fabric = start_fabric(config)
+    fabric = fabric or start_fabric(config)
     with fabric.rank_zero_first(): prepare_data(config, progress)
     results, main = resolve(config.results_dir), fabric.global_rank == 0
     seed_everything(config.seed)
