@@ -91,6 +91,7 @@ def _choice(rng, weights: dict):
     names, p = list(weights), np.cumsum(np.array(list(weights.values()), np.float64))
     return names[min(int(np.searchsorted(p, rng.uniform(0, p[-1]))), len(names) - 1)]
 
+# %% ../../nbs/01b_scenes.ipynb #6431dcf1
 def make_road(kind: str, # "kitti", "tusimple" or "joint"
               rng: np.random.Generator,
               tram: float = .04, # share of trams among the objects to come
@@ -115,7 +116,8 @@ def make_road(kind: str, # "kitti", "tusimple" or "joint"
     side = 2.1 if parking else shoulder * rng.uniform(.6, 1.2)
     bend = {"street": 1 / 250, "avenue": 1 / 350, "country": 1 / 220, "highway": 1 / 900}[place]
     road = Road(place, borders, styles, [-1] * theirs + [1] * ours, borders[0] - side * (1 if theirs or place == "highway" else .3), borders[-1] + side,
-                rng.normal(0, .25) if rng.uniform() < .88 else rng.choice([-1, 1]) * rng.uniform(.7, 1.7), rng.normal(0, .012), rng.uniform(-1, 1) ** 3 * bend, rng.uniform(0, 1) ** 2 * .8, parking,
+                rng.normal(0, .25) if rng.uniform() < .88 else rng.choice([-1, 1]) * rng.uniform(.7, 1.7),  # the latter: changing lanes
+                rng.normal(0, .012), rng.uniform(-1, 1) ** 3 * bend, rng.uniform(0, 1) ** 2 * .8, parking,
                 dash=[(6., 18.), (3., 9.), (3., 12.), (6., 12.), (4., 8.)][int(rng.integers(5))], phase=rng.uniform(0, 18),
                 yellow_left=place == "highway" and rng.uniform() < .5)
     if place in ("avenue", "street") and rng.uniform() < .2 + 9 * tram * (place == "avenue"):
@@ -144,6 +146,7 @@ class Weather:
         lit = self.ambient + self.direct * light + .7 * self.night * max(0., 1 - z / 45)  # the last term: our headlights
         return np.minimum(np.asarray(colour) * (lit * t) + self.air * (1 - t), 255)
 
+# %% ../../nbs/01b_scenes.ipynb #f8295326
 WEATHERS = dict(clear=.34, cloudy=.26, low_sun=.12, fog=.07, rain=.09, dusk=.07, night=.05)
 
 def make_weather(rng: np.random.Generator, name: str | None = None) -> Weather:
@@ -160,7 +163,7 @@ def make_weather(rng: np.random.Generator, name: str | None = None) -> Weather:
         "low_sun": dict(ambient=.36, direct=.72, haze=.004, air=np.array([232, 208, 170.]), tint=(1.06, 1., .9), sky=((120, 150, 200), (248, 222, 176))),
         "rain": dict(ambient=.52, direct=.02, haze=.008, wet=1., sky=((128, 136, 146), (176, 182, 188)), air=np.array([166, 172, 178.])),
         "dusk": dict(ambient=.5, direct=.1, haze=.003, air=np.array([150, 130, 130.]), tint=(1.05, .97, 1.02), night=.4, sky=((64, 84, 132), (214, 150, 120))),
-        "night": dict(ambient=rng.uniform(.3, .45), direct=0., haze=.003, air=np.array([24, 26, 34.]), tint=(1.02, .98, .95), night=1., sky=((10, 13, 24), (34, 36, 48)))}[name])
+        "night": dict(ambient=rng.uniform(.3, .45), direct=0.,  haze=.003, air=np.array([24, 26, 34.]), tint=(1.02, .98, .95), night=1., sky=((10, 13, 24), (34, 36, 48)))}[name])
     return Weather(name, sun, exposure=float(np.exp(rng.normal(.06, .16))), **base)
 
 # %% ../../nbs/01b_scenes.ipynb #0c625f1e
@@ -205,6 +208,10 @@ class Canvas:
         cv2.fillPoly(self.image, [points], tuple(float(c) for c in colour), cv2.LINE_AA, 4)
         if owner is not None: cv2.fillPoly(self.owner, [points], owner, cv2.LINE_8, 4)
 
+    def count(self, owner: int):
+        "Remember how many pixels an owner has just after it was drawn."
+        self.drawn[owner] = cv2.countNonZero(cv2.compare(self.owner, owner, cv2.CMP_EQ))
+
     def roughen(self, box, kind: str, mask: np.ndarray | None = None, stretch: bool = False):
         "Multiply the pixels of a box (x1 y1 x2 y2), or those where mask(x1, y1, x2, y2) holds, by a texture."
         x1, y1, x2, y2 = (int(v) for v in (max(box[0], 0), max(box[1], 0), min(box[2] + 1, self.camera.width), min(box[3] + 1, self.camera.height)))
@@ -223,6 +230,7 @@ class Canvas:
 # %% ../../nbs/01b_scenes.ipynb #e4e73e42
 _GRASS = np.array([[96, 112, 50], [74, 92, 40], [128, 118, 62], [150, 128, 84], [110, 96, 70]], np.float64)
 
+# %% ../../nbs/01b_scenes.ipynb #053e503e
 def _cross_section(road: Road, rng) -> np.ndarray:
     "Colours over s from -40 m to 40 m in steps of 5 cm, (1, 1600, 3) float32."
     s = np.arange(1600) / 20 - 40
@@ -248,6 +256,7 @@ def _cross_section(road: Road, rng) -> np.ndarray:
         for rail in (road.tram - .72, road.tram + .72): table[np.abs(s - rail) < .06] = (62, 60, 62)
     return cv2.GaussianBlur(table[None].astype(np.float32), (7, 1), 1.6)
 
+# %% ../../nbs/01b_scenes.ipynb #4379beb1
 def _ground_maps(camera: Camera, road: Road):
     "First road row, depth per row, and (s, z) of each pixel below the horizon."
     top = max(0, int(math.floor(camera.horizon)) + 1)
@@ -256,13 +265,14 @@ def _ground_maps(camera: Camera, road: Road):
     s = (np.arange(camera.width, dtype=np.float32) + .5 - camera.cx) * (z[:, None] / camera.focal) - road.centre(z)[:, None].astype(np.float32)
     return top, z, s
 
-# %% ../../nbs/01b_scenes.ipynb #053e503e
+# %% ../../nbs/01b_scenes.ipynb #087df584
 def _stripe(camera: Camera, road: Road, s: float, z: np.ndarray, width: float) -> np.ndarray:
     "Outline in pixels of a painted line of some width (m) along depths z."
     left, right = road.centre(z) + s - width / 2, road.centre(z) + s + width / 2
     side = np.concatenate([np.stack([left, 0 * z, z], -1), np.stack([right, 0 * z, z], -1)[::-1]])
     return camera.project(side)
 
+# %% ../../nbs/01b_scenes.ipynb #eca8e2f0
 def _markings(camera: Camera, road: Road, rng, shape) -> np.ndarray:
     "Paint on the road as coverage 0..255, (H, W) uint8."
     paint = np.zeros(shape, np.uint8)
@@ -283,7 +293,7 @@ def _markings(camera: Camera, road: Road, rng, shape) -> np.ndarray:
         cv2.fillPoly(paint, [np.round(np.clip(outline, -9000, 9000) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     return paint
 
-# %% ../../nbs/01b_scenes.ipynb #4379beb1
+# %% ../../nbs/01b_scenes.ipynb #e75c4c19
 def _blemishes(camera: Camera, road: Road, rng, shape) -> np.ndarray:
     "Cracks, joints, repairs, manholes: darkness 0..255, (H, W) uint8."
     dark = np.zeros(shape, np.uint8)
@@ -298,12 +308,14 @@ def _blemishes(camera: Camera, road: Road, rng, shape) -> np.ndarray:
         cv2.polylines(dark, [line], False, value, 1, cv2.LINE_AA, 4)
     for _ in range(int(rng.integers(0, 3))):  # repairs
         z, s, l, w = near + rng.uniform(0, 25), rng.uniform(road.left, road.right - .5), rng.uniform(1, 8), rng.uniform(.5, 3)
-        cv2.fillPoly(dark, *[[q] if i == 0 else q for i, q in enumerate(add(np.array([[s, z], [s + w, z], [s + w, z + l], [s, z + l]]), int(rng.uniform(20, 90))))], cv2.LINE_AA, 4)
+        outline, value = add(np.array([[s, z], [s + w, z], [s + w, z + l], [s, z + l]]), int(rng.uniform(20, 90)))
+        cv2.fillPoly(dark, [outline], value, cv2.LINE_AA, 4)
     if rng.uniform() < .4:  # concrete slabs
         for z in np.arange(rng.uniform(2, 7), 60, rng.uniform(4.5, 6)):
             cv2.polylines(dark, [add(np.array([[road.left, z], [road.right, z]]), 0)[0]], False, 60, 1, cv2.LINE_AA, 4)
     return dark
 
+# %% ../../nbs/01b_scenes.ipynb #d035eeb3
 def _sample(seed: int, power: float, s: np.ndarray, along: np.ndarray, across: float, ahead: float) -> np.ndarray:
     "Noise that lies on the road, looked up at half the picture's resolution and enlarged; scales in texels per metre."
     half = cv2.remap(_noise(seed, power=power), s[::2, ::2] * np.float32(across), along[::2, ::2] * np.float32(ahead), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
@@ -315,7 +327,7 @@ def _dapple(z: np.ndarray, s: np.ndarray, along: np.ndarray, road: Road, rng) ->
     side = s / max(road.right - road.left, 1) * rng.uniform(-1.6, 1.6)
     return np.clip((leaves + side + rng.uniform(-1.2, .9)) * rng.uniform(.9, 2), 0, 1)
 
-# %% ../../nbs/01b_scenes.ipynb #087df584
+# %% ../../nbs/01b_scenes.ipynb #2f99579d
 def _paint_ground(canvas: Canvas, road: Road, shadows: np.ndarray):
     "Road, verge, paint and shadows below the horizon; shadows (H, W) uint8, 255 = fully shaded."
     camera, weather, rng, f32 = canvas.camera, canvas.weather, canvas.rng, np.float32
@@ -332,8 +344,8 @@ def _paint_ground(canvas: Canvas, road: Road, shadows: np.ndarray):
     paint *= np.clip(1 - road.wear * (.5 + .55 * coarse + .2 * fine), .1, 1)
     white = f32(rng.uniform(190, 240))
     ground *= (texture * (1 - paint))[..., None]
-    if road.yellow_left: ground += (paint * (s < road.borders[0] + 1))[..., None] * np.array([white, white * .72, 40], f32) + (paint * (s >= road.borders[0] + 1) * white)[..., None]
-    else: ground += (paint * white)[..., None]
+    ground += (paint * white)[..., None]
+    if road.yellow_left: ground -= (paint * (s < road.borders[0] + 1) * white)[..., None] * np.array([0, .28, .82], f32)
     shade = shadows[top:].astype(f32) / 255
     if weather.direct > .3 and rng.uniform() < (.3 if road.place == "highway" else .6): shade = np.maximum(shade, _dapple(z, s, along, road, rng))
     lit = (weather.ambient + weather.direct * max(0., weather.sun[1]) * (1 - shade)) * (1 - f32(rng.uniform(.05, .3)) * shade)
@@ -344,6 +356,7 @@ def _paint_ground(canvas: Canvas, road: Road, shadows: np.ndarray):
     canvas.image[top:] = np.clip(ground, 0, 255).astype(np.uint8)
     canvas.owner[top:] = np.where(off_road, 0, 255)  # 255 = road surface
 
+# %% ../../nbs/01b_scenes.ipynb #30f9c853
 def _wet_road(canvas: Canvas, road: Road):
     "What stands above the horizon, mirrored and smeared downwards on a wet road (drawn last)."
     camera, top = canvas.camera, int(canvas.camera.horizon) + 2
@@ -427,6 +440,7 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     "Cross products of rows, (N, 3); much faster than np.cross for few rows."
     return np.stack([a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1], a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2], a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]], 1)
 
+# %% ../../nbs/01b_scenes.ipynb #85405230
 def _draw_solid(canvas: Canvas, solid: Solid, x: float, z: float, yaw: float, owner: int) -> np.ndarray:
     "Draw a solid and return the box x1 y1 x2 y2 around all of it, whether inside the picture or not."
     camera, weather = canvas.camera, canvas.weather
@@ -482,6 +496,7 @@ def _circle(a, u, r, across, n=12):
     t = np.arange(n) * 2 * np.pi / n
     return np.stack([a + r * np.cos(t), u + r * np.sin(t), np.full(n, across)], -1)
 
+# %% ../../nbs/01b_scenes.ipynb #feea9cea
 def _wheels(solid: Solid, faces: dict, at, r: float, half: float, arch: bool = False):
     "Wheels as decals on both sides of a body, and tyres that show under its rear and its front."
     dark, rim = _TYRE * .8, np.array([135, 137, 140.])
@@ -501,6 +516,7 @@ def _quad(a, u0, u1, c0, c1):
     "A rectangle across the vehicle at `along` = a."
     return [(a, u0, c0), (a, u1, c0), (a, u1, c1), (a, u0, c1)]
 
+# %% ../../nbs/01b_scenes.ipynb #26d1708d
 def _side(solid, faces, points, colour):
     "The same decal (N, 2) of (along, up) on both sides; the third column is the half width."
     for side, sign in (("right", 1), ("left", -1)):
@@ -529,7 +545,8 @@ def make_car(rng: np.random.Generator) -> Solid:
                       [half - .05, half, half - .02, half - .02, half - .05, half - .03, half - .05],
                       [paint * .8, paint, paint, paint, paint, paint * .8, _TRIM, paint])
     _side(solid, f, [(b + .1, .22, half), (b + .1, .36, half), (n - .1, .36, half), (n - .1, .22, half)], paint * .5)
-    for a in (n - hood - .25, n - hood - 1.25): _side(solid, f, [(a, .38, half + .005), (a, belt, half), (a + .025, belt, half), (a + .025, .38, half + .005)], paint * .55)
+    for a in (n - hood - .25, n - hood - 1.25): 
+        _side(solid, f, [(a, .38, half + .005), (a, belt, half), (a + .025, belt, half), (a + .025, .38, half + .005)], paint * .55)
     deep, wide = rng.uniform(.12, .42), rng.uniform(.16, .36)
     _lamps(solid, f, 1, 4, b, n - .06, half, belt - .04 - deep, belt - .04, wide)
     bumper = paint * rng.uniform(.75, 1) if rng.uniform() < .6 else _TRIM
@@ -563,7 +580,8 @@ def make_van(rng: np.random.Generator) -> Solid:
     f = solid.extrude([(b, .3), (b + .04, roof - .1), (b + .2, roof), (n - 1.5, roof), (n - .75, belt + .1), (n - .08, belt - .2), (n, .3)],
                       [half, half * .93, half * .9, half * .9, half * .96, half * .96, half], [paint] * 3 + [paint, paint, paint, _TRIM, paint])
     windows = rng.uniform() < .5
-    solid.face([(n - .85, belt + .16, -half * .85), (n - .85, belt + .16, half * .85), (n - 1.42, roof - .12, half * .8), (n - 1.42, roof - .12, -half * .8)], _GLASS, f[3])
+    screen = [(n - .85, belt + .16, -half * .85), (n - .85, belt + .16, half * .85), (n - 1.42, roof - .12, half * .8), (n - 1.42, roof - .12, -half * .8)]
+    solid.face(screen, _GLASS, f[3])
     def strip(a0, a1): _side(solid, f, [(a0, belt, half * .97), (a0, roof - .22, half * .93), (a1 - .1, roof - .22, half * .93), (a1, belt, half * .97)], _GLASS)
     strip(n - 2.1, n - 1.1)
     if windows:
@@ -597,7 +615,8 @@ def make_truck(rng: np.random.Generator) -> Solid:
         for u in (1.06, top - .12): solid.face(_quad(b - .01, u, u + .06, -half, half), cargo * .6, c[0])
         if rng.uniform() < .5:
             u = rng.uniform(1.4, top - .9)
-            _side(solid, c, [(b + .6, u, half + .01), (b + .6, u + .5, half + .01), (n - 2.8, u + .5, half + .01), (n - 2.8, u, half + .01)], PAINTS[int(rng.integers(len(PAINTS)))])
+            stripe = [(b + .6, u, half + .01), (b + .6, u + .5, half + .01), (n - 2.8, u + .5, half + .01), (n - 2.8, u, half + .01)]
+            _side(solid, c, stripe, PAINTS[int(rng.integers(len(PAINTS)))])
     _lamps(solid, c, 0, 2, b, n - 2.1, half, 1.02, 1.14, .35)
     solid.part(0)
     k = solid.extrude([(n - 1.9, .5), (n - 1.9, tall), (n - .25, tall), (n, 1.5), (n, .45)], [half - .03] * 5, [cab, cab, cab, cab * .9, _TRIM, cab])
@@ -608,6 +627,7 @@ def make_truck(rng: np.random.Generator) -> Solid:
     _wheels(solid, k, (n - 1.1,), .5, half)
     return solid
 
+# %% ../../nbs/01b_scenes.ipynb #ab4861d8
 def make_tram(rng: np.random.Generator) -> Solid:
     "A tram: long, tall, a band of windows, a pantograph, a slanted front at both ends."
     solid = Solid()
@@ -616,11 +636,13 @@ def make_tram(rng: np.random.Generator) -> Solid:
     length, half, top = rng.uniform(14, 26), rng.uniform(1.15, 1.3), rng.uniform(3.2, 3.5)
     b, n = -length / 2, length / 2
     solid.part(0)
-    f = solid.extrude([(b, .3), (b, 1.3), (b + .5, top - .2), (b + .9, top), (n - .9, top), (n - .5, top - .2), (n, 1.3), (n, .3)],
-                      [half * .8, half * .82, half * .8, half * .8, half * .8, half * .8, half * .82, half * .8], [paint, paint, band, band, band, paint, paint, _TRIM, paint])
-    for a, b2, face in ((b, b + .42, 1), (n, n - .42, 5)):
-        solid.face([(a, 1.4, -half * .7), (a, 1.4, half * .7), (b2, top - .45, half * .68), (b2, top - .45, -half * .68)], _GLASS, f[face])
-        solid.face([(b2, top - .42, -half * .4), (b2, top - .42, half * .4), (b2 + np.sign(b2 - a) * .06, top - .2, half * .4), (b2 + np.sign(b2 - a) * .06, top - .2, -half * .4)], (235, 170, 50), f[face], .15)
+    nose = [(b, .3), (b, 1.3), (b + .5, top - .2), (b + .9, top), (n - .9, top), (n - .5, top - .2), (n, 1.3), (n, .3)]
+    w = half * .8
+    f = solid.extrude(nose, [w, w * 1.02, w, w, w, w, w * 1.02, w], [paint, paint, band, band, band, paint, paint, _TRIM, paint])
+    for end, back, face in ((b, 1, 1), (n, -1, 5)):  # windscreen and destination board at both ends
+        low, high, upper = end, end + back * .42, end + back * .48
+        solid.face([(low, 1.4, -w * .87), (low, 1.4, w * .87), (high, top - .45, w * .85), (high, top - .45, -w * .85)], _GLASS, f[face])
+        solid.face([(high, top - .42, -w / 2), (high, top - .42, w / 2), (upper, top - .2, w / 2), (upper, top - .2, -w / 2)], (235, 170, 50), f[face], .15)
     for a in np.arange(b + 1., n - 1.5, 1.55):
         _side(solid, f, [(a, 1.35, half * .825), (a, 2.6, half * .815), (a + 1.3, 2.6, half * .815), (a + 1.3, 1.35, half * .825)], _GLASS * rng.uniform(.8, 1.4))
     _side(solid, f, [(b + .2, .95, half * .83), (b + .2, 1.15, half * .83), (n - .2, 1.15, half * .83), (n - .2, .95, half * .83)], band)
@@ -631,7 +653,7 @@ def make_tram(rng: np.random.Generator) -> Solid:
     solid.box(-.1, .05, top + .25, top + 1.1, .6, (60, 60, 64))
     return solid
 
-# %% ../../nbs/01b_scenes.ipynb #ab4861d8
+# %% ../../nbs/01b_scenes.ipynb #d270f156
 def make_misc(rng: np.random.Generator) -> Solid | list:
     "What fits no other class: caravan, box trailer, tractor, city bus, motorbike."
     solid, pick = Solid(), int(rng.integers(5))
@@ -641,7 +663,8 @@ def make_misc(rng: np.random.Generator) -> Solid | list:
         length, half, top, white = rng.uniform(3.8, 5.5), rng.uniform(1., 1.12), rng.uniform(2.3, 2.6), np.array([228, 226, 218.])
         b, n = -length / 2, length / 2
         solid.part(0)
-        f = solid.extrude([(b + .1, .4), (b, 1.2), (b + .3, top), (n - .5, top), (n, 1.3), (n - .15, .4)], half, [white * .95, white, white, white, white, _TRIM, white])
+        profile = [(b + .1, .4), (b, 1.2), (b + .3, top), (n - .5, top), (n, 1.3), (n - .15, .4)]
+        f = solid.extrude(profile, half, [white * .95, white, white, white, white, _TRIM, white])
         solid.face([(b + .04, 1.35, -half * .7), (b + .04, 1.35, half * .7), (b + .22, top - .3, half * .7), (b + .22, top - .3, -half * .7)], _GLASS * 1.3, f[1])
         _side(solid, f, [(b + .1, .95, half), (b + .1, 1.1, half), (n - .1, 1.1, half), (n - .1, .95, half)], paint)
         _side(solid, f, [(-.6, 1.35, half), (-.6, top - .45, half), (.7, top - .45, half), (.7, 1.35, half)], _GLASS)
@@ -665,7 +688,8 @@ def make_misc(rng: np.random.Generator) -> Solid | list:
         b, n = -length / 2, length / 2
         solid.part(0); f = solid.box(b, n, .35, top, half, paint)
         _side(solid, f, [(b + .4, 1.3, half), (b + .4, top - .35, half), (n - .3, top - .35, half), (n - .3, 1.3, half)], _GLASS)
-        solid.face(_quad(n + .01, 1.1, top - .4, -half * .92, half * .92), _GLASS, f[2]); solid.face(_quad(b - .01, 1.7, top - .4, -half * .8, half * .8), _GLASS, f[0])
+        solid.face(_quad(n + .01, 1.1, top - .4, -half * .92, half * .92), _GLASS, f[2])
+        solid.face(_quad(b - .01, 1.7, top - .4, -half * .8, half * .8), _GLASS, f[0])
         solid.face(_quad(n + .01, top - .32, top - .08, -.8, .8), (240, 180, 60), f[2], .2)
         _wheels(solid, f, (b + 2.6, n - 2.4), .48, half + .01); _lamps(solid, f, 0, 2, b, n, half, .75, 1., .3)
     return solid
@@ -687,11 +711,13 @@ def _limbs(rng, pose: str) -> list[tuple]:
             out += [((0, hip, a), (kn, knee, a), .085, .065, legs), ((kn, knee, a), (turn * .85 - .06 * abs(turn), .07, a), .065, .05, legs),
                     ((turn * .85 - .03, .05, a), (turn * .85 + .16, .05, a), .045, .04, shoe)]
             elbow = (-turn * .35, 1.12, side * .25)
-            out += [((0, neck - .05, side * .2), elbow, .06, .05, top), (elbow, (-turn * .6 + .12, .9, side * .24), .045, .04, skin if rng.uniform() < .4 else top * .95)]
+            out += [((0, neck - .05, side * .2), elbow, .06, .05, top),
+                    (elbow, (-turn * .6 + .12, .9, side * .24), .045, .04, skin if rng.uniform() < .4 else top * .95)]
         coat = rng.uniform() < .3
         out += [((0, .6 if coat else .95, 0), (0, neck - .1, 0), .2 if coat else .15, .19, top)]
         if rng.uniform() < .25: out.append(((-.16, 1., 0), (-.16, 1.35, 0), .13, .12, rng.uniform(20, 200, 3)))
-        out += [((0, neck, 0), (.02, 1.5, 0), .055, .055, skin), ((.02, 1.58, 0), (.03, 1.66, 0), .095, .1, skin), ((-.02, 1.64, 0), (-.01, 1.68, 0), .1, .105, hair)]
+        out += [((0, neck, 0), (.02, 1.5, 0), .055, .055, skin),
+                ((.02, 1.58, 0), (.03, 1.66, 0), .095, .1, skin), ((-.02, 1.64, 0), (-.01, 1.68, 0), .1, .105, hair)]
     else:
         turn = rng.uniform(0, 2 * np.pi)
         for side, t in ((-1, turn), (1, turn + np.pi)):
@@ -703,6 +729,7 @@ def _limbs(rng, pose: str) -> list[tuple]:
         out.append(((.15, 1.7, 0), (.2, 1.73, 0), .11, .11, rng.uniform(30, 240, 3) if rng.uniform() < .6 else hair))
     return [(np.multiply(p, k), np.multiply(q, k), r * k, s * k, c) for p, q, r, s, c in out]
 
+# %% ../../nbs/01b_scenes.ipynb #799c8399
 def _bicycle(rng) -> list[tuple]:
     "Frame and wheels of a bicycle as thin capsules."
     paint, dark = rng.uniform(10, 220, 3), np.array([28, 28, 30.])
@@ -716,6 +743,7 @@ def _bicycle(rng) -> list[tuple]:
     out += [(np.array((.4, 1.03, -.26)), np.array((.4, 1.03, .26)), .018, .018, dark), (np.array((-.3, .93, 0)), np.array((-.08, .93, 0)), .05, .03, dark)]
     return out
 
+# %% ../../nbs/01b_scenes.ipynb #be07923d
 def _motorbike(rng) -> list[tuple]:
     "Capsules of a motorbike with a helmeted rider."
     paint, dark, metal = _paint(rng), np.array([24, 24, 26.]), np.array([120, 122, 126.])
@@ -735,6 +763,7 @@ def make_pedestrian(rng: np.random.Generator) -> list[tuple]:
     "Capsules of somebody on foot."
     return _limbs(rng, "walk")
 
+# %% ../../nbs/01b_scenes.ipynb #66543c9d
 def make_cyclist(rng: np.random.Generator) -> list[tuple]:
     "Capsules of a bicycle and its rider."
     return _bicycle(rng) + _limbs(rng, "ride")
@@ -787,6 +816,7 @@ def _draw_tree(canvas: Canvas, x: float, z: float, rng, bush: bool = False):
     cv2.copyTo(patch, mask, canvas.image[ya:yb, xa:xb])
     cv2.copyTo(np.zeros_like(mask), mask, canvas.owner[ya:yb, xa:xb])
 
+# %% ../../nbs/01b_scenes.ipynb #526e11d2
 @lru_cache(None)
 def _crowns() -> list[list[np.ndarray]]:
     "Crowns lit from the right (12) and from the left (12), each (n, n, 2) uint8, coverage and brightness, in six sizes."
@@ -800,11 +830,13 @@ def _crowns() -> list[list[np.ndarray]]:
     out += [np.ascontiguousarray(crown[:, ::-1]) for crown in out]
     return [[cv2.resize(crown, (n, n), interpolation=cv2.INTER_AREA) for n in (160, 80, 40, 20, 10, 5)] for crown in out]
 
-# %% ../../nbs/01b_scenes.ipynb #526e11d2
+# %% ../../nbs/01b_scenes.ipynb #44a19a9a
+_WALLS = np.array([[214, 204, 186], [190, 178, 160], [172, 120, 96], [200, 200, 196], [222, 206, 160], [150, 140, 132]], np.float64)
+
 def _draw_building(canvas: Canvas, x: float, z: float, road: Road, rng, side: int, wide: float):
     "A house whose facade faces the road; windows in rows."
     tall, deep = rng.uniform(5, 15), rng.uniform(8, 12)
-    wall = np.array([[214, 204, 186], [190, 178, 160], [172, 120, 96], [200, 200, 196], [222, 206, 160], [150, 140, 132]], float)[int(rng.integers(6))] + rng.normal(0, 8, 3)
+    wall = _WALLS[int(rng.integers(6))] + rng.normal(0, 8, 3)
     solid = Solid()
     solid.part()
     f = solid.box(-wide / 2, wide / 2, 0, tall, deep / 2, wall)
@@ -813,7 +845,8 @@ def _draw_building(canvas: Canvas, x: float, z: float, road: Road, rng, side: in
         for ai, ui in zip(a, u): solid.face([(ai, ui, plane), (ai, ui + h, plane), (ai + w, ui + h, plane), (ai + w, ui, plane)], colour, facade, glow)
     panels([-wide / 2], [0], wide, rng.uniform(.4, 1.), wall * rng.uniform(.6, .9))
     w, h = rng.uniform(.8, 1.3), rng.uniform(1.2, 1.7)
-    a, u = (g.ravel() for g in np.meshgrid(np.arange(-wide / 2 + .8, wide / 2 - w - .3, rng.uniform(w + .7, w + 1.6)), np.arange(1., tall - h - .3, rng.uniform(2.6, 3.2))))
+    columns, storeys = np.arange(-wide / 2 + .8, wide / 2 - w - .3, rng.uniform(w + .7, w + 1.6)), np.arange(1., tall - h - .3, rng.uniform(2.6, 3.2))
+    a, u = (grid.ravel() for grid in np.meshgrid(columns, storeys))
     if z < 35: panels(a - .1, u - .1, w + .2, h + .2, np.clip(wall * rng.uniform(.7, 1.35), 0, 245))
     panels(a, u, w, h, np.array([60, 68, 76.]) * rng.uniform(.6, 1.6))
     lit = (rng.uniform(size=len(a)) < .3) & (canvas.weather.night > .3)
@@ -826,6 +859,7 @@ def _draw_building(canvas: Canvas, x: float, z: float, road: Road, rng, side: in
     for end in (-k, k): solid.face([(end, tall, -eaves), (end, tall, eaves), (end, ridge, 0)], wall)
     _draw_solid(canvas, solid, x + side * deep / 2, z, road.slope(z), _SCENERY)
 
+# %% ../../nbs/01b_scenes.ipynb #a00047bd
 def _draw_pole(canvas: Canvas, x: float, z: float, tall: float, width: float, colour):
     "A thin post."
     a, b = canvas.camera.project(np.array([[x, 0, z], [x, tall, z]]))
@@ -862,6 +896,7 @@ CLASS_WEIGHTS = dict(Car=.57, Pedestrian=.11, Cyclist=.07, Van=.09, Truck=.06, T
 _MAKERS = dict(Car=make_car, Van=make_van, Truck=make_truck, Tram=make_tram, Misc=make_misc, Pedestrian=make_pedestrian, Cyclist=make_cyclist)
 _FOOTPRINT = dict(Car=(5., 1.9), Van=(6., 2.1), Truck=(12.5, 2.6), Tram=(26., 2.6), Misc=(12., 2.5), Pedestrian=(.8, .7), Cyclist=(2., .8))  # metres
 
+# %% ../../nbs/01b_scenes.ipynb #28fe46de
 def _spot(name: str, road: Road, rng) -> tuple[float, float]:
     "Lateral place s and yaw against the road for an object of a class."
     lanes = [(a + b) / 2 for a, b in zip(road.borders, road.borders[1:])]
@@ -883,6 +918,7 @@ def _spot(name: str, road: Road, rng) -> tuple[float, float]:
     if rng.uniform() < .06 and road.place != "highway": yaw += rng.uniform(-1.5, 1.5)  # turning, crossing
     return lanes[i] + rng.normal(0, .2), yaw
 
+# %% ../../nbs/01b_scenes.ipynb #332b5c8f
 _CROWD = dict(kitti=2.7, tusimple=2.1, joint=2.5)  # mean number of objects / 3
 _ODDS = dict(highway=dict(Pedestrian=0, Cyclist=0, Tram=0, Truck=2., Misc=1.2), country=dict(Pedestrian=.5, Tram=0, Misc=1.4),
              street=dict(Truck=.6, Pedestrian=1.3, Cyclist=1.2), avenue=dict(Pedestrian=1.2, Cyclist=1.2))  # who is met where
@@ -893,6 +929,7 @@ def _local_weights(road: Road, weights: dict) -> dict:
     if "Tram" in local: local["Tram"] *= 6. if road.tram is not None else 0.
     return local if sum(local.values()) > 0 else {name: w for name, w in weights.items() if name != "Tram" or w == sum(weights.values())}
 
+# %% ../../nbs/01b_scenes.ipynb #4f66748c
 def _cast(road: Road, camera: Camera, rng, weights: dict, count: int) -> list[dict]:
     "Objects with class, model, position and yaw, none inside another."
     out, weights = [], _local_weights(road, weights)
@@ -910,7 +947,7 @@ def _cast(road: Road, camera: Camera, rng, weights: dict, count: int) -> list[di
         out.append(dict(name=name, model=_MAKERS[name](rng), x=float(x), z=float(z), yaw=float(yaw + road.slope(z)), ahead=ahead, aside=aside))
     return out
 
-# %% ../../nbs/01b_scenes.ipynb #28fe46de
+# %% ../../nbs/01b_scenes.ipynb #76be0904
 def _shadow_map(canvas: Canvas, road: Road, objects: list[dict], rng) -> np.ndarray:
     "Where the sun does not reach the ground, (H, W) uint8: under and beside objects, and from trees and houses across the road."
     camera, sun = canvas.camera, canvas.weather.sun
@@ -921,9 +958,10 @@ def _shadow_map(canvas: Canvas, road: Road, objects: list[dict], rng) -> np.ndar
         cv2.fillConvexPoly(out, hull, value, cv2.LINE_AA, 4)
     if canvas.weather.direct > .3:
         for _ in range(int(rng.integers(0, 5))):
-            z, wide, s = rng.uniform(4, 60), rng.uniform(1., 6), rng.uniform(-10, 10)
-            a = rng.uniform(-1, 1) * 12
-            blot(np.array([[s + road.centre(z) - 12, 0, z - a / 2], [s + road.centre(z) + 12, 0, z + a / 2], [s + road.centre(z) + 12, 0, z + a / 2 + wide], [s + road.centre(z) - 12, 0, z - a / 2 + wide]]), int(rng.uniform(150, 255)))
+            z, wide, x = rng.uniform(4, 60), rng.uniform(1., 6), rng.uniform(-10, 10)
+            x, slant = x + road.centre(z), rng.uniform(-6, 6)
+            stripe = [[x - 12, 0, z - slant], [x + 12, 0, z + slant], [x + 12, 0, z + slant + wide], [x - 12, 0, z - slant + wide]]
+            blot(np.array(stripe), int(rng.uniform(150, 255)))
     for o in objects:
         if isinstance(o["model"], Solid):
             world = _place(o["model"], o["x"], o["z"], o["yaw"])
@@ -949,6 +987,7 @@ class SceneObject:
     place: tuple = (0., 0., 0.)  # bottom centre in camera axes (right, down, forward), metres
     yaw: float = 0.  # KITTI's rotation_y: 0 = heading right, -pi/2 = heading away
 
+# %% ../../nbs/01b_scenes.ipynb #792c8951
 @dataclass
 class Scene:
     "A picture (H, W, 3) uint8 RGB with everything that is known about it."
@@ -967,6 +1006,7 @@ def lane_rows(height: int) -> list[int]:
     "TuSimple's 56 rows, 160..710 of 720, scaled to a picture height."
     return [int(round(y * height / 720)) for y in range(160, 720, 10)]
 
+# %% ../../nbs/01b_scenes.ipynb #66bdb83a
 def lane_labels(camera: Camera, road: Road, rows: list[int], most: int = 5) -> list[list[int]]:
     "Lanes that a labeller would mark: the ego lane's borders and their neighbours, at most `most`; hidden parts are continued."
     marked = [(s, style) for s, style in zip(road.borders, road.styles) if style not in ("none", "edge")]
@@ -982,13 +1022,14 @@ def lane_labels(camera: Camera, road: Road, rows: list[int], most: int = 5) -> l
         if keep.sum() >= 4: out.append(np.where(keep, np.round(x), -2).astype(int).tolist())
     return out
 
-# %% ../../nbs/01b_scenes.ipynb #792c8951
+# %% ../../nbs/01b_scenes.ipynb #1043c4f6
 def _metres(model) -> tuple[float, float, float]:
     "Height, width and length of a model."
     points = np.concatenate(model.points) if isinstance(model, Solid) else np.array([p for limb in model for p in limb[:2]])
     along, up, across = np.ptp(points, axis=0)
     return float(up), float(across), float(along)
 
+# %% ../../nbs/01b_scenes.ipynb #6d720608
 def _label_objects(canvas: Canvas, drawn: list[tuple]) -> tuple[list[SceneObject], list[tuple]]:
     "Objects and DontCare boxes from what was drawn: (object, full box, owner number)."
     w, h = canvas.camera.width, canvas.camera.height
@@ -1008,6 +1049,7 @@ def _label_objects(canvas: Canvas, drawn: list[tuple]) -> tuple[list[SceneObject
                                    _metres(o["model"]), (o["x"], canvas.camera.above, o["z"]), turn))
     return objects, ignored
 
+# %% ../../nbs/01b_scenes.ipynb #6d3d2954
 def _label_signs(canvas: Canvas, drawn: list[tuple]) -> list[tuple]:
     "(ClassId, box) of the signs of at least 10 pixels that are whole and not covered: (ClassId, box, owner number)."
     def free(owner): return cv2.countNonZero(cv2.compare(canvas.owner, owner, cv2.CMP_EQ)) > .85 * canvas.drawn[owner]
@@ -1029,6 +1071,7 @@ def _glow(canvas: Canvas, image: np.ndarray) -> np.ndarray:
         small += (150 * np.exp(-r * 9) + 60 * np.exp(-r * 2.5))[..., None] * np.array([1, .92, .75], np.float32)
     return cv2.add(image, cv2.resize(np.clip(small, 0, 255).astype(np.uint8), (camera.width, camera.height)))
 
+# %% ../../nbs/01b_scenes.ipynb #c5159c9d
 def _rain(canvas: Canvas, image: np.ndarray) -> np.ndarray:
     "Falling drops as faint streaks, and some haze of spray."
     camera, rng = canvas.camera, canvas.rng
@@ -1037,6 +1080,7 @@ def _rain(canvas: Canvas, image: np.ndarray) -> np.ndarray:
         cv2.line(streaks, (int(x), int(y)), (int(x) + slant, int(y + camera.height * (.02 + .04 * n))), int(15 + 35 * n), 1, cv2.LINE_AA)
     return cv2.add(image, cv2.merge([streaks] * 3))
 
+# %% ../../nbs/01b_scenes.ipynb #470cf0ea
 def _finish(canvas: Canvas) -> np.ndarray:
     "The picture as a camera delivers it: glow, rain, exposure, contrast, white balance, blur, vignette and noise."
     camera, weather, rng, image = canvas.camera, canvas.weather, canvas.rng, canvas.image
@@ -1053,12 +1097,13 @@ def _finish(canvas: Canvas) -> np.ndarray:
     y, x = rng.integers(0, grain.shape[0] - camera.height + 1), rng.integers(0, grain.shape[1] - camera.width + 1)
     return cv2.addWeighted(image, 1, np.ascontiguousarray(grain[y:y + camera.height, x:x + camera.width]), strength, -128 * strength)
 
-# %% ../../nbs/01b_scenes.ipynb #c5159c9d
+# %% ../../nbs/01b_scenes.ipynb #ee91a2f9
 def _row(kind: str, road: Road, side: int, offset: float, step: float, rng, start: float = 3., end: float = 120., **extra) -> list[tuple]:
     "Things of one kind along the road at regular distances."
     z, edge = np.arange(start + rng.uniform(0, step), end, step), road.right if side > 0 else road.left
     return [(float(d), kind, edge + side * offset, dict(extra, side=side, step=step)) for d in z]
 
+# %% ../../nbs/01b_scenes.ipynb #93a3f53e
 def _roadside(road: Road, rng) -> list[tuple]:
     "Trees, hedges, walls, houses, posts and boards as (depth, kind, s, details)."
     out, built, spots = [], road.place in ("street", "avenue"), rng.uniform
@@ -1088,7 +1133,7 @@ def _roadside(road: Road, rng) -> list[tuple]:
     if road.place == "highway" and spots() < .35: out.append((spots(25, 90), "gantry", 0., dict(side=1)))
     return out
 
-# %% ../../nbs/01b_scenes.ipynb #470cf0ea
+# %% ../../nbs/01b_scenes.ipynb #86ae046c
 def _draw_segment(canvas: Canvas, road: Road, z: float, s: float, kind: str, step: float, tall: float, grey: float, **_):
     "A piece of wall, guard rail or fence, `step` metres long."
     ends = np.array([max(z - step / 2, 1.2), z + step / 2 + .05])
@@ -1105,6 +1150,7 @@ def _draw_segment(canvas: Canvas, road: Road, z: float, s: float, kind: str, ste
         for d in np.arange(ends[0], ends[1], .5 if z < 25 else 1.5): _draw_pole(canvas, road.centre(d) + s, d, tall, .07, np.array([150, 140, 128]) * grey)
         for h in (.3, .85): band(tall * h, tall * h + .07, (140, 132, 120))
 
+# %% ../../nbs/01b_scenes.ipynb #3fa9abbe
 def _draw_lamp_post(canvas: Canvas, road: Road, z: float, s: float, tall: float, arm: bool, side: int, **_):
     "A street lamp, or a plain post."
     x = road.centre(z) + s
@@ -1115,7 +1161,8 @@ def _draw_lamp_post(canvas: Canvas, road: Road, z: float, s: float, tall: float,
     canvas.fill(np.concatenate([top - [0, w], top[::-1] + [0, w]]), canvas.weather.shade((112, 114, 116), .3, z), 0)
     if canvas.weather.night > .2: canvas.lamps.append((*top[1], .25 * canvas.camera.focal / z, np.array([255, 214, 150.]), 0))
 
-def _draw_clutter(canvas: Canvas, x: float, z: float, rng, side: int, **_):
+# %% ../../nbs/01b_scenes.ipynb #34a7c0d0
+def _draw_clutter(canvas: Canvas, x: float, z: float, rng):
     "Bins, cabinets, boards, bollards: boxes that are nobody's label."
     solid, colour = Solid(), rng.uniform(30, 220, 3) * .6 + rng.uniform(20, 80)
     solid.part()
@@ -1126,15 +1173,20 @@ def _draw_clutter(canvas: Canvas, x: float, z: float, rng, side: int, **_):
         low, half = rng.uniform(.8, 2.5), rng.uniform(.6, 2)
         f = solid.box(-.1, .1, low, low + rng.uniform(.6, 2), half, colour)
         for u in (low + .2, low + .4): solid.face(_quad(-.11, u, u + .1, -half * .8, half * rng.uniform(0, .8)), (235, 235, 230), f[0])
-        for c in (-half * .8, half * .8): solid.part(-1); solid.box(-.05, .05, 0, low, .05, (110, 110, 112)); solid.points[-6:] = [p + [0, 0, c] for p in solid.points[-6:]]
+        for c in (-half * .8, half * .8):
+            solid.part(-1)
+            solid.box(-.05, .05, 0, low, .05, (110, 110, 112))
+            solid.points[-6:] = [p + [0, 0, c] for p in solid.points[-6:]]
     _draw_solid(canvas, solid, x, z, rng.normal(0, .2), 0)
 
+# %% ../../nbs/01b_scenes.ipynb #0e74f6f9
 def _draw_gantry(canvas: Canvas, road: Road, z: float, rng):
     "A sign bridge with direction boards over the carriageway."
     middle, colour = road.centre(z), canvas.weather.shade
     for s in (road.left - .5, road.right + .5): _draw_pole(canvas, middle + s, z, 7.2, .35, (130, 132, 134))
     def board(s0, s1, low, high, c):
-        canvas.fill(canvas.camera.project(np.array([[middle + s0, low, z], [middle + s0, high, z], [middle + s1, high, z], [middle + s1, low, z]])), colour(c, .3, z), 0)
+        corners = np.array([[middle + s0, low, z], [middle + s0, high, z], [middle + s1, high, z], [middle + s1, low, z]])
+        canvas.fill(canvas.camera.project(corners), colour(c, .3, z), 0)
     board(road.left - .5, road.right + .5, 6.6, 7.2, (120, 122, 124))
     blue = (np.array([24, 84, 170]), np.array([20, 110, 70]))[int(rng.integers(2))]
     s = road.left + rng.uniform(0, 3)
@@ -1144,6 +1196,53 @@ def _draw_gantry(canvas: Canvas, road: Road, z: float, rng):
         for u in (6.1, 6.7, 7.3): board(s + .4, s + w * rng.uniform(.5, .9), u, u + .28, (235, 238, 238))
         s += w + rng.uniform(.3, 4)
 
+def _near(o: dict) -> float:
+    "Depth that decides what covers what: a little behind an object's near end."
+    return o["z"] - .45 * (0. if isinstance(o["model"], list) else np.ptp(np.concatenate(o["model"].points)[:, 0]) * abs(math.cos(o["yaw"])))
+
+# %% ../../nbs/01b_scenes.ipynb #32f11fcd
+def _items(kind: str, road: Road, cast: list[dict], rng) -> list[tuple]:
+    "All that stands on or beside the road as (depth, what, ...), the farthest first."
+    items = [(_near(o), "object", o, i + 1) for i, o in enumerate(cast)] + _roadside(road, rng)
+    for _ in range(int(rng.integers(1 if kind == "joint" else 0, 4))):
+        side = 1 if rng.uniform() < .75 else -1
+        s = (road.right if side > 0 else road.left) + side * rng.uniform(.5, 2.)
+        items.append((float(rng.uniform(6, 35)), "sign", s, int(rng.integers(43))))
+    return sorted(items, key=lambda item: -item[0])
+
+# %% ../../nbs/01b_scenes.ipynb #0b547f5d
+def _draw_items(canvas: Canvas, road: Road, items: list[tuple], rng) -> tuple[list, list]:
+    "Draw from far to near; returns what was drawn of objects and of signs, for the labels."
+    drawn, signs = [], []
+    for z, what, a, b in items:
+        x = 0. if what == "object" else a + road.centre(z)
+        if what == "object":
+            paint = _draw_solid if isinstance(a["model"], Solid) else _draw_limbs
+            drawn.append((a, paint(canvas, a["model"], a["x"], a["z"], a["yaw"], b), b))
+            canvas.count(b)
+        elif what == "sign":
+            owner = _FIRST_SIGN + len(signs)
+            signs.append((b, _draw_sign_at(canvas, x, z, b, rng, owner), owner))
+            canvas.count(owner)
+        elif what == "building": _draw_building(canvas, x, z, road, rng, **b)
+        elif what in ("wall", "rail", "fence"): _draw_segment(canvas, road, z, a, what, **b)
+        elif what == "pole": _draw_lamp_post(canvas, road, z, a, **b)
+        elif what == "clutter": _draw_clutter(canvas, x, z, rng)
+        elif what == "gantry": _draw_gantry(canvas, road, z, rng)
+        else: _draw_tree(canvas, x, z, rng, what == "bush")
+    return drawn, signs
+
+# %% ../../nbs/01b_scenes.ipynb #741eba43
+def _check_weights(weights: dict | None) -> dict:
+    "Class weights with every key known and some weight left."
+    weights = dict(CLASS_WEIGHTS if weights is None else weights)
+    unknown = set(weights) - set(DETECTION_CLASSES)
+    if unknown: raise UserError(f"class_weights: unknown class {sorted(unknown)[0]!r}; the classes are {', '.join(DETECTION_CLASSES)}.")
+    if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
+        raise UserError("class_weights: weights must not be negative and at least one must be above 0.")
+    return weights
+
+# %% ../../nbs/01b_scenes.ipynb #8d07557e
 def draw_scene(rng: np.random.Generator, # every random choice comes from here
                kind: str = "kitti", # "kitti", "tusimple" or "joint"
                size: tuple[int, int] | None = None, # (width, height) in pixels; None: SCENE_SIZES[kind]
@@ -1159,42 +1258,9 @@ def draw_scene(rng: np.random.Generator, # every random choice comes from here
     cast = _cast(road, camera, rng, weights, count)
     _paint_sky(canvas)
     _paint_ground(canvas, road, _shadow_map(canvas, road, cast, rng))
-    items = [(_near(o), "object", o, i + 1) for i, o in enumerate(cast)] + _roadside(road, rng)
-    for _ in range(int(rng.integers(1 if kind == "joint" else 0, 4))):
-        side = 1 if rng.uniform() < .75 else -1
-        items.append((float(rng.uniform(6, 35)), "sign", (road.right if side > 0 else road.left) + side * rng.uniform(.5, 2.), int(rng.integers(43))))
-    drawn, signs = [], []
-    for z, what, a, b in sorted(items, key=lambda item: -item[0]):
-        if what == "object":
-            paint = _draw_solid if isinstance(a["model"], Solid) else _draw_limbs
-            box = paint(canvas, a["model"], a["x"], a["z"], a["yaw"], b)
-            canvas.drawn[b] = cv2.countNonZero(cv2.compare(canvas.owner, b, cv2.CMP_EQ))
-            drawn.append((a, box, b))
-        elif what == "building": _draw_building(canvas, a + road.centre(z), z, road, rng, **b)
-        elif what in ("wall", "rail", "fence"): _draw_segment(canvas, road, z, a, what, **b)
-        elif what == "pole": _draw_lamp_post(canvas, road, z, a, **b)
-        elif what == "clutter": _draw_clutter(canvas, a + road.centre(z), z, rng, **b)
-        elif what == "gantry": _draw_gantry(canvas, road, z, rng)
-        elif what == "sign":
-            owner = _FIRST_SIGN + len(signs)
-            box = _draw_sign_at(canvas, a + road.centre(z), z, b, rng, owner)
-            canvas.drawn[owner] = cv2.countNonZero(cv2.compare(canvas.owner, owner, cv2.CMP_EQ))
-            signs.append((b, box, owner))
-        else: _draw_tree(canvas, a + road.centre(z), z, rng, what == "bush")
+    drawn, signs = _draw_items(canvas, road, _items(kind, road, cast, rng), rng)
     if canvas.weather.wet: _wet_road(canvas, road)
     objects, ignored = _label_objects(canvas, drawn)
     rows = lane_rows(camera.height)
-    return Scene(_finish(canvas), objects, ignored, lane_labels(camera, road, rows), rows, _label_signs(canvas, signs), camera, road, canvas.weather.name,
-                 dict(place=road.place, drawn=len(drawn)))
-
-def _near(o: dict) -> float:
-    "Depth that decides what covers what: a little behind an object's near end."
-    return o["z"] - .45 * (0. if isinstance(o["model"], list) else np.ptp(np.concatenate(o["model"].points)[:, 0]) * abs(math.cos(o["yaw"])))
-
-def _check_weights(weights: dict | None) -> dict:
-    "Class weights with every key known and some weight left."
-    weights = dict(CLASS_WEIGHTS if weights is None else weights)
-    unknown = set(weights) - set(DETECTION_CLASSES)
-    if unknown: raise UserError(f"class_weights: unknown class {sorted(unknown)[0]!r}; the classes are {', '.join(DETECTION_CLASSES)}.")
-    if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0: raise UserError("class_weights: weights must not be negative and at least one must be above 0.")
-    return weights
+    return Scene(_finish(canvas), objects, ignored, lane_labels(camera, road, rows), rows, _label_signs(canvas, signs),
+                 camera, road, canvas.weather.name, dict(place=road.place, drawn=len(drawn)))

@@ -4,7 +4,7 @@
 
 # %% ../../nbs/01c_world.ipynb #29bd7738
 from __future__ import annotations
-import concurrent.futures, contextlib, errno, hashlib, json, math, multiprocessing, os, shutil, sys, threading, uuid, warnings
+import concurrent.futures.process, contextlib, errno, hashlib, json, math, multiprocessing, os, shutil, sys, threading, uuid, warnings
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 import cv2
@@ -80,6 +80,7 @@ def sign_counts(total: int, # to share out
     counts[order[:total - counts.sum()]] += 1
     return counts
 
+# %% ../../nbs/01c_world.ipynb #e12b8d76
 def _jobs(o: WorldOptions) -> list[tuple]:
     "Every piece of work as (stream, index, class); pictures of all kinds evenly mixed, so that the time left is honest."
     tracks = np.repeat(np.arange(43), sign_counts(max(1, round(o.signs / o.frames_per_track)) if o.signs else 0, o.sign_skew))
@@ -106,6 +107,7 @@ class _Shelf:
         if not ok: raise UserError(f"OpenCV could not encode {path}.")
         self.put(path, data.tobytes())
 
+# %% ../../nbs/01c_world.ipynb #0bfdff47
 def kitti_lines(scene) -> str:
     "KITTI's 15 columns per object: type truncated occluded alpha x1 y1 x2 y2 h w l X Y Z rotation_y."
     lines = []
@@ -116,7 +118,7 @@ def kitti_lines(scene) -> str:
     lines += ["DontCare -1 -1 -10 " + " ".join(f"{v:.2f}" for v in box) + " -1 -1 -1 -1000 -1000 -1000 -10" for box in scene.ignored]
     return "".join(line + "\n" for line in lines)
 
-# %% ../../nbs/01c_world.ipynb #0bfdff47
+# %% ../../nbs/01c_world.ipynb #a2d2112d
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
 _HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
 
@@ -127,20 +129,22 @@ def _draw_track(shelf, o, index, class_id):
     seed = int(picture_rng(o.seed, "track", index).integers(2 ** 31))
     for frame, (image, roi) in enumerate(draw_sign_track(class_id, seed, frames=o.frames_per_track)):
         shelf.image(f"gtsrb/GTSRB/Training/{class_id:05d}/{index:05d}_{frame:05d}.ppm", image)
-        shelf.labels.append((f"gtsrb/GTSRB/Training/{class_id:05d}/GT-{class_id:05d}.csv", (index, frame), _sign_row(f"{index:05d}_{frame:05d}.ppm", image, roi, class_id)))
+        row = _sign_row(f"{index:05d}_{frame:05d}.ppm", image, roi, class_id)
+        shelf.labels.append((f"gtsrb/GTSRB/Training/{class_id:05d}/GT-{class_id:05d}.csv", (index, frame), row))
 
 def _draw_sign_test(shelf, o, index, class_id):
     image, roi = draw_sign_crop(class_id, picture_rng(o.seed, "sign_test", index))
     shelf.image(f"gtsrb/GTSRB/Final_Test/Images/{index:05d}.ppm", image)
     shelf.labels.append(("gtsrb/GT-final_test.csv", (index, 0), _sign_row(f"{index:05d}.ppm", image, roi, class_id)))
 
+# %% ../../nbs/01c_world.ipynb #3ea096db
 def _draw_kitti(shelf, o, index, _, root="kitti"):
     scene = draw_scene(picture_rng(o.seed, "kitti", index), "kitti", o.scene_size, o.class_weights)
     shelf.image(f"{root}/training/image_2/{index:06d}.png", scene.image)
     shelf.put(f"{root}/training/label_2/{index:06d}.txt", kitti_lines(scene).encode())
     return scene
 
-# %% ../../nbs/01c_world.ipynb #a2d2112d
+# %% ../../nbs/01c_world.ipynb #5d5055ee
 def _lane_line(scene, raw_file: str) -> str:
     return json.dumps(dict(lanes=scene.lanes, h_samples=scene.h_samples, raw_file=raw_file))
 
@@ -153,6 +157,7 @@ def _draw_lane(shelf, o, index, _, stream="lane"):
 
 def _draw_lane_test(shelf, o, index, _): _draw_lane(shelf, o, index, _, "lane_test")
 
+# %% ../../nbs/01c_world.ipynb #de707ba7
 def _draw_joint(shelf, o, index, _):
     scene = draw_scene(picture_rng(o.seed, "joint", index), "joint", o.lane_size, o.class_weights)
     raw_file = f"clips/joint/{index:06d}/20.jpg"
@@ -166,11 +171,13 @@ def _draw_joint(shelf, o, index, _):
         xa, ya = max(0, x1 - edge), max(0, y1 - edge)
         crop = scene.image[ya:y2 + edge, xa:x2 + edge]
         shelf.image(f"joint/gtsrb/GTSRB/Final_Test/Images/{index:06d}_{n}.ppm", crop)
-        shelf.labels.append(("joint/gtsrb/GT-final_test.csv", (index, n), _sign_row(f"{index:06d}_{n}.ppm", crop, (x1 - xa, y1 - ya, x2 - xa - 1, y2 - ya - 1), class_id)))
+        row = _sign_row(f"{index:06d}_{n}.ppm", crop, (x1 - xa, y1 - ya, x2 - xa - 1, y2 - ya - 1), class_id)
+        shelf.labels.append(("joint/gtsrb/GT-final_test.csv", (index, n), row))
         shelf.labels.append(("joint/signs.csv", (index, n), f"{index:06d}.png;{x1};{y1};{x2};{y2};{class_id}"))
 
 _DRAW = dict(track=_draw_track, sign_test=_draw_sign_test, kitti=_draw_kitti, lane=_draw_lane, lane_test=_draw_lane_test, joint=_draw_joint)
 
+# %% ../../nbs/01c_world.ipynb #8ef36d0f
 def _work(root: str, options: WorldOptions, jobs: list[tuple]) -> tuple[list, list, int]:
     "Draw some jobs; returns (path, hash, bytes) of the files, label lines, and the number of jobs."
     shelf = _Shelf(Path(root))
@@ -184,6 +191,7 @@ def _watch_parent():
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
+# %% ../../nbs/01c_world.ipynb #e6b008c1
 def _run(root: Path, options: WorldOptions, jobs: list[tuple], workers: int, progress: bool):
     "Draw all jobs; yields the results of `_work` as they come."
     chunks = [jobs[i:i + 8] for i in range(0, len(jobs), 8)]
@@ -223,6 +231,7 @@ def read_manifest(root: str | Path) -> dict | None:
     if not isinstance(manifest, dict) or "hash" not in manifest: raise UserError(f"{path}: not a manifest of the built-in world: choose another folder.")
     return manifest
 
+# %% ../../nbs/01c_world.ipynb #96435c5b
 def _foreign(root: Path) -> str | None:
     "A file under root that the world did not write, or None."
     own = {"manifest.json", "files.csv"}
@@ -233,7 +242,7 @@ def _foreign(root: Path) -> str | None:
             if path not in own: return path
     return None
 
-# %% ../../nbs/01c_world.ipynb #96435c5b
+# %% ../../nbs/01c_world.ipynb #d121186c
 def _write_tables(root: Path, labels: list, rows: list):
     "Label tables in index order, then the list of files; returns the world's hash."
     shelf, tables = _Shelf(root), {}
@@ -246,6 +255,7 @@ def _write_tables(root: Path, labels: list, rows: list):
     (root / "files.csv").write_bytes(listing)
     return hashlib.sha256(listing).hexdigest(), len(rows), sum(r[2] for r in rows)
 
+# %% ../../nbs/01c_world.ipynb #d9f55f9f
 def _sweep(root: Path):
     "Remove what interrupted runs left beside root."
     for old in root.parent.glob(f"{root.name}.making-*"):
@@ -255,31 +265,26 @@ def _sweep(root: Path):
             with contextlib.suppress(OSError): os.kill(int(pid), 0); alive = True
         if not alive: shutil.rmtree(old, ignore_errors=True)
 
-# %% ../../nbs/01c_world.ipynb #d121186c
-def make_world(root: str | Path, # folder of the world
-               size: str = "laptop", # "laptop" or "tiny"
-               workers: int | None = None, # processes; None: one per core
-               progress: bool = True, # show a bar with the time left
-               **options, # fields of WorldOptions
-               ) -> dict: # the manifest
-    "Make the world, or leave it as it is when it is already there; raises UserError for bad options or a folder that is not the world's."
-    options, root = world_options(size, **options), Path(root).expanduser().absolute()
-    wanted = dict(version=world_version(), options=_plain(options))
-    if root.exists() and not root.is_dir(): raise UserError(f"{root} is a file: give a folder for the world.")
-    manifest = read_manifest(root)
-    if manifest and all(manifest.get(k) == v for k, v in wanted.items()): return manifest
-    if root.is_dir() and any(root.iterdir()):
-        if manifest is None: raise UserError(f"{root} is not empty and has no manifest.json: it is not the built-in world, so nothing is written there; choose another folder.")
-        if foreign := _foreign(root): raise UserError(f"{root} holds {foreign}, which the world did not write: move it away, or choose another folder.")
-    try: return _make(root, options, wanted, workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count(), progress)
-    except OSError as e:
-        if e.errno == errno.ENOSPC: raise UserError(f"the disk is full: {root} needs about {_megabytes(options)} MB; free some space or choose a smaller world.") from e
-        raise UserError(f"cannot write the world to {root}: {e.strerror or e}.") from e
-
+# %% ../../nbs/01c_world.ipynb #3e816d1e
 def _megabytes(o: WorldOptions) -> int:
-    "Rough size on disk."
-    return int(1.2 * (.012 * (o.signs + o.sign_test) + 2.4e-6 * (o.scenes + o.joint) * math.prod(o.scene_size) + 4e-7 * (o.lanes + o.lane_test + o.joint) * math.prod(o.lane_size))) + 1
+    "Rough size of a world on disk."
+    signs = .017 * (o.signs + o.sign_test)
+    return 1 + int(signs + 2.1e-6 * (o.scenes + o.joint) * math.prod(o.scene_size) + 5e-7 * (o.lanes + o.lane_test + o.joint) * math.prod(o.lane_size))
 
+def _draw_into(making: Path, options: WorldOptions, workers: int, progress: bool) -> dict:
+    "Draw everything into a new folder; returns counts, bytes and the hash."
+    making.mkdir()
+    rows, labels, jobs = [], [], _jobs(options)
+    for more_rows, more_labels, _ in _run(making, options, jobs, workers, progress):
+        rows += more_rows
+        labels += more_labels
+    digest, files, size = _write_tables(making, labels, rows)
+    counts = {name: sum(job[0] == name for job in jobs) for name in _STREAMS}
+    counts["track"] *= options.frames_per_track
+    counts = {"signs" if name == "track" else name: n for name, n in counts.items()}
+    return dict(counts=counts, files=files, bytes=size, hash=digest)
+
+# %% ../../nbs/01c_world.ipynb #dac35731
 def _make(root: Path, options: WorldOptions, wanted: dict, workers: int, progress: bool) -> dict:
     "Draw into a folder beside root and rename it at the end."
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -287,15 +292,10 @@ def _make(root: Path, options: WorldOptions, wanted: dict, workers: int, progres
     if shutil.disk_usage(root.parent).free < _megabytes(options) * 1e6: raise OSError(errno.ENOSPC, "No space left on device")
     making = root.with_name(f"{root.name}.making-{os.getpid()}-{uuid.uuid4().hex[:6]}")
     try:
-        making.mkdir()
-        rows, labels, jobs = [], [], _jobs(options)
-        for r, l, _ in _run(making, options, jobs, workers, progress):
-            rows += r; labels += l
-        digest, files, size = _write_tables(making, labels, rows)
-        counts = {name: sum(job[0] == name for job in jobs) for name in _STREAMS}
-        manifest = dict(**wanted, seed=options.seed, counts=counts, files=files, bytes=size, hash=digest, made_with=dict(numpy=np.__version__, opencv=cv2.__version__))
+        facts = _draw_into(making, options, workers, progress)
+        manifest = dict(**wanted, seed=options.seed, **facts, made_with=dict(numpy=np.__version__, opencv=cv2.__version__))
         (making / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        if root.is_dir() and any(root.iterdir()):
+        if root.is_dir() and any(root.iterdir()):  # an older world, all of whose files are its own
             old = root.with_name(f"{root.name}.making-{os.getpid()}-old")
             os.rename(root, old)
             os.rename(making, root)
@@ -305,3 +305,37 @@ def _make(root: Path, options: WorldOptions, wanted: dict, workers: int, progres
             os.rename(making, root)
         return manifest
     finally: shutil.rmtree(making, ignore_errors=True)
+
+# %% ../../nbs/01c_world.ipynb #0fad47af
+def _check_folder(root: Path, wanted: dict) -> dict | None:
+    "The manifest if root already is the wanted world, None if it may be made; raises UserError where files of others lie."
+    if root.exists() and not root.is_dir(): raise UserError(f"{root} is a file: give a folder for the world.")
+    manifest = read_manifest(root)
+    if manifest and all(manifest.get(k) == v for k, v in wanted.items()): return manifest
+    if not root.is_dir() or not any(root.iterdir()): return None
+    if manifest is None:
+        raise UserError(f"{root} is not empty and has no manifest.json: it is not the built-in world, so nothing is written there; choose another folder.")
+    if foreign := _foreign(root): raise UserError(f"{root} holds {foreign}, which the world did not write: move it away, or choose another folder.")
+    return None
+
+# %% ../../nbs/01c_world.ipynb #e90efbc4
+def make_world(root: str | Path, # folder of the world
+               size: str = "laptop", # "laptop" or "tiny"
+               workers: int | None = None, # processes; None: one per core
+               progress: bool = True, # show a bar with the time left
+               **options, # fields of WorldOptions
+               ) -> dict: # the manifest
+    "Make the world, or leave it alone when it is already there; raises UserError for bad options or a folder that is not the world's."
+    options, root = world_options(size, **options), Path(root).expanduser().absolute()
+    if workers is not None and (not isinstance(workers, int) or workers < 1): raise UserError(f"workers must be a whole number of at least 1, got {workers!r}.")
+    wanted = dict(version=world_version(), options=_plain(options))
+    if workers is None: workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        if manifest := _check_folder(root, wanted): return manifest
+        return _make(root, options, wanted, workers, progress)
+    except concurrent.futures.process.BrokenProcessPool as e:
+        raise UserError("a drawing process was ended from outside, perhaps for lack of memory: start again with fewer workers.") from e
+    except OSError as e:
+        if e.errno == errno.ENOSPC:
+            raise UserError(f"the disk is full: {root} needs about {_megabytes(options)} MB; free some space or choose a smaller world.") from e
+        raise UserError(f"cannot write the world to {root}: {e.strerror or e}.") from e

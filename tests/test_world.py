@@ -1,0 +1,179 @@
+"""The writer of the world: layouts, determinism, interruption, refusal."""
+import csv, json, os, signal, subprocess, sys, time
+from pathlib import Path
+import cv2
+import numpy as np
+import pytest
+from mtl_course.config import DETECTION_CLASSES, UserError
+from mtl_course.data import world as W
+
+SMALL = dict(signs=43, frames_per_track=1, sign_test=6, scenes=4, lanes=3, lane_test=2, joint=3)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    root = tmp_path_factory.mktemp("w") / "world"
+    return root, W.make_world(root, "tiny", workers=1, progress=False, **SMALL)
+
+
+def test_same_bytes_with_two_workers(small, tmp_path):
+    root, manifest = small
+    other = W.make_world(tmp_path / "two", "tiny", workers=2, progress=False, **SMALL)
+    assert other["hash"] == manifest["hash"]
+    assert (root / "files.csv").read_bytes() == (tmp_path / "two" / "files.csv").read_bytes()
+    seeded = W.make_world(tmp_path / "seed", "tiny", workers=1, progress=False, seed=1, **SMALL)
+    assert seeded["hash"] != manifest["hash"]
+
+
+def test_more_pictures_keep_the_old_ones(small, tmp_path):
+    "A picture depends on its own seed only, so a larger world begins with the pictures of the smaller one."
+    W.make_world(tmp_path / "more", "tiny", workers=1, progress=False, **{**SMALL, "scenes": 6, "lanes": 0})
+    path = "kitti/training/image_2/000003.png"
+    assert (tmp_path / "more" / path).read_bytes() == (small[0] / path).read_bytes()
+
+
+def test_manifest_matches_the_files(small):
+    root, manifest = small
+    rows = [line.split(";") for line in (root / "files.csv").read_text().splitlines()]
+    assert len(rows) == manifest["files"] and sum(int(r[2]) for r in rows) == manifest["bytes"]
+    on_disk = {p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()} - {"manifest.json", "files.csv"}
+    assert on_disk == {r[0] for r in rows}
+    assert json.loads((root / "manifest.json").read_text()) == manifest == W.read_manifest(root)
+
+
+def test_gtsrb_layout(small):
+    root = small[0] / "gtsrb"
+    folders = sorted((root / "GTSRB" / "Training").iterdir())
+    assert [f.name for f in folders] == [f"{c:05d}" for c in range(43)]
+    tables = [(f, f / f"GT-{f.name}.csv") for f in folders] + [(root / "GTSRB" / "Final_Test" / "Images", root / "GT-final_test.csv")]
+    for folder, table in tables:
+        with open(table) as file: rows = list(csv.DictReader(file, delimiter=";"))
+        assert len(rows) == len(list(folder.glob("*.ppm"))) > 0
+        for row in rows:
+            h, w = cv2.imread(str(folder / row["Filename"])).shape[:2]
+            assert (w, h) == (int(row["Width"]), int(row["Height"]))
+            assert 0 <= int(row["Roi.X1"]) < int(row["Roi.X2"]) < w and 0 <= int(row["Roi.Y1"]) < int(row["Roi.Y2"]) < h
+            assert 0 <= int(row["ClassId"]) < 43
+
+
+@pytest.mark.parametrize("root", ["kitti", "joint/kitti"])
+def test_kitti_layout(small, root):
+    root = small[0] / root / "training"
+    images = sorted((root / "image_2").glob("*.png"))
+    assert [p.stem for p in images] == [p.stem for p in sorted((root / "label_2").glob("*.txt"))] and images
+    objects = 0
+    for path in images:
+        h, w = cv2.imread(str(path)).shape[:2]
+        for line in (root / "label_2" / f"{path.stem}.txt").read_text().splitlines():
+            name, *numbers = line.split()
+            assert len(numbers) == 14 and name in (*DETECTION_CLASSES, "DontCare")
+            x1, y1, x2, y2 = (float(v) for v in numbers[3:7])
+            assert 0 <= x1 < x2 <= w and 0 <= y1 < y2 <= h
+            objects += name != "DontCare"
+    assert objects
+
+
+@pytest.mark.parametrize("table", ["tusimple/label_data_0313.json", "tusimple/test_label.json", "joint/tusimple/label_data_joint.json"])
+def test_tusimple_layout(small, table):
+    table = small[0] / table
+    for line in table.read_text().splitlines():
+        row = json.loads(line)
+        h, w = cv2.imread(str(table.parent / row["raw_file"])).shape[:2]
+        assert max(row["h_samples"]) < h and all(len(lane) == len(row["h_samples"]) for lane in row["lanes"])
+        assert all(x == -2 or 0 <= x < w for lane in row["lanes"] for x in lane)
+
+
+def test_joint_signs(small):
+    root = small[0] / "joint"
+    with open(root / "signs.csv") as file: rows = list(csv.DictReader(file, delimiter=";"))
+    for row in rows:
+        h, w = cv2.imread(str(root / "kitti" / "training" / "image_2" / row["Filename"])).shape[:2]
+        assert 0 <= int(row["X1"]) < int(row["X2"]) <= w and 0 <= int(row["Y1"]) < int(row["Y2"]) <= h
+    assert len(rows) == len(list((root / "gtsrb" / "GTSRB" / "Final_Test" / "Images").glob("*.ppm"))) > 0
+
+
+def test_left_alone_when_it_matches_and_made_again_when_not(tmp_path):
+    options = dict(SMALL, signs=0, sign_test=2, joint=0)
+    root = tmp_path / "world"
+    first = W.make_world(root, "tiny", workers=1, progress=False, **options)
+    stamp = (root / "manifest.json").stat().st_mtime_ns
+    assert W.make_world(root, "tiny", workers=1, progress=False, **options) == first
+    assert (root / "manifest.json").stat().st_mtime_ns == stamp
+    again = W.make_world(root, "tiny", workers=1, progress=False, **{**options, "scenes": 2})
+    assert again["hash"] != first["hash"] and not (root / "kitti/training/image_2/000003.png").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["world"]
+    (root / "kitti" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="notes.txt"): W.make_world(root, "tiny", workers=1, progress=False, **options)
+    assert (root / "kitti" / "notes.txt").read_text() == "mine" and W.read_manifest(root) == again
+
+
+def test_foreign_folder_is_refused(tmp_path):
+    (tmp_path / "holiday.jpg").write_bytes(b"x")
+    with pytest.raises(UserError, match="not empty"): W.make_world(tmp_path, "tiny", progress=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["holiday.jpg"]
+    with pytest.raises(UserError, match="is a file"): W.make_world(tmp_path / "holiday.jpg", "tiny", progress=False)
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "manifest.json").write_text("{")
+    with pytest.raises(UserError, match="manifest.json"): W.make_world(tmp_path / "w", "tiny", progress=False)
+
+
+def test_version_change_makes_it_again(tmp_path, monkeypatch):
+    options = dict(SMALL, signs=0, sign_test=1, joint=0, scenes=1, lanes=1, lane_test=1)
+    first = W.make_world(tmp_path / "w", "tiny", workers=1, progress=False, **options)
+    monkeypatch.setattr(W, "world_version", lambda: "2.0")
+    again = W.make_world(tmp_path / "w", "tiny", workers=1, progress=False, **options)
+    assert again["version"] == "2.0" and again["hash"] == first["hash"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process group by signal")
+def test_killed_generation_leaves_nothing_that_looks_complete(tmp_path):
+    root = tmp_path / "world"
+    code = f"from mtl_course.data.world import make_world; make_world({str(root)!r}, workers=2, progress=False)"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(W.__file__).parents[2], start_new_session=True)
+    for _ in range(600):
+        if any(tmp_path.glob("world.making-*/kitti/training/image_2/*.png")): break
+        time.sleep(.05)
+    else: pytest.fail("the generation did not start")
+    workers = [int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()] if Path("/proc").is_dir() else []
+    process.kill(); process.wait()
+    assert not root.exists() and len(list(tmp_path.glob("world.making-*"))) == 1
+    for _ in range(200):  # the workers notice that their parent has gone
+        if not any(Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" for pid in workers): break
+        time.sleep(.05)
+    else: pytest.fail("worker processes outlive their killed parent")
+    manifest = W.make_world(root, "tiny", workers=1, progress=False, **{**SMALL, "signs": 0})
+    assert [p.name for p in tmp_path.iterdir()] == ["world"] and W.read_manifest(root) == manifest
+
+
+def test_failure_and_interrupt_remove_the_temporary_folder(tmp_path, monkeypatch):
+    def broken(*_): raise KeyboardInterrupt
+    monkeypatch.setitem(W._DRAW, "lane", broken)
+    with pytest.raises(KeyboardInterrupt): W.make_world(tmp_path / "w", "tiny", workers=1, progress=False, **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    def full(*_): raise OSError(28, "No space left on device")
+    monkeypatch.setattr(W._Shelf, "put", full)
+    with pytest.raises(UserError, match="disk is full"): W.make_world(tmp_path / "w", "tiny", workers=1, progress=False, **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [dict(size="huge"), dict(sings=3), dict(scenes=-1), dict(scenes=1.5), dict(frames_per_track=0), dict(frames_per_track=31),
+                                     dict(sign_skew=-1), dict(class_weights={"Horse": 1}), dict(scene_size=(20, 20)), dict(workers=0), dict(seed=-1)])
+def test_bad_options(options, tmp_path):
+    with pytest.raises(UserError): W.make_world(tmp_path / "w", progress=False, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sign_counts():
+    even, skewed = W.sign_counts(430), W.sign_counts(4300, 1.)
+    assert even.tolist() == [10] * 43
+    assert skewed.sum() == 4300 and skewed.min() >= 1 and skewed.argmax() == int(np.argmax(W.GTSRB_COUNTS)) and skewed[2] > 7 * skewed[0]
+    assert W.sign_counts(5).sum() == 5 and W.sign_counts(0).sum() == 0
+
+
+def test_class_weights_change_the_scenes(tmp_path):
+    W.make_world(tmp_path / "w", workers=1, progress=False, **{**SMALL, "signs": 0, "scenes": 6}, class_weights={"Truck": 1.})
+    names = {line.split()[0] for p in (tmp_path / "w/kitti/training/label_2").iterdir() for line in p.read_text().splitlines()}
+    assert names <= {"Truck", "DontCare"} and "Truck" in names
