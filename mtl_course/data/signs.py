@@ -142,11 +142,11 @@ _DESIGNS = 8   # designs per class
 def _design(class_id, number):
     if number == 0: return _Design()
     g = np.random.default_rng([4301, class_id, number])
-    return _Design(g.uniform(.82, 1.2), g.uniform(.88, 1.12), g.uniform(.86, 1.1), g.uniform(.92, 1.08), g.uniform(.6, 1.4),
+    return _Design(g.uniform(.82, 1.2), g.uniform(.88, 1.12), g.uniform(.85, 1.2), g.uniform(.9, 1.1), g.uniform(.6, 1.4),
                    tuple(g.normal(0, .015, 2)), int(g.integers(2)), float(g.choice([.01, .03, .045])))
 
 # %% ../../nbs/01a_signs.ipynb #c72095c3
-def _write(paint, design, text, colour, height=.86, width=.46, stroke=.132, gap=.14): # characters centred on the plate
+def _write(paint, design, text, colour, height=.86, width=.435, stroke=.13, gap=.13): # characters centred on the plate
     h, w, t, gap = height * design.high, width * design.wide, stroke * design.stroke, gap * design.gap
     widths = [w * (.68 if c == "1" else 1) for c in text]
     x = -(sum(widths) + gap * (len(text) - 1)) / 2
@@ -157,7 +157,7 @@ def _write(paint, design, text, colour, height=.86, width=.46, stroke=.132, gap=
 
 def _limit(paint, design, text): # two digits in the normal, three in the narrow form
     if len(text) == 2: _write(paint, design, text, "black")
-    else: _write(paint, design, text, "black", .82, .365, .112, .09)
+    else: _write(paint, design, text, "black", .83, .345, .108, .085)
 
 def _fit(points, design, centre=(0, 0)): # points of a pictogram after its design's small changes
     return np.array(centre) + (np.asarray(points, np.float64) - centre) * (design.wide, design.high) + design.shift
@@ -196,7 +196,7 @@ def _octagon(paint, design): # stop
     corners = _arc(0, 0, 1.082, 1.082, 22.5, 337.5, 8)
     paint.polygon(corners, "white")
     paint.polygon(corners * (.955 - .3 * design.rim), "red")
-    _write(paint, design, "STOP", "white", .68, .315, .12, .06)
+    _write(paint, design, "STOP", "white", .69, .325, .12, .06)
 
 def _no_entry(paint, design):
     paint.disc((0, 0), 1, "white")
@@ -204,10 +204,10 @@ def _no_entry(paint, design):
     paint.polygon(_fit([(-.84, -.155), (.84, -.155), (.84, .155), (-.84, .155)], design), "white")
 
 def _stripes(paint, design): # five dark diagonal lines: what was ordered ends here
-    pitch, along, across = .073 * design.wide, np.array([.7071, -.7071]), np.array([.7071, .7071])
+    pitch, along, across = .085 * design.gap**.5, np.array([.7071, -.7071]), np.array([.7071, .7071])
     for k in (-2, -1, 0, 1, 2):
         half, middle = np.sqrt(.955**2 - (k * pitch)**2), across * k * pitch
-        paint.stroke([middle - along * half, middle + along * half], .039 * design.stroke * design.wide, "black")
+        paint.stroke([middle - along * half, middle + along * half], .043 * design.stroke, "black")
 
 # %% ../../nbs/01a_signs.ipynb #1b05fb35
 def _arrow(paint, design, path, width, head): # white arrow along a path, whose last point is the tip
@@ -221,16 +221,16 @@ def _arrow(paint, design, path, width, head): # white arrow along a path, whose 
 
 def _ahead(paint, design): _arrow(paint, design, [(0, .72), (0, 0), (0, -.74)], .19, .40)
 
-def _keep(paint, design, side): _arrow(paint, design, np.array([(-.5, -.5), (0, 0), (.5, .5)]) * (side, 1), .21, .41)
+def _keep(paint, design, side): _arrow(paint, design, np.array([(-.5, -.5), (0, 0), (.5, .5)]) * (side, 1), .20, .41)
 
 def _turn(paint, design, side): # side: 1 = right, -1 = left
-    curve = _bezier((-.30, .15), (-.30, -.18), (-.14, -.30), (.10, -.30), 12)
-    _arrow(paint, design, np.concatenate([[(-.30, .62)], curve, [(.3, -.30), (.66, -.30)]]) * (side, 1), .18, .36)
+    curve = _bezier((-.34, .15), (-.34, -.18), (-.18, -.30), (.06, -.30), 12)
+    _arrow(paint, design, np.concatenate([[(-.34, .62)], curve, [(.3, -.30), (.70, -.30)]]) * (side, 1), .19, .39)
 
 def _straight_and(paint, design, side):
-    curve = _bezier((-.16, .50), (-.16, .28), (.06, .18), (.22, .18), 10)
-    _arrow(paint, design, np.array([(-.16, .80), (-.16, -.2), (-.16, -.72)]) * (side, 1), .15, .28)
-    _arrow(paint, design, np.concatenate([[(-.16, .62)], curve, [(.4, .18), (.74, .18)]]) * (side, 1), .15, .27)
+    curve = _bezier((-.12, .50), (-.12, .28), (.08, .17), (.22, .17), 10)
+    _arrow(paint, design, np.array([(-.12, .80), (-.12, -.2), (-.12, -.72)]) * (side, 1), .155, .30)
+    _arrow(paint, design, np.concatenate([[(-.12, .62)], curve, [(.4, .17), (.76, .17)]]) * (side, 1), .155, .28)
 
 def _roundabout(paint, design): # three arrows that chase each other anticlockwise
     for k in range(3):
@@ -239,8 +239,8 @@ def _roundabout(paint, design): # three arrows that chase each other anticlockwi
         _arrow(paint, design, np.concatenate([ring, tip]), .135, .25)
 
 # %% ../../nbs/01a_signs.ipynb #26848b2a
-_CAR = [(-.5, -.18), (-.5, -.45), (-.44, -.50), (-.32, -.80), (.32, -.80), (.44, -.50), (.5, -.45), (.5, -.18)]
-_WINDOW = [(-.36, -.50), (-.26, -.72), (.26, -.72), (.36, -.50)]
+_CAR = [(-.5, -.14), (-.5, -.48), (-.44, -.54), (-.33, -.82), (.33, -.82), (.44, -.54), (.5, -.48), (.5, -.14)]
+_WINDOW = [(-.39, -.53), (-.29, -.765), (.29, -.765), (.39, -.53)]
 
 def _behind(paint, design, place, width, colour, tilt=0., truck=False): # rear view; place = middle of the wheels' bottom
     turn = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
@@ -248,7 +248,7 @@ def _behind(paint, design, place, width, colour, tilt=0., truck=False): # rear v
     inner = .26 if truck else .30
     if truck: paint.polygon(put([(-.5, -.22), (-.5, -1.12), (.5, -1.12), (.5, -.22)]), colour)
     else: paint.polygon(put(_CAR), colour); paint.polygon(put(_WINDOW), "white")
-    for s in (-1, 1): paint.polygon(put([(s * .46, -.24), (s * .46, 0), (s * inner, 0), (s * inner, -.24)]), colour)
+    for s in (-1, 1): paint.polygon(put([(s * .46, -.22), (s * .46, 0), (s * inner, 0), (s * inner, -.22)]), colour)
 
 def _two_cars(paint, design, left, right):
     _behind(paint, design, (-.355, .22), .60, left)
@@ -274,7 +274,7 @@ def _truck_side(paint, design): # a lorry that drives to the left, with or witho
 
 def _slippery(paint, design): # a car that leaves wavy tracks
     fit, w = lambda p: _fit(p, design, (0, .3)), .055 * design.stroke
-    _behind(paint, design, (.03, .27), .50, "black", tilt=-.14)
+    _behind(paint, design, (.01, .28), .54, "black", tilt=.14)
     paint.stroke(fit(np.concatenate([_bezier((-.18, .27), (-.10, .34), (-.42, .36), (-.40, .44), 9),
                                      _bezier((-.40, .44), (-.36, .52), (-.10, .38), (-.12, .46), 9),
                                      _bezier((-.12, .46), (-.14, .54), (-.30, .50), (-.38, .60), 9)])), w, "black")
@@ -291,7 +291,7 @@ def _bend(paint, design, side): # side: -1 = left, 1 = right; a swallow-tailed a
     paint.polygon(fit([(-.21 - w / 2, .61), (-.21, .53), (-.21 + w / 2, .61)]), "white")
 
 def _double_bend(paint, design):
-    fit, w = lambda p: _fit(p, design, (0, .2)), .14 * design.stroke
+    fit, w = lambda p: _fit(np.asarray(p) * (.88, .97), design, (0, .2)), .145 * design.stroke
     path = [[(.21, .58), (.20, .34)], _bezier((.20, .26), (.20, .06), (.06, .22), (-.02, .24), 8),
             _bezier((-.06, .26), (-.15, .34), (-.15, .20), (-.155, .10), 8), [(-.16, -.12)]]
     paint.stroke(fit(np.concatenate(path)), w, "black")
@@ -300,8 +300,8 @@ def _double_bend(paint, design):
 
 def _crossing(paint, design): # a broad arrow over a narrow road
     fit = lambda p: _fit(p, design, (0, .2))
-    paint.polygon(fit([(0, -.24), (.20, .02), (.15, .02), (.15, .58), (0, .46), (-.15, .58), (-.15, .02), (-.20, .02)]), "black")
-    paint.stroke(fit([(-.36, .17), (.36, .17)]), .10 * design.stroke, "black")
+    paint.polygon(fit([(0, -.24), (.21, .02), (.165, .02), (.165, .58), (0, .46), (-.165, .58), (-.165, .02), (-.21, .02)]), "black")
+    paint.stroke(fit([(-.36, .17), (.36, .17)]), .11 * design.stroke, "black")
 
 def _narrow(paint, design):
     fit, w = lambda p: _fit(p, design, (0, .3)), .105 * design.stroke
@@ -311,7 +311,7 @@ def _narrow(paint, design):
 # %% ../../nbs/01a_signs.ipynb #7f1111b3
 def _bumps(paint, design):
     half = [(-.47, .60), (-.44, .52), (-.36, .50), (-.26, .38), (-.15, .38), (-.02, .52)]
-    paint.polygon(_fit(half + [(-x, y) for x, y in half[::-1]], design, (0, .5)), "black")
+    paint.polygon(_fit(np.array(half + [(-x, y) for x, y in half[::-1]]) * (.95, .97), design, (0, .5)), "black")
 
 def _danger(paint, design): # an exclamation mark
     fit, k = lambda p: _fit(p, design, (0, .2)), design.stroke
@@ -320,15 +320,15 @@ def _danger(paint, design): # an exclamation mark
     paint.disc(fit([(0, .54)])[0], .098 * k, "black")
 
 def _traffic_lights(paint, design):
-    for y, colour in ((-.10, "red"), (.20, "amber"), (.50, "green")):
+    for y, colour in ((-.15, "red"), (.165, "amber"), (.48, "green")):
         paint.disc(_fit([(0, y)], design, (0, .2))[0], .138 * design.stroke**.5, colour)
 
 def _snow(paint, design): # six branches of a snowflake
     for a in np.radians(np.arange(6) * 60 + 90):
         axes = np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]]) * design.high
-        paint.stroke(np.array([(0, 0), (.33, 0)]) @ axes + (0, .30), .062 * design.stroke, "black")
+        paint.stroke(np.array([(0, 0), (.33, 0)]) @ axes + (0, .28), .062 * design.stroke, "black")
         for r, b in ((.13, .10), (.22, .09)):
-            for s in (-1, 1): paint.stroke(np.array([(r, 0), (r + b * .75, s * b)]) @ axes + (0, .30), .05 * design.stroke, "black")
+            for s in (-1, 1): paint.stroke(np.array([(r, 0), (r + b * .75, s * b)]) @ axes + (0, .28), .05 * design.stroke, "black")
 
 # %% ../../nbs/01a_signs.ipynb #e418141b
 def _person(paint, design, head, radius, limbs): # limbs: (thickness, points) each
@@ -339,8 +339,8 @@ def _person(paint, design, head, radius, limbs): # limbs: (thickness, points) ea
     paint.disc(_fit([head], design, (0, .3))[0], radius, "black")
 
 def _pedestrian(paint, design):
-    _person(paint, design, (-.07, -.17), .08,
-            [(1.7, [(-.06, .02), (-.04, .22)]), (1.1, [(-.06, .26), (-.10, .42), (-.22, .62)]), (1.1, [(-.02, .26), (.10, .42), (.19, .62)]),
+    _person(paint, design, (-.07, -.19), .08,
+            [(1.5, [(-.06, .02), (-.04, .22)]), (1.1, [(-.06, .26), (-.10, .42), (-.22, .62)]), (1.1, [(-.02, .26), (.10, .42), (.19, .62)]),
              (.8, [(-.10, .0), (-.20, .14), (-.19, .28)]), (.8, [(.0, .0), (.10, .16), (.16, .24)])])
 
 def _children(paint, design):
@@ -363,7 +363,7 @@ _DEER = [(-.30, -.02), (-.24, -.08), (-.20, -.16), (-.27, -.26), (-.22, -.26), (
          (.34, .46), (.26, .40), (.36, .56), (.33, .60), (.16, .38), (.02, .38), (-.10, .36), (-.20, .36), (-.34, .44), (-.36, .40),
          (-.22, .31), (-.36, .32), (-.44, .39), (-.47, .36), (-.36, .26), (-.20, .24), (-.19, .06), (-.22, .0), (-.29, .03)]
 
-def _deer(paint, design): paint.polygon(_fit(_DEER, design, (0, .2)), "black")
+def _deer(paint, design): paint.polygon(_fit(np.array(_DEER) * (.88, .93) + (0, .03), design, (0, .2)), "black")
 
 def _bicycle(paint, design):
     fit, w = lambda p: _fit(p, design, (0, .3)), .04 * design.stroke
@@ -383,7 +383,7 @@ _SIGNS = {
     **{c: ((_prohibition,), (_limit, text)) for c, text in _LIMITS.items()},
     **{c: ((_warning,), step) for c, step in _WARNINGS.items()},
     **{c: ((_mandatory,), step) for c, step in _ORDERS.items()},
-    6: ((_end_of,), (_write, "80", "grey", .88, .53, .14, .13), (_stripes,)),
+    6: ((_end_of,), (_write, "80", "grey", .94, .58, .145, .15), (_stripes,)),
     9: ((_prohibition,), (_two_cars, "red", "black")), 10: ((_prohibition,), (_truck_and_car, "red", "black")),
     12: ((_diamond,),), 13: ((_warning, -1),), 14: ((_octagon,),), 15: ((_prohibition,),), 16: ((_prohibition,), (_truck_side,)),
     17: ((_no_entry,),), 32: ((_end_of,), (_stripes,)), 41: ((_end_of,), (_two_cars, "grey", "grey"), (_stripes,)),
@@ -524,8 +524,8 @@ def _paste(canvas, class_id, design, palette, H, radius, light): # H: units -> p
     unit = 2 * _REACH / size
     M = H @ [[unit, 0, unit / 2 - _REACH], [0, unit, unit / 2 - _REACH], [0, 0, 1]]
     share = cv2.warpPerspective(cover, M, canvas.shape[1::-1], flags=cv2.INTER_LINEAR).reshape(*canvas.shape[:2], -1).astype(np.float32)
-    share *= np.float32(1 / 255)
-    return canvas * (1 - share.sum(-1, keepdims=True)) + share @ palette[used] * light
+    mixed = share @ np.column_stack([palette[used], np.ones_like(used)]).astype(np.float32) * np.float32(1 / 255)   # colours, opacity
+    return canvas * (1 - mixed[..., 3:]) + mixed[..., :3] * light
 
 def _fill(canvas, H, points, colour): # a polygon in units on the canvas, in one colour
     pixels = np.round(_project(H, np.asarray(points, np.float64)) * 16).astype(np.int32)
@@ -600,7 +600,7 @@ def _render(look, width, rng, pose=None, factor=1.): # uint8 RGB (h, w, 3) and t
     (x0, y0), (x1, y1) = (p := _project(H, outline)).min(0), p.max(0)
     zoom = (width - 2 * margin) / (x1 - x0)
     height = int(np.clip(round((y1 - y0) * zoom + 2 * margin), width * .7, width * 1.4))
-    zoom *= 1 + rng.normal(0, .03)                                      # people draw boxes by hand
+    zoom *= rng.normal(.96, .03)                                        # boxes drawn by hand are a little loose
     middle = np.array([width, height]) / 2 + rng.normal(0, .02, 2) * width - np.array([x0 + x1, y0 + y1]) / 2 * zoom
     ss = 2 if width < 72 else 1
     P = np.array([[zoom, 0, middle[0]], [0, zoom, middle[1]], [0, 0, 1 / ss]]) @ H
@@ -616,25 +616,25 @@ def _render(look, width, rng, pose=None, factor=1.): # uint8 RGB (h, w, 3) and t
 
 # %% ../../nbs/01a_signs.ipynb #80bc0736
 def _sample_camera(g):
-    haze, swap = g.uniform(.05, .45) * (g.random() < .25), g.random() < .07
+    haze, swap = g.uniform(.05, .45) * (g.random() < .25), g.random() < .1
     return _Camera(blur=g.uniform(.25, .9), motion=g.exponential(.05) * (g.random() < .35), angle=g.uniform(0, np.pi),
-                   fringe=tuple(map(tuple, g.normal(0, .8, (2, 2)) * (g.random() < .5))), haze=haze, saturation=g.uniform(.35, 1.05),
+                   fringe=tuple(map(tuple, g.normal(0, 1., (2, 2)) * (g.random() < .5))), haze=haze, saturation=g.uniform(.35, 1.05),
                    gamma=np.exp(g.normal(0, .2)), noise=g.exponential(.006), mosaic=bool(g.random() < .5),
                    sharpen=g.uniform(.3, 1.8) * (g.random() < .45), jpeg=int(g.integers(45, 96)) * int(g.random() < .2),
-                   channels=((2, 0, 1), (1, 2, 0), (2, 1, 0))[int(g.integers(3))] if swap else (0, 1, 2))
+                   channels=((2, 0, 1), (2, 0, 1), (1, 2, 0), (2, 1, 0))[int(g.integers(4))] if swap else (0, 1, 2))
 
 def _some_sign(g): return int(g.integers(43)), int(g.integers(_DESIGNS)), _palette(g)
 
 def _sample_look(class_id, g):
     gain = np.exp(g.normal(-.65, .75))
     cast = np.exp(g.normal(0, .07, 3) + g.normal(0, .10) * np.array([1, 0, -1]))
-    stickers = [(g.uniform(-.8, .8, 2), g.uniform(.04, .22), g.random(3) * g.choice([.3, 1.])) for _ in range(int(g.integers(1, 4)))]
+    stickers = [(g.uniform(-.8, .8, 2), g.uniform(.04, .3), g.random(3) * g.choice([.3, 1.])) for _ in range(int(g.integers(1, 4)))]
     return _Look(class_id, int(g.integers(_DESIGNS)), _palette(g), int(g.integers(_TEXTURES)), tuple(g.uniform((0, 0, .35), (1, 1, 1.1))),
-                 pose=tuple(g.normal(0, (.30, .12, .06)).clip(-.8, .8)), gain=gain, back_gain=gain * np.exp(g.normal(.05, .75)),
+                 pose=tuple(g.normal(0, (.30, .12, .075)).clip(-.8, .8)), gain=gain, back_gain=gain * np.exp(g.normal(.05, .75)),
                  cast=tuple(cast), shade=tuple(g.normal(0, .14, 2)),
                  dapple=(int(g.integers(_TEXTURES)), g.uniform(.25, .7), g.uniform(0, 1, 2), g.uniform(.3, .8)) if g.random() < .15 else None,
                  pole=(g.normal(0, .15), g.uniform(.05, .14), g.uniform(.05, .8), g.random() < .4) if g.random() < .5 else None,
-                 plate=bool(g.random() < .12), stickers=tuple(stickers) if g.random() < .15 else (), camera=_sample_camera(g),
+                 plate=bool(g.random() < .12), stickers=tuple(stickers) if g.random() < .18 else (), camera=_sample_camera(g),
                  neighbours=tuple((*_some_sign(g), g.normal(0, .06), s * g.uniform(1.95, 2.3)) for s in (-1, 1) if g.random() < .22))
 
 # %% ../../nbs/01a_signs.ipynb #c80d65f6
