@@ -64,8 +64,8 @@ def augmented(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) 
             out[i, y:y + h, x:x + w] = rng.integers(0, 256, 3)
     x = torch.from_numpy(out).permute(0, 3, 1, 2).float() / 255
     u = torch.from_numpy(rng.random((len(x), 4)).astype(np.float32))[..., None, None]
-    x = x + .06 * (u[:, :1] - .5) + .06 * u[:, 1:2] * torch.randn(x.shape, generator=torch.Generator().manual_seed(int(rng.integers(2**62)))) * x.std((1, 2, 3), keepdim=True)
-    return x, torch.from_numpy(labels)
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(int(rng.integers(2**62)))) * x.std((1, 2, 3), keepdim=True)
+    return x + .06 * (u[:, :1] - .5) + .06 * u[:, 1:2] * noise, torch.from_numpy(labels)
 
 
 def standardised(x: torch.Tensor) -> torch.Tensor:
@@ -77,12 +77,14 @@ def standardised(x: torch.Tensor) -> torch.Tensor:
 
 # ---------------------------------------------------------------- network
 class Block(nn.Module):
-    "Pre-activation-free residual block: two 3x3 convolutions with BatchNorm."
+    "Residual block (He et al. 2016): two 3x3 convolutions with BatchNorm; the shortcut averages where the size halves."
     def __init__(self, i: int, o: int, stride: int):
         super().__init__()
         self.a, self.na = nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o)
         self.b, self.nb = nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o)
-        self.skip = nn.Identity() if i == o and stride == 1 else nn.Sequential(nn.AvgPool2d(stride) if stride > 1 else nn.Identity(), nn.Conv2d(i, o, 1, bias=False), nn.BatchNorm2d(o))
+        pool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
+        project = nn.Sequential(pool, nn.Conv2d(i, o, 1, bias=False), nn.BatchNorm2d(o))
+        self.skip = nn.Identity() if i == o and stride == 1 else project
 
     def forward(self, x): return F.relu(self.nb(self.b(F.relu(self.na(self.a(x))))) + self.skip(x))
 
@@ -114,7 +116,9 @@ def train(net: nn.Module, pool: tuple, minutes: float, batch: int, rate: float, 
         optimiser.zero_grad(); loss.backward(); nn.utils.clip_grad_norm_(net.parameters(), 5.); optimiser.step()
         step += 1
         mean = loss.item() if step == 1 else .98 * mean + .02 * loss.item()
-        if done > shown + .1: shown = done; log(f"  {done:4.0%}  step {step}  {step * batch / (time.perf_counter() - start):.0f} crops/s  loss {mean:.3f}")
+        if done > shown + .1:
+            shown, rate_ = done, step * batch / (time.perf_counter() - start)
+            log(f"  {done:4.0%}  step {step}  {rate_:.0f} crops/s  loss {mean:.3f}")
     return step
 
 
@@ -168,35 +172,52 @@ def main():
     report(a, right, guess, labels, tracks, odd, steps, speed, sum(q.numel() for q in net.parameters()))
 
 
-def report(a, right, guess, labels, tracks, odd, steps, speed, parameters):
-    "Print the table and write the result files."
-    halves = {"development": odd == 0} if a.development else {"all": odd >= 0, "development": odd == 0, "held_out": odd == 1}
-    rows = []
-    for half, m in halves.items():
-        low, high = interval(right[m], tracks[m])
-        rows.append(dict(half=half, class_id="", name="all classes", crops=int(m.sum()), top1=right[m].mean(), low=low, high=high, confused_with=""))
-        rows.append(dict(half=half, class_id="", name="mean over classes", crops=int(m.sum()), low="", high="", confused_with="",
-                         top1=np.mean([right[m & (labels == c)].mean() for c in range(43)])))
-    m = halves["development" if a.development else "all"]
+def scores(half, m, right, tracks, labels):
+    "Two rows for one half: accuracy over crops with its interval, and the mean over classes."
+    low, high = interval(right[m], tracks[m])
+    row = dict(half=half, class_id="", crops=int(m.sum()), confused_with="")
+    yield dict(row, name="all classes", top1=right[m].mean(), low=low, high=high)
+    yield dict(row, name="mean over classes", top1=np.mean([right[m & (labels == c)].mean() for c in range(43)]), low="", high="")
+
+
+def per_class(half, m, right, guess, labels):
+    "One row per class with its most frequent errors."
     for c in range(43):
         k = m & (labels == c)
         wrong = np.bincount(guess[k & ~right], minlength=43)
         worst = "; ".join(f"{j} {SIGN_NAMES[j]}: {wrong[j]}" for j in np.argsort(-wrong)[:3] if wrong[j])
-        rows.append(dict(half="development" if a.development else "all", class_id=c, name=SIGN_NAMES[c], crops=int(k.sum()), top1=right[k].mean(), low="", high="", confused_with=worst))
-    for r in rows: print(f"{r['half']:<12} {r['class_id']!s:>3} {r['name']:<32} {r['crops']:>5} {r['top1']:7.2%} " + (f"[{r['low']:.2%}, {r['high']:.2%}]" if r["low"] != "" else r["confused_with"]))
-    pairs = sorted(((int((m & (labels == i) & (guess == j)).sum()), i, j) for i in range(43) for j in range(43) if i != j), reverse=True)[:15]
-    print("worst confusions:"); [print(f"  {n:4d}  {SIGN_NAMES[i]} read as {SIGN_NAMES[j]}") for n, i, j in pairs]
+        yield dict(half=half, class_id=c, name=SIGN_NAMES[c], crops=int(k.sum()), top1=right[k].mean(), low="", high="", confused_with=worst)
+
+
+def report(a, right, guess, labels, tracks, odd, steps, speed, parameters):
+    "Print the table and write the result files."
+    halves = {"development": odd == 0} if a.development else {"all": odd >= 0, "development": odd == 0, "held_out": odd == 1}
+    first = next(iter(halves))
+    m = halves[first]
+    rows = [row for half, k in halves.items() for row in scores(half, k, right, tracks, labels)]
+    rows += per_class(first, m, right, guess, labels)
+    columns = ("half", "class_id", "name", "crops", "top1", "low", "high", "confused_with")
+    for r in rows:
+        tail = f"[{r['low']:.2%}, {r['high']:.2%}]" if r["low"] != "" else r["confused_with"]
+        print(f"{r['half']:<12} {r['class_id']!s:>3} {r['name']:<32} {r['crops']:>5} {r['top1']:7.2%} {tail}")
+    pairs = [(int((m & (labels == i) & (guess == j)).sum()), i, j) for i in range(43) for j in range(43) if i != j]
+    pairs = sorted(pairs, reverse=True)[:15]
+    print("worst confusions:")
+    for n, i, j in pairs: print(f"  {n:4d}  {SIGN_NAMES[i]} read as {SIGN_NAMES[j]}")
     if a.development: return
     a.out.mkdir(parents=True, exist_ok=True)
     with open(a.out / "world_to_real_signs.csv", "w", newline="") as f:
-        w = csv.DictWriter(f, rows[0]); w.writeheader(); w.writerows(rows)
-    about = dict(command="python benchmarks/world_to_real_signs.py --data-root <real root> " + f"--minutes {a.minutes:g} --seed {a.seed} --crops {a.crops} --width {a.width} --batch {a.batch} --rate {a.rate:g}",
-                 minutes=a.minutes, seed=a.seed, crops_drawn=a.crops, crops_per_cpu_second=round(speed), steps=steps, parameters=parameters, picture=SIDE, real_crops=len(labels), real_tracks=len(set(tracks)),
-                 versions=dict(python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, opencv=cv2.__version__),
-                 scores={r["half"] + ("_mean_over_classes" if "mean" in r["name"] else ""): r["top1"] for r in rows if r["class_id"] == ""},
-                 intervals={r["half"]: [r["low"], r["high"]] for r in rows if r["low"] != ""},
-                 worst_confusions=[dict(count=n, true=SIGN_NAMES[i], read_as=SIGN_NAMES[j]) for n, i, j in pairs])
+        w = csv.DictWriter(f, columns); w.writeheader(); w.writerows(rows)
     figure([r for r in rows if r["class_id"] != ""], a.out / "world_to_real_signs.png")
+    options = f"--minutes {a.minutes:g} --seed {a.seed} --crops {a.crops} --width {a.width} --batch {a.batch} --rate {a.rate:g}"
+    about = dict(
+        command=f"python benchmarks/world_to_real_signs.py --data-root <real root> {options}", minutes=a.minutes, seed=a.seed,
+        crops_drawn=a.crops, crops_per_cpu_second=round(speed), steps=steps, parameters=parameters, picture=SIDE,
+        real_crops=len(labels), real_tracks=len(set(tracks)),
+        versions=dict(python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, opencv=cv2.__version__),
+        scores={r["half"] + ("_mean_over_classes" if "mean" in r["name"] else ""): r["top1"] for r in rows if r["class_id"] == ""},
+        intervals={r["half"]: [r["low"], r["high"]] for r in rows if r["low"] != ""},
+        worst_confusions=[dict(count=n, true=SIGN_NAMES[i], read_as=SIGN_NAMES[j]) for n, i, j in pairs])
     (a.out / "world_to_real_signs.json").write_text(json.dumps(about, indent=1, default=float) + "\n")
 
 
@@ -207,7 +228,8 @@ def figure(rows, path):
     import matplotlib.pyplot as plt
     _, ax = plt.subplots(figsize=(6, 8), dpi=80)
     ax.barh([f"{r['class_id']} {r['name']}" for r in rows], [100 * r["top1"] for r in rows], color="tab:blue")
-    ax.set(xlabel="real crops read correctly (%), after training on drawings alone", xlim=(0, 100)); ax.invert_yaxis(); ax.tick_params(labelsize=7); ax.margins(y=.01)
+    ax.set(xlabel="real crops read correctly (%), after training on drawings alone", xlim=(0, 100))
+    ax.invert_yaxis(); ax.tick_params(labelsize=7); ax.margins(y=.01)
     plt.tight_layout(); plt.savefig(path); plt.close()
 
 

@@ -103,7 +103,7 @@ def read_checkpoint(path: str | Path) -> dict: # a file written by the training 
     try: state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError: raise UserError(f"{path}: no such checkpoint; make train (or mtl_train) writes one") from None
     except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, OSError) as e:
-        raise UserError(f"{path}: not a readable checkpoint ({str(e).splitlines()[0][:120]}); train again or use another file") from None
+        raise UserError(f"{path}: not a readable checkpoint ({(str(e).splitlines() or [type(e).__name__])[0][:120]}); train again or use another file") from None
     if not isinstance(state, dict) or not {"model", "config"} <= set(state):
         raise UserError(f"{path}: this file is no checkpoint of mtl_course (it lacks 'model' and 'config')")
     return state

@@ -1,0 +1,39 @@
+"""Scores, minutes and peak memory of the `laptop` recipe over several seeds: each seed is one `mtl_train` as `make train` runs it, in a process of its own.
+
+    python benchmarks/laptop_seeds.py --seeds 0,1,2
+
+Writes results/laptop_seeds.csv (one tidy row per seed × metric). A seed that is there already is kept, so the command can be continued.
+"""
+import resource, subprocess, sys, time
+from pathlib import Path
+import pandas as pd
+from fastcore.script import Param, call_parse
+from mtl_course.config import atomic_write, make_config, resolve
+
+HEADLINES = [("classification", "accuracy"), ("classification", "macro_f1"), ("detection", "map50"), ("detection", "map50_95"), ("lane", "iou"), ("lane", "f1"), ("lane", "pixel_accuracy")]
+
+
+def run_seed(seed: int, recipe: str) -> list[dict]:
+    "Trains and evaluates one seed; returns its rows."
+    folder = resolve(f"results/seeds/{seed}")
+    began = time.perf_counter()
+    subprocess.run([Path(sys.executable).with_name("mtl_train"), "--recipe", recipe, "--seed", str(seed), "--results_dir", str(folder)], check=True)
+    minutes = (time.perf_counter() - began)/60
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/2**20                # kilobytes on Linux -> GiB; the largest child so far
+    scores = pd.read_csv(folder/"evaluation_results.csv").query("split == 'test' and `class` == 'all'").set_index(["task", "metric"]).value
+    rows = [dict(task=t, metric=m, value=scores[t, m]) for t, m in HEADLINES] + [dict(task="all", metric="minutes", value=minutes), dict(task="all", metric="peak_memory_gib", value=memory)]
+    return [dict(recipe=recipe, seed=seed, **r) for r in rows]
+
+
+@call_parse
+def main(seeds: Param("seeds, comma-separated", str) = "0,1,2", recipe: Param("recipe to train", str) = "laptop"):
+    "Trains a recipe with several seeds and tabulates the scores on the test part."
+    make_config(recipe)
+    path = resolve("results/laptop_seeds.csv")
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["recipe", "seed", "task", "metric", "value"])
+    for seed in map(int, seeds.split(",")):
+        if ((table.recipe == recipe) & (table.seed == seed)).any(): print(f"seed {seed}: measured already"); continue
+        table = pd.concat([table, pd.DataFrame(run_seed(seed, recipe))] if len(table) else [pd.DataFrame(run_seed(seed, recipe))], ignore_index=True)
+        with atomic_write(path) as t: table.to_csv(t, index=False)
+    shown = table[table.recipe == recipe].groupby(["task", "metric"], sort=False).value.agg(["mean", "std", "min", "max", "count"])
+    print(shown.round(4).to_string())

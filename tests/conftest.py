@@ -1,0 +1,22 @@
+"""What several tests need: few threads (the runner may have one core), a tiny world, the folder with real data."""
+import os
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+import pytest
+from mtl_course.config import make_config, real_data_root
+from mtl_course.data.loaders import prepare_data
+
+
+@pytest.fixture(scope="session")
+def smoke():
+    "The `smoke` recipe, its world made."
+    config = make_config("smoke")
+    prepare_data(config, progress=False)
+    return config
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    "The folder with slices of the real data sets; skips where it is absent."
+    root = real_data_root()
+    if root is None: pytest.skip("no real data here: set MTL_REAL_DATA to a folder with gtsrb/, kitti/ and tusimple/")
+    return root

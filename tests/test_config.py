@@ -1,0 +1,55 @@
+"""Configs are checked, saved and read back; files are written whole or not at all."""
+import json
+import pytest
+from mtl_course.config import (BOOSTED_WEIGHTS, RECIPES, Config, UserError, atomic_write, choose_device, choose_precision, derive_seed,
+                               load_config, make_config)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipes_survive_a_round_trip(recipe, tmp_path):
+    config = make_config(recipe, seed=3)
+    config.save(tmp_path/"config.json")
+    assert load_config(tmp_path/"config.json") == config
+    assert json.loads((tmp_path/"config.json").read_text())["recipe"] == recipe
+
+
+def test_specification_values():
+    c = make_config("specification")
+    assert (c.optimizer, c.learning_rate, c.weight_decay, c.scheduler_type, c.gradient_clip, c.batch_size, c.epochs) == ("adam", 1e-4, 1e-5, "cosine", 1.0, 4, 5)
+    assert (c.backbone_name, c.detection_neck, c.lane_skips, c.split) == ("resnet50", "c5", False, "specification")
+    assert all((c.use_horizontal_flip, c.use_rotation, c.use_brightness, c.use_contrast, c.use_gaussian_noise))
+    assert c.task_weights == dict(classification=1.0, detection=1.0, lane=1.0)
+    assert make_config("specification_boosted").task_weights == BOOSTED_WEIGHTS == dict(detection=5.0, lane=30.0, classification=1.0)
+
+
+def test_text_values_become_typed():
+    c = make_config("laptop", detection_size="96x320", tasks="lane,detection", learning_rate="3e-4", epochs="2", use_rotation="false", pretrained=True)
+    assert (c.detection_size, c.tasks, c.learning_rate, c.epochs, c.use_rotation, c.pretrained) == ((96, 320), ("lane", "detection"), 3e-4, 2, False, "true")
+
+
+@pytest.mark.parametrize("field, value", [("batch_size", "many"), ("batch_size", "2.5"), ("epochs", "-1"), ("learning_rate", "nan"), ("backbone_name", "vgg"),
+                                          ("lane_size", "16x16"), ("lane_size", "100"), ("tasks", "depth"), ("tasks", ""), ("use_rotation", "maybe"), ("no_such_field", 1)])
+def test_bad_values_name_the_field(field, value):
+    with pytest.raises(UserError, match=field): make_config("laptop", **{field: value})
+
+
+def test_unknown_recipe():
+    with pytest.raises(UserError, match="laptop"): make_config("lptop")
+
+
+def test_atomic_write_leaves_nothing_half_written(tmp_path):
+    target = tmp_path/"deep"/"file.txt"
+    with atomic_write(target) as t: t.write_text("first")
+    with pytest.raises(RuntimeError), atomic_write(target) as t:
+        t.write_text("sec"); raise RuntimeError
+    assert target.read_text() == "first" and [p.name for p in target.parent.iterdir()] == ["file.txt"]
+
+
+def test_seeds_are_fixed_for_ever():
+    assert derive_seed(0, 700) == 4239950804794081051
+    assert len({derive_seed(s, k) for s in range(20) for k in range(20)}) == 400
+
+
+def test_device_and_precision():
+    assert choose_device("cpu") == "cpu" and choose_precision("32-true") == "32-true" and choose_precision("auto", "cpu") in ("32-true", "bf16-mixed")
+    assert isinstance(Config(), Config)

@@ -1,0 +1,109 @@
+"""Batches are a function of seed and step; augmentation moves labels with the picture."""
+import pytest, torch
+from torchvision import tv_tensors
+from mtl_course.config import TASKS, UserError, make_config
+from mtl_course.data.loaders import InMemory, StepSampler, augment, create_dataloaders, evaluation_loader, make_reader, normalise
+from mtl_course.data.signs import SIGN_MIRROR
+
+OFF = {f"use_{k}": False for k in ("horizontal_flip", "rotation", "brightness", "contrast", "gaussian_noise")}
+
+
+def same(a, b):
+    return all(torch.equal(a["images"][t], b["images"][t]) for t in TASKS) and torch.equal(a["lane"], b["lane"]) and a["files"] == b["files"]
+
+
+@pytest.mark.parametrize("changes", [dict(num_workers=2), dict(cache_images=False), dict(num_workers=1, cache_images=False)])
+def test_batches_do_not_depend_on_workers_or_cache(smoke, changes):
+    for a, b in zip(create_dataloaders(smoke)[0], create_dataloaders(make_config("smoke", **changes))[0], strict=True): assert same(a, b)
+
+
+def test_an_epoch_can_be_entered_anywhere(smoke):
+    loader, _ = create_dataloaders(smoke)
+    whole = list(loader)
+    loader.batch_sampler.start = 5
+    rest = list(loader)
+    assert len(rest) == 3 and all(same(a, b) for a, b in zip(whole[5:], rest, strict=True))
+    assert not same(whole[0], whole[1])
+
+
+def test_every_image_comes_once_per_pass():
+    s = StepSampler({"lane": 7}, {"lane": 3}, seed=1)
+    first = [i for step in range(7) for _, i, _ in s.keys(step)]
+    assert sorted(first[:7]) == sorted(first[7:14]) == sorted(first[14:]) == list(range(7)) and first[:7] != first[7:14]
+    assert first != [i for step in range(7) for _, i, _ in StepSampler({"lane": 7}, {"lane": 3}, seed=2).keys(step)]
+
+
+def test_processes_share_a_step_without_overlap():
+    whole = StepSampler({"lane": 50, "detection": 9}, {"lane": 4, "detection": 2}, 0).keys(17)
+    parts = [StepSampler({"lane": 50, "detection": 9}, {"lane": 4, "detection": 2}, 0, rank=r, processes=2).keys(17) for r in (0, 1)]
+    assert sorted(parts[0] + parts[1]) == sorted(whole) and not set(parts[0]) & set(parts[1])
+    with pytest.raises(UserError, match="multiple"): StepSampler({"lane": 50}, {"lane": 3}, 0, processes=2)
+
+
+def test_mirroring_moves_boxes_masks_and_sign_classes():
+    config = make_config("smoke", **OFF | dict(use_horizontal_flip=True))
+    image = tv_tensors.Image(torch.arange(3*4*10, dtype=torch.uint8).view(3, 4, 10))
+    box = lambda b: tv_tensors.BoundingBoxes(torch.tensor(b), format="XYXY", canvas_size=(4, 10))
+    scene = dict(image=image, boxes=box([[1., 0, 4, 3]]), labels=torch.tensor([1]), ignore=box([[7., 0, 9, 3]]), file="")
+    lane = dict(image=image, mask=tv_tensors.Mask((torch.arange(10) == 2).to(torch.uint8).expand(4, 10)), file="")
+    flipped = 0
+    for seed in range(20):
+        s, m = augment(scene, "detection", config, seed), augment(lane, "lane", config, seed)
+        if torch.equal(s["image"], image): assert s["boxes"].tolist() == [[1, 0, 4, 3]]; continue
+        flipped += 1
+        assert torch.equal(s["image"], image.flip(-1)) and s["boxes"].tolist() == [[6, 0, 9, 3]] and s["ignore"].tolist() == [[1, 0, 3, 3]]
+        assert m["mask"][0].argmax() == 7
+    assert 4 < flipped < 16
+    for label in range(43):
+        for seed in range(8):
+            s = augment(dict(image=image, label=label), "classification", config, seed)
+            mirrored = not torch.equal(s["image"], image)
+            assert s["label"] == (SIGN_MIRROR[label] if mirrored else label) and (label in SIGN_MIRROR or not mirrored)
+
+
+@pytest.mark.parametrize("flag", ["rotation", "brightness", "contrast", "gaussian_noise"])
+def test_each_flag_does_something_and_off_is_off(flag, smoke):
+    sample = make_reader(smoke, "detection", "train")[0]
+    assert torch.equal(augment(sample, "detection", make_config("smoke", **OFF), 3)["image"], sample["image"])
+    assert not torch.equal(augment(sample, "detection", make_config("smoke", **OFF | {f"use_{flag}": True}), 3)["image"], sample["image"])
+
+
+def test_slivers_are_dropped_with_their_labels():
+    image = tv_tensors.Image(torch.zeros(3, 10, 10, dtype=torch.uint8))
+    boxes = tv_tensors.BoundingBoxes(torch.tensor([[8.5, 0, 30, 5], [1, 1, 9, 9.]]), format="XYXY", canvas_size=(10, 10))
+    s = augment(dict(image=image, boxes=boxes, labels=torch.tensor([3, 5]), ignore=boxes[:0], file=""), "detection", make_config("smoke", **OFF), 0)
+    assert s["boxes"].tolist() == [[1, 1, 9, 9]] and s["labels"].tolist() == [5]
+
+
+def test_a_batch_does_not_alias_the_data_set(smoke):
+    data = InMemory(make_reader(smoke, "detection", "train"))
+    before = [s["boxes"].clone() for s in data.samples]
+    loader = create_dataloaders(smoke)[0]
+    for batch in loader:
+        for t in batch["detection"]: t["boxes"].add_(100)
+    loader.batch_sampler.epoch = 0
+    assert all(torch.equal(a, s["boxes"]) for a, s in zip(before, data.samples))
+    again = next(iter(loader))["detection"]
+    assert all((t["boxes"] <= 320).all() for t in again)
+
+
+def test_evaluation_sees_every_image_once(smoke):
+    for part in ("val", "test"):
+        files = [f for b in evaluation_loader(smoke, part) for t in b["files"] for f in b["files"][t]]
+        expected = [f for t in TASKS for f in make_reader(smoke, t, part).files]
+        assert files == expected and len(set(files)) == len(files)
+
+
+def test_parts_do_not_overlap(smoke):
+    for task in TASKS:
+        parts = [set(make_reader(smoke, task, p).files) for p in ("train", "val", "test")]
+        assert all(parts) and not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+
+
+def test_normalise_by_hand():
+    x = normalise(torch.full((1, 3, 2, 2), 255, dtype=torch.uint8))
+    torch.testing.assert_close(x[0, :, 0, 0], torch.tensor([(1 - .485)/.229, (1 - .456)/.224, (1 - .406)/.225]))
+
+
+def test_missing_data_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="mtl_data get"): create_dataloaders(recipe="smoke", data_root=str(tmp_path/"nothing"))

@@ -1,0 +1,122 @@
+"""The loop: the same digits again, after a kill, and in two processes; losses that are not numbers; checkpoints that do not fit."""
+import os, signal, subprocess, sys, time
+from pathlib import Path
+import pandas as pd, pytest, torch
+from mtl_course.config import UserError, make_config
+from mtl_course.data.loaders import create_dataloaders
+from mtl_course.models import model_from_config
+from mtl_course.models.multi_task_model import read_checkpoint
+from mtl_course.training import average_gradients, learning_rate_factor, start_fabric, train, training_step
+
+SAME = ["kind", "epoch", "step", "task", "loss", "weight", "learning_rate", "metric", "value"]
+SHORT = dict(steps_per_epoch=6, epochs=2, checkpoint_every=2, classification_batch_size=8)
+
+
+def log_of(folder): return pd.read_csv(Path(folder)/"logs"/"training.csv")[SAME]
+
+
+@pytest.fixture(scope="module")
+def whole(smoke, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    train(make_config("smoke", results_dir=str(folder), **SHORT), progress=False)
+    return folder
+
+
+def same_weights(a, b):
+    a, b = (read_checkpoint(f/"checkpoints"/"last.pt")["model"] for f in (a, b))
+    return all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_the_same_seed_gives_the_same_digits(whole, tmp_path):
+    train(make_config("smoke", results_dir=str(tmp_path), **SHORT | dict(num_workers=1)), progress=False)
+    pd.testing.assert_frame_equal(log_of(whole), log_of(tmp_path), check_exact=True)
+    assert same_weights(whole, tmp_path)
+
+
+def test_another_seed_gives_others(whole, tmp_path):
+    train(make_config("smoke", results_dir=str(tmp_path), seed=1, **SHORT | dict(epochs=1, steps_per_epoch=1)), progress=False)
+    assert log_of(tmp_path).loss[0] != log_of(whole).loss[0]
+
+
+@pytest.mark.parametrize("after_step", [1, 5, 9])
+def test_killed_and_resumed_equals_uninterrupted(whole, tmp_path, after_step):
+    options = [f"--{k}={v}" for k, v in SHORT.items()] + ["--recipe", "smoke", "--results_dir", str(tmp_path), "--no_test"]
+    code = "import sys; from mtl_course.commands import mtl_train\nif __name__ == '__main__': mtl_train()"
+    script = tmp_path/"run.py"; script.write_text(code)
+    process = subprocess.Popen([sys.executable, str(script), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+    csv = tmp_path/"logs"/"training.csv"
+    for _ in range(3000):
+        if csv.exists() and f"\nstep,{1 + (after_step > 6)},{after_step}," in csv.read_text(): break
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL); process.wait()
+    if not (tmp_path/"checkpoints"/"last.pt").exists():           # killed before the first checkpoint: resuming says so
+        with pytest.raises(UserError, match="last.pt"): train(make_config("smoke", results_dir=str(tmp_path), **SHORT), resume=True, progress=False)
+        return
+    subprocess.run([sys.executable, str(script), "--resume", *options], check=True, stdout=subprocess.DEVNULL)
+    pd.testing.assert_frame_equal(log_of(whole), log_of(tmp_path), check_exact=True)
+    assert same_weights(whole, tmp_path)
+    assert not list(tmp_path.rglob("*.tmp*"))
+
+
+def test_two_processes_average_to_one(smoke, tmp_path):
+    script = Path(__file__).with_name("two_processes.py")
+    environment = os.environ | dict(OMP_NUM_THREADS="1")
+    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517", str(script), str(tmp_path/"two.pt")], check=True, env=environment)
+    subprocess.run([sys.executable, str(script), str(tmp_path/"one.pt")], check=True, env=environment)
+    two, one = (torch.load(tmp_path/f"{n}.pt", weights_only=True) for n in ("two", "one"))
+    assert (two["processes"], one["processes"]) == (2, 1)
+    assert two["losses"] != one["losses"]                          # each process saw half of the batch …
+    for name, g in one["gradients"].items():                       # … and the average is the whole batch's gradient
+        assert (two["gradients"][name] - g).norm() <= 1e-3*g.norm() + 1e-7, name
+
+
+def test_the_loop_runs_in_two_processes(smoke, tmp_path):
+    code = ("from mtl_course.config import make_config\nfrom mtl_course.training import train\n"
+            f"train(make_config('smoke', results_dir={str(tmp_path)!r}, steps_per_epoch=2, epochs=1, tasks='classification,lane'), progress=False)\n")
+    script = tmp_path/"run.py"; script.write_text(code)
+    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29518", str(script)], check=True, env=os.environ | dict(OMP_NUM_THREADS="1"))
+    assert read_checkpoint(tmp_path/"checkpoints"/"last.pt")["step"] == 2 and len(log_of(tmp_path)) > 4
+
+
+def test_streamed_gradient_is_the_gradient_of_the_sum(smoke):
+    config = make_config("smoke", precision="32-true", lane_weight=30.0, cache_images=False, classification_batch_size=4)
+    model, batch = model_from_config(config).eval(), next(iter(create_dataloaders(config)[0]))
+    head = model.heads["detection"]; head.rpn.fg_bg_sampler.batch_size_per_image = head.roi.fg_bg_sampler.batch_size_per_image = 10**6
+    fabric = start_fabric(config)
+    training_step(fabric, model, batch); average_gradients(fabric, model)
+    streamed = {n: p.grad.clone() for n, p in model.named_parameters()}
+    model.zero_grad(); model.compute_loss(model(batch["images"]), batch).backward()
+    for n, p in model.named_parameters(): assert (p.grad - streamed[n]).norm() <= 1e-4*p.grad.norm() + 1e-7, n
+
+
+def test_a_loss_that_is_not_a_number_names_task_and_files(smoke):
+    config = make_config("smoke", precision="32-true", tasks="lane", cache_images=False)
+    model, batch = model_from_config(config), next(iter(create_dataloaders(config)[0]))
+    batch["images"]["lane"][0, 0, 0, 0] = float("nan")
+    with pytest.raises(UserError, match=f"lane loss is nan.*{batch['files']['lane'][0]}"): training_step(start_fabric(config), model, batch)
+
+
+def test_resuming_with_another_config_is_refused(whole):
+    with pytest.raises(UserError, match="learning_rate"): train(make_config("smoke", results_dir=str(whole), learning_rate=0.5, **SHORT), resume=True, progress=False)
+    with pytest.raises(UserError, match="architecture"): train(make_config("smoke", results_dir=str(whole), neck_channels=32, **SHORT), resume=True, progress=False)
+
+
+def test_the_checkpoint_holds_what_it_should(whole):
+    best, last = (read_checkpoint(whole/"checkpoints"/f"{n}.pt") for n in ("model_best", "last"))
+    assert {"model", "optimizer", "scheduler", "random", "epoch", "step", "config"} <= set(best) and last["step"] == 12 and last["epoch"] == 2
+    log = log_of(whole)
+    headline = dict(classification="accuracy", detection="map50", lane="iou")
+    scores = [sum(log[(log.kind == "epoch") & (log.epoch == e) & (log.task == t) & (log.metric == m)].value.item() for t, m in headline.items()) for e in (1, 2)]
+    assert best["epoch"] == 1 + (scores[1] > scores[0])
+
+
+def test_the_learning_rate_rises_and_falls():
+    f = [learning_rate_factor(s, 100, 10) for s in range(101)]
+    assert f[0] == 0.1 and f[9] == f[10] == 1.0 and abs(f[55] - 0.5) < 1e-9 and f[100] < 1e-12 and all(a >= b for a, b in zip(f[10:], f[11:]))
+    assert learning_rate_factor(77, 100, 0, "constant") == 1.0
+
+
+def test_a_single_task_baseline_trains_by_the_same_code(smoke, tmp_path):
+    run = train(make_config("smoke", results_dir=str(tmp_path), tasks="lane", steps_per_epoch=2, epochs=1), progress=False)
+    assert list(run.model.heads) == ["lane"] and set(log_of(tmp_path).task) == {"lane"}

@@ -1,0 +1,23 @@
+"""Run by test_training under torchrun: writes the averaged gradients of one step on a global batch."""
+import sys, torch
+from mtl_course.config import make_config, seed_everything
+from mtl_course.data.loaders import create_dataloaders
+from mtl_course.models import model_from_config
+from mtl_course.training import average_gradients, start_fabric, training_step
+
+
+def main(path):
+    config = make_config("smoke", precision="32-true", device="cpu", classification_batch_size=4, cache_images=False)
+    fabric = start_fabric(config)
+    loader, _ = create_dataloaders(config, rank=fabric.global_rank, processes=fabric.world_size)
+    seed_everything(0)
+    model = model_from_config(config).eval()          # BatchNorm by its running statistics: a batch's own would depend on how it is divided
+    head = model.heads["detection"]
+    head.rpn.fg_bg_sampler.batch_size_per_image = head.roi.fg_bg_sampler.batch_size_per_image = 10**6   # all samples: nothing is drawn at random
+    losses = training_step(fabric, model, next(iter(loader)))
+    average_gradients(fabric, model)
+    if fabric.global_rank == 0:
+        torch.save(dict(processes=fabric.world_size, gradients={n: p.grad for n, p in model.named_parameters()}, losses=losses), path)
+
+
+if __name__ == "__main__": main(sys.argv[1])
