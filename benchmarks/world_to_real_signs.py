@@ -82,9 +82,8 @@ class Block(nn.Module):
         super().__init__()
         self.a, self.na = nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o)
         self.b, self.nb = nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o)
-        pool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
-        project = nn.Sequential(pool, nn.Conv2d(i, o, 1, bias=False), nn.BatchNorm2d(o))
-        self.skip = nn.Identity() if i == o and stride == 1 else project
+        self.skip = nn.Identity()
+        if stride > 1 or i != o: self.skip = nn.Sequential(nn.AvgPool2d(stride), nn.Conv2d(i, o, 1, bias=False), nn.BatchNorm2d(o))
 
     def forward(self, x): return F.relu(self.nb(self.b(F.relu(self.na(self.a(x))))) + self.skip(x))
 
@@ -186,7 +185,8 @@ def per_class(half, m, right, guess, labels):
         k = m & (labels == c)
         wrong = np.bincount(guess[k & ~right], minlength=43)
         worst = "; ".join(f"{j} {SIGN_NAMES[j]}: {wrong[j]}" for j in np.argsort(-wrong)[:3] if wrong[j])
-        yield dict(half=half, class_id=c, name=SIGN_NAMES[c], crops=int(k.sum()), top1=right[k].mean(), low="", high="", confused_with=worst)
+        yield dict(half=half, class_id=c, name=SIGN_NAMES[c], crops=int(k.sum()), top1=right[k].mean(),
+                   low="", high="", confused_with=worst)
 
 
 def report(a, right, guess, labels, tracks, odd, steps, speed, parameters):
