@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 from ..config import UserError
+from . import scenes as _scenes
 from .scenes import SCENE_SIZES, _check_weights, draw_scene
 from .signs import draw_sign_crop, draw_sign_track
 
@@ -214,8 +215,9 @@ def _run(root: Path, options: WorldOptions, jobs: list[tuple], workers: int, pro
 # %% ../../nbs/01c_world.ipynb #ae0561e7
 def world_version() -> str:
     "Version of the generator: a number and a fingerprint of the code that draws."
-    text = "".join(line.strip() for name in ("signs", "scenes", "world") for line in (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8").splitlines()
-                   if not line.lstrip().startswith("#"))
+    folder = Path(_scenes.__file__).parent
+    lines = [line.strip() for name in ("signs", "scenes", "world") for line in (folder / f"{name}.py").read_text(encoding="utf-8").splitlines()]
+    text = "\n".join(line for line in lines if line and not line.startswith("#"))
     return f"1.{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 def _plain(options: WorldOptions) -> dict:
