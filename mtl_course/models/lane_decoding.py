@@ -21,7 +21,8 @@ def _find_runs(probability, threshold):
     row, start, end = row[first], start[first], end[last]
     sums = [np.pad(np.cumsum(p, 1), ((0, 0), (1, 0))) for p in (probability, probability*np.arange(probability.shape[1]))]
     mass, moment = (s[row, end] - s[row, start] for s in sums)
-    return row, start, end, moment/np.maximum(mass, 1e-9), mass/(end - start)
+    marking = end - start <= probability.shape[1]/2   # nothing that wide is a marking
+    return tuple(c[marking] for c in (row, start, end, moment/np.maximum(mass, 1e-9), mass/(end - start)))
 
 # %% ../../nbs/08a_lane_decoding.ipynb #da812838
 class _Piece:
@@ -60,6 +61,7 @@ def _follow(runs, height, unit):
         done += [p for p in active if p.y[-1] - y > max(2, round(4*unit))]
         active = [p for p in active if p.y[-1] - y <= max(2, round(4*unit))]
         here = range(bounds[y], bounds[y + 1])
+        if len(here) > 12: here = sorted(sorted(here, key=lambda i: (start[i] - end[i])*mean[i])[:12])  # noise: keep the heaviest
         takers = {i: [] for i in here}
         for p in active if here else ():
             d, _, i = min((p.distance(y, start[i], end[i], 2.5*unit), abs(centre[i] - p.x[-1]), i) for i in here)
@@ -152,8 +154,10 @@ def _evaluate(piece, heights, shape, original_size, unit):
     scale_y, scale_x = original_size[0]/shape[0], original_size[1]/shape[1]
     cut = (x - width/2 < 0) | (x + width/2 > shape[1] - 1)   # runs cut off by the border: their centres are off
     use = ~cut if (~cut).sum() >= 6 else np.ones(len(x), bool)
-    coefficients, middle, half, _ = _fit(y[use], x[use], (confidence/width)[use], unit)
     thickness = np.median(width/np.hypot(1, np.gradient(x, y))) if len(x) > 1 else width[0]
+    tip = np.minimum(y[0] - y, y - y[-1]) < thickness/2      # rounded off: their centres lean inwards
+    weight = confidence/width*np.where(tip, 0.05, 1)
+    coefficients, middle, half, _ = _fit(y[use], x[use], weight[use], unit)
     wanted = (heights + 0.5)/scale_y - 0.5
     step = np.abs(np.diff(wanted)).min() if len(wanted) > 1 else 1.0
     low = y[0] + 3*step if cut[0] or y[0] >= shape[0] - 1 else y[0] - (thickness - 1)/2 + step/2
