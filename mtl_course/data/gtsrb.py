@@ -121,10 +121,12 @@ def index_gtsrb(data_root: str | Path, # folder that holds gtsrb/
         f, t = _index_folder(root, TEST_IMAGES, TEST_CSV, None, problems)
         files += f; tables.append(t)
     elif csv or images:
-        problems.append(Problem(TEST_IMAGES if csv else TEST_CSV, "", "is missing, while the other half of the official test set is there: add or remove one"))
+        missing = TEST_IMAGES if csv else TEST_CSV
+        problems.append(Problem(missing, "", "is missing, while the other half of the official test set is there: add or remove one"))
     table = np.concatenate(tables) if tables else np.empty((0, 9), np.int64)
     return files, table, np.arange(len(files)) >= n, problems
 
+# %% ../../nbs/02_gtsrb.ipynb #421d353c
 def _class_folders(root, base, needed, problems):
     "Names of the class folders that hold something; faults go to `problems`."
     if not (root/base).is_dir():
@@ -142,6 +144,15 @@ def _class_folders(root, base, needed, problems):
     return good
 
 # %% ../../nbs/02_gtsrb.ipynb #1b9780d0
+def _deal_out(files, labels, tracks, official, split, seed):
+    "The part of every image: 0 train, 1 val, 2 test."
+    parts, own = np.full(len(files), 2), ~official
+    fractions = (.7, .15, .15) if own.all() else (.85, .15)
+    if split == "held_out": parts[own] = split_groups(tracks[own], fractions, seed, strata=labels[own])
+    else: parts[own] = split_groups(files[own], (.9, .1), seed)
+    return parts
+
+# %% ../../nbs/02_gtsrb.ipynb #8501e845
 class GTSRB(ReaderBase):
     """Traffic signs in the layout of the German Traffic Sign Recognition Benchmark (Stallkamp et al. 2012).
 
@@ -152,8 +163,7 @@ class GTSRB(ReaderBase):
     """
     task = "classification"
 
-    def __init__(self,
-                 data_root: str | Path, # folder that holds gtsrb/
+    def __init__(self, data_root: str | Path, # folder that holds gtsrb/
                  part: str = "train", # train, val, test or all
                  split: str = "held_out", # held_out (by track) or specification (by image)
                  seed: int = 0, # fixes the split
@@ -162,12 +172,10 @@ class GTSRB(ReaderBase):
         super().__init__(data_root, part, split, seed, size)
         files, table, official, problems = index_gtsrb(self.data_root, need_training=part in ("train", "val"))
         raise_problems(problems)
-        labels, own = table[:, 6], ~official
+        labels = table[:, 6]
         tracks = np.where(official, -1, labels*100_000 + table[:, 7])  # a track's number counts within its class only
-        parts, fractions = np.full(len(files), 2), (.7, .15, .15) if own.all() else (.85, .15)
-        if split == "held_out": parts[own] = split_groups(tracks[own], fractions, seed, strata=labels[own])
-        else: parts[own] = split_groups(np.array(files)[own], (.9, .1), seed)
-        keep = self._wanted(parts, test_is_val=split == "specification" and own.all())
+        parts = _deal_out(np.array(files), labels, tracks, official, split, seed)
+        keep = self._wanted(parts, test_is_val=split == "specification" and not official.any())
         self.files, self.labels, self.tracks, self.frames = np.array(files)[keep], labels[keep], tracks[keep], table[keep, 8]
         self.sizes, self.rois, self.roi_margin = table[keep, 1::-1], table[keep, 2:6], roi_margin
 

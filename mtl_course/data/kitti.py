@@ -96,9 +96,7 @@ class KITTI(ReaderBase):
     Raises `UserError` for broken labels or an image that cannot be read.
     """
     task = "detection"
-
-    def __init__(self,
-                 data_root: str | Path, # folder that holds kitti/
+    def __init__(self, data_root: str | Path, # folder that holds kitti/
                  part: str = "train", # train, val, test or all
                  split: str = "held_out", # held_out (70/15/15) or specification (80/20)
                  seed: int = 0, # fixes the split
@@ -127,5 +125,5 @@ class KITTI(ReaderBase):
         "The published annotations of image `i`."
         (names, v), file = self._rows[i], str(self.files[i])
         boxes, occlusion = v[:, 3:7].astype(np.float32), v[:, 1].astype(np.int64)
-        return KittiRecord(file, image_size(self.path(i), file), np.array(names, str), v[:, 0].copy(), occlusion, v[:, 2].copy(), boxes,
-                           v[:, 7:10].copy(), v[:, 10:13].copy(), v[:, 13].copy())
+        v = v.copy()
+        return KittiRecord(file, image_size(self.path(i), file), np.array(names), v[:, 0], occlusion, v[:, 2], boxes, v[:, 7:10], v[:, 10:13], v[:, 13])

@@ -101,7 +101,8 @@ def read_bytes(path: str | Path, # the file
                name: str = "") -> bytes: # how to call it in errors; default: the path
     "All bytes of a file; raises `UserError` when it is missing or cannot be read."
     try: return Path(path).read_bytes()
-    except FileNotFoundError: raise UserError(f"{name or path}: no such file, expected an image: copy it there, or take its line out of the labels") from None
+    except FileNotFoundError:
+        raise UserError(f"{name or path}: no such file, expected an image: copy it there, or take its line out of the labels") from None
     except OSError as e: raise UserError(f"{name or path}: cannot be read ({e.strerror})") from None
 
 # %% ../../nbs/01d_reading.ipynb #c0029b9c

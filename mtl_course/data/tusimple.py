@@ -29,7 +29,8 @@ class LaneRecord:
 # %% ../../nbs/04_tusimple.ipynb #235909ac
 def _entry_fault(entry):
     "Why a label line is not a TuSimple label, or ''."
-    if not isinstance(entry, dict) or not {"lanes", "h_samples", "raw_file"} <= entry.keys(): return "expected an object with lanes, h_samples and raw_file"
+    if not isinstance(entry, dict) or not {"lanes", "h_samples", "raw_file"} <= entry.keys():
+        return "expected an object with lanes, h_samples and raw_file"
     raw_file, heights, lanes = entry["raw_file"], entry["h_samples"], entry["lanes"]
     if not isinstance(raw_file, str) or ".." in raw_file or not raw_file.strip("/"):
         return "raw_file is not a path below tusimple/, expected such as clips/0601/1494453497604532231/20.jpg"
@@ -47,9 +48,10 @@ def _is_numbers(values):
 
 def _file_fault(folder, raw_file, seen, here):
     "Why the image of a label line cannot be used, or ''; remembers the image in `seen`."
-    first = seen.setdefault(raw_file.strip("/"), here)
+    name = raw_file.strip("/")
+    first = seen.setdefault(name, here)
     if first != here: return f"{raw_file} was labelled in {first} already, expected once: remove one of the two lines"
-    return "" if (folder/raw_file.strip("/")).is_file() else f"names {raw_file}, which is not there: copy the image to tusimple/{raw_file.strip('/')} or remove the line"
+    return "" if (folder/name).is_file() else f"names {raw_file}, which is not there: copy the image to tusimple/{name} or remove the line"
 
 # %% ../../nbs/04_tusimple.ipynb #1907d4ab
 def index_tusimple(data_root: str | Path, # folder that holds tusimple/
@@ -65,7 +67,8 @@ def index_tusimple(data_root: str | Path, # folder that holds tusimple/
             if not line.strip(): continue
             entry = _parse_line(line, folder, seen, f"tusimple/{name}", n, problems)
             if entry: entries.append(entry); official.append(name == "test_label.json")
-    if names and not entries and not problems: problems.append(Problem("tusimple", "", "its label files hold no label, expected one JSON object a line: unpack them again"))
+    if names and not entries and not problems:
+        problems.append(Problem("tusimple", "", "its label files hold no label, expected one JSON object a line: unpack them again"))
     return entries, np.array(official, bool), problems
 
 def _parse_line(line, folder, seen, file, n, problems):
