@@ -117,7 +117,7 @@ def make_road(kind: str, # "kitti", "tusimple" or "joint"
     bend = {"street": 1 / 250, "avenue": 1 / 350, "country": 1 / 220, "highway": 1 / 900}[place]
     road = Road(place, borders, styles, [-1] * theirs + [1] * ours, borders[0] - side * (1 if theirs or place == "highway" else .3), borders[-1] + side,
                 rng.normal(0, .25) if rng.uniform() < .88 else rng.choice([-1, 1]) * rng.uniform(.7, 1.7),  # the latter: changing lanes
-                rng.normal(0, .012), rng.uniform(-1, 1) ** 3 * bend, rng.uniform(0, 1) ** 2 * .8, parking,
+                rng.normal(0, .012), rng.uniform(-1, 1) ** 3 * bend, rng.uniform(0, 1) ** 2 * .65, parking,
                 dash=[(6., 18.), (3., 9.), (3., 12.), (6., 12.), (4., 8.)][int(rng.integers(5))], phase=rng.uniform(0, 18),
                 yellow_left=place == "highway" and rng.uniform() < .5)
     if place in ("avenue", "street") and rng.uniform() < .2 + 9 * tram * (place == "avenue"):
@@ -193,6 +193,10 @@ def _texture(kind: str) -> np.ndarray:
     return cv2.merge([np.clip(factor * 128, 0, 255).astype(np.uint8)] * 3)
 
 # %% ../../nbs/01b_scenes.ipynb #4e9bad32
+def _fixed(pixels: np.ndarray) -> np.ndarray:
+    "Pixel coordinates as OpenCV's fixed point numbers, in sixteenths; far outside is cut off."
+    return np.rint(np.minimum(np.maximum(pixels, -9000.), 9000.) * 16).astype(np.int32)
+
 class Canvas:
     "A picture under construction: colours, owners of pixels, light."
     def __init__(self, camera: Camera, weather: Weather, rng: np.random.Generator):
@@ -204,7 +208,7 @@ class Canvas:
 
     def fill(self, polygon: np.ndarray, colour, owner: int | None = None):
         "One polygon (N, 2) in pixels."
-        points = np.round(np.clip(polygon, -9000, 9000) * 16).astype(np.int32)
+        points = _fixed(polygon)
         cv2.fillPoly(self.image, [points], tuple(float(c) for c in colour), cv2.LINE_AA, 4)
         if owner is not None: cv2.fillPoly(self.owner, [points], owner, cv2.LINE_8, 4)
 
@@ -267,10 +271,12 @@ def _ground_maps(camera: Camera, road: Road):
 
 # %% ../../nbs/01b_scenes.ipynb #087df584
 def _stripe(camera: Camera, road: Road, s: float, z: np.ndarray, width: float) -> np.ndarray:
-    "Outline in pixels of a painted line of some width (m) along depths z."
-    left, right = road.centre(z) + s - width / 2, road.centre(z) + s + width / 2
-    side = np.concatenate([np.stack([left, 0 * z, z], -1), np.stack([right, 0 * z, z], -1)[::-1]])
-    return camera.project(side)
+    "Outlines in pixels (..., 2 n, 2) of painted lines of some width (m) along depths z (..., n)."
+    z = np.concatenate([z, z[..., ::-1]], -1)  # up the left side, down the right
+    side = np.repeat([-width / 2, width / 2], z.shape[-1] // 2)
+    world = np.zeros(z.shape + (3,))
+    world[..., 0], world[..., 2] = road.centre(z) + s + side, z
+    return camera.project(world)
 
 # %% ../../nbs/01b_scenes.ipynb #eca8e2f0
 def _markings(camera: Camera, road: Road, rng, shape) -> np.ndarray:
@@ -279,18 +285,16 @@ def _markings(camera: Camera, road: Road, rng, shape) -> np.ndarray:
     near = max(1.2, float(camera.depth(camera.height + 20)))
     far = min(180., float(camera.depth(camera.horizon + 1.5)))
     solid = near * (far / near) ** np.linspace(0, 1, 28)
-    shapes = []
+    starts = np.arange(-road.phase, 130, road.dash[1])[:, None]
+    dashes = np.maximum(starts, near) + (starts + road.dash[0] - np.maximum(starts, near)) * np.linspace(0, 1, 4)
+    dashes = dashes[dashes[:, -1] > near]  # (n, 4) depths
     for s, style in zip(road.borders, road.styles):
         wide = rng.uniform(.11, .17) * (1.3 if road.place == "highway" else 1)
-        if style == "solid": shapes.append(_stripe(camera, road, s, solid, wide))
-        elif style == "double": shapes += [_stripe(camera, road, s + d, solid, .11) for d in (-.13, .13)]
-        elif style == "dashed":
-            length, period = road.dash
-            for start in np.arange(-road.phase, 130, period):
-                a, b = max(start, near), start + length
-                if b > near: shapes.append(_stripe(camera, road, s, np.linspace(a, b, 4), wide))
-    for outline in shapes:
-        cv2.fillPoly(paint, [np.round(np.clip(outline, -9000, 9000) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        if style == "solid": outlines = [_stripe(camera, road, s, solid, wide)]
+        elif style == "double": outlines = [_stripe(camera, road, s + d, solid, .11) for d in (-.13, .13)]
+        elif style == "dashed": outlines = list(_stripe(camera, road, s, dashes, wide))
+        else: continue
+        cv2.fillPoly(paint, [_fixed(outline) for outline in outlines], 255, cv2.LINE_AA, 4)
     return paint
 
 # %% ../../nbs/01b_scenes.ipynb #e75c4c19
@@ -300,7 +304,7 @@ def _blemishes(camera: Camera, road: Road, rng, shape) -> np.ndarray:
     near, width = max(1.3, float(camera.depth(camera.height + 10))), road.right - road.left
     def add(points, value):  # points (N, 2) of (s, z)
         world = np.stack([points[:, 0] + road.centre(points[:, 1]), 0 * points[:, 0], np.maximum(points[:, 1], near)], -1)
-        return np.round(np.clip(camera.project(world), -9000, 9000) * 16).astype(np.int32), value
+        return _fixed(camera.project(world)), value
     for _ in range(int(rng.integers(0, 5))):  # tar lines and cracks wander along or across
         z, s = near + rng.uniform(0, 1) ** 2 * 35, rng.uniform(road.left, road.right)
         steps = np.cumsum(rng.normal(0, .35, (9, 2)) + ((0, .8) if rng.uniform() < .6 else (rng.choice([-.5, .5]), .1)), 0)
@@ -333,7 +337,8 @@ def _paint_ground(canvas: Canvas, road: Road, shadows: np.ndarray):
     camera, weather, rng, f32 = canvas.camera, canvas.weather, canvas.rng, np.float32
     top, z, s = _ground_maps(camera, road)
     along = np.broadcast_to(z[:, None], s.shape) + f32(rng.uniform(0, 100))
-    ground = cv2.remap(_cross_section(road, rng), (s + 40) * 20, np.zeros_like(s), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    table = np.clip(_cross_section(road, rng), 0, 255).astype(np.uint8)
+    planes = list(cv2.split(cv2.remap(table, (s + 40) * 20, np.zeros_like(s), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)))
     coarse = _sample(1, 1., s, along, 9, 6)
     fine = cv2.remap(_noise(2, power=.4), s * 40, along * 40, cv2.INTER_NEAREST, borderMode=cv2.BORDER_WRAP)
     fine *= np.minimum(1, 12 / z)[:, None]
@@ -343,18 +348,20 @@ def _paint_ground(canvas: Canvas, road: Road, shadows: np.ndarray):
     paint = _markings(camera, road, rng, (camera.height, camera.width))[top:].astype(f32) / 255
     paint *= np.clip(1 - road.wear * (.5 + .55 * coarse + .2 * fine), .1, 1)
     white = f32(rng.uniform(190, 240))
-    ground *= (texture * (1 - paint))[..., None]
-    ground += (paint * white)[..., None]
-    if road.yellow_left: ground -= (paint * (s < road.borders[0] + 1) * white)[..., None] * np.array([0, .28, .82], f32)
     shade = shadows[top:].astype(f32) / 255
     if weather.direct > .3 and rng.uniform() < (.3 if road.place == "highway" else .6): shade = np.maximum(shade, _dapple(z, s, along, road, rng))
-    lit = (weather.ambient + weather.direct * max(0., weather.sun[1]) * (1 - shade)) * (1 - f32(rng.uniform(.05, .3)) * shade)
+    lit = (weather.ambient + weather.direct * max(0., float(weather.sun[1])) * (1 - shade)) * (1 - f32(rng.uniform(.05, .3)) * shade)
     if weather.night > .3: lit += f32(weather.night * .8) * np.exp(-np.square(s / (2.5 + .12 * z[:, None]))) * np.clip(1.2 - z / 38, 0, 1)[:, None]  # headlights
-    t = np.exp(-weather.haze * np.minimum(z, 250))[:, None, None].astype(f32)
-    ground *= lit[..., None].astype(f32) * t
-    ground += weather.air.astype(f32) * (1 - t)
-    canvas.image[top:] = np.clip(ground, 0, 255).astype(np.uint8)
-    canvas.owner[top:] = np.where(off_road, 0, 255)  # 255 = road surface
+    t = np.exp(-weather.haze * np.minimum(z, 250))[:, None].astype(f32)
+    lit = lit.astype(f32) * t
+    bare, paint = lit * texture * (1 - paint), lit * paint * white
+    golden = paint * (s < f32(road.borders[0] + 1)) if road.yellow_left else None
+    for i, (air, missing) in enumerate(zip(weather.air.astype(f32), (f32(0), f32(.28), f32(.82)))):  # by channel: broadcasting over an axis of 3 is slow
+        planes[i] = planes[i] * bare
+        planes[i] += paint if golden is None else paint - golden * missing
+        planes[i] += air * (1 - t)
+    canvas.image[top:] = cv2.convertScaleAbs(cv2.merge(planes))
+    canvas.owner[top:] = ~off_road * np.uint8(255)  # 255 = road surface
 
 # %% ../../nbs/01b_scenes.ipynb #30f9c853
 def _wet_road(canvas: Canvas, road: Road):
@@ -362,7 +369,7 @@ def _wet_road(canvas: Canvas, road: Road):
     camera, top = canvas.camera, int(canvas.camera.horizon) + 2
     n = min(top, camera.height - top)
     mirror = cv2.copyMakeBorder(cv2.flip(canvas.image[top - n:top], 0), 0, camera.height - top - n, 0, 0, cv2.BORDER_REPLICATE)
-    wet = cv2.addWeighted(canvas.image[top:], .72, cv2.blur(mirror, (5, 21)), .34, 0)
+    wet = cv2.addWeighted(canvas.image[top:], .8, cv2.blur(mirror, (5, 21)), .3, 0)
     cv2.copyTo(wet, cv2.compare(canvas.owner[top:], 255, cv2.CMP_EQ), canvas.image[top:])
 
 # %% ../../nbs/01b_scenes.ipynb #cf74b6c7
@@ -430,15 +437,22 @@ class Solid:
 # %% ../../nbs/01b_scenes.ipynb #2e877a9b
 _SCENERY, _FIRST_SIGN = 254, 200  # owners: a building while it is drawn; the first sign (objects are 1, 2, ...)
 
+def _turn(p: np.ndarray, x: float, z: float, yaw: float) -> np.ndarray:
+    "Points (..., 3) of (along, up, across) turned by yaw and moved to (x, z)."
+    sin, cos, world = math.sin(yaw), math.cos(yaw), np.empty(p.shape)
+    world[..., 0], world[..., 1], world[..., 2] = x + p[..., 0] * sin + p[..., 2] * cos, p[..., 1], z + p[..., 0] * cos - p[..., 2] * sin
+    return world
+
 def _place(solid: Solid, x: float, z: float, yaw: float) -> np.ndarray:
     "All points of a solid in world metres; yaw 0 drives away from the camera, pi towards it, pi/2 to the right."
     p = np.concatenate(solid.points)
-    sin, cos = math.sin(yaw), math.cos(yaw)
-    return np.stack([x + p[:, 0] * sin + p[:, 2] * cos, p[:, 1], z + p[:, 0] * cos - p[:, 2] * sin], -1)
+    return _turn(p, x, z, yaw)
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     "Cross products of rows, (N, 3); much faster than np.cross for few rows."
-    return np.stack([a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1], a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2], a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]], 1)
+    (ax, ay, az), (bx, by, bz), out = a.T, b.T, np.empty(a.shape)
+    out[:, 0], out[:, 1], out[:, 2] = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+    return out
 
 # %% ../../nbs/01b_scenes.ipynb #85405230
 def _draw_solid(canvas: Canvas, solid: Solid, x: float, z: float, yaw: float, owner: int) -> np.ndarray:
@@ -446,7 +460,7 @@ def _draw_solid(canvas: Canvas, solid: Solid, x: float, z: float, yaw: float, ow
     camera, weather = canvas.camera, canvas.weather
     world = _place(solid, x, z, yaw)
     pixels = camera.project(world)
-    fixed = np.round(np.clip(pixels, -9000, 9000) * 16).astype(np.int32)
+    fixed = _fixed(pixels)
     starts = np.concatenate([[0], np.cumsum([len(p) for p in solid.points])])
     following = np.arange(1, len(world) + 1)
     following[starts[1:] - 1] = starts[:-1]
@@ -771,9 +785,7 @@ def make_cyclist(rng: np.random.Generator) -> list[tuple]:
 # %% ../../nbs/01b_scenes.ipynb #afb5f9d1
 def _draw_limbs(canvas: Canvas, limbs: list[tuple], x: float, z: float, yaw: float, owner: int) -> np.ndarray:
     "Draw capsules from far to near and return the box around them."
-    sin, cos = math.sin(yaw), math.cos(yaw)
-    ends = np.array([[p, q] for p, q, *_ in limbs])
-    world = np.stack([x + ends[..., 0] * sin + ends[..., 2] * cos, ends[..., 1], z + ends[..., 0] * cos - ends[..., 2] * sin], -1)
+    world = _turn(np.array([[p, q] for p, q, *_ in limbs]), x, z, yaw)
     px = canvas.camera.project(world)  # (n, 2, 2)
     radius = np.array([[r, s] for _, _, r, s, _ in limbs]) * canvas.camera.focal / np.maximum(world[..., 2], .5)
     radius = np.maximum(radius, .35)
@@ -783,7 +795,7 @@ def _draw_limbs(canvas: Canvas, limbs: list[tuple], x: float, z: float, yaw: flo
     first = px[:, :1] + radius[:, :1, None] * np.stack([np.cos(angle[:, None] + t), np.sin(angle[:, None] + t)], -1)
     second = px[:, 1:] + radius[:, 1:, None] * np.stack([np.cos(angle[:, None] + t + np.pi), np.sin(angle[:, None] + t + np.pi)], -1)
     outline = np.concatenate([first, second], 1)
-    fixed = np.round(np.clip(outline, -9000, 9000) * 16).astype(np.int32)
+    fixed = _fixed(outline)
     colours = canvas.weather.shade(np.array([limb[4] for limb in limbs], np.float64), .35 + .3 * max(0., -canvas.weather.sun[2]), z).tolist()
     for i in np.argsort(-world[..., 2].mean(1) - .02 * np.arange(len(limbs)) / len(limbs), kind="stable"):
         cv2.fillConvexPoly(canvas.image, fixed[i], colours[i], cv2.LINE_AA, 4)
@@ -796,6 +808,7 @@ def _draw_tree(canvas: Canvas, x: float, z: float, rng, bush: bool = False):
     camera, weather, scale = canvas.camera, canvas.weather, canvas.camera.focal / z
     tall, wide = (rng.uniform(.8, 2.2), rng.uniform(1., 2.5)) if bush else (rng.uniform(5, 11), rng.uniform(3, 6))
     base = camera.project(np.array([x, 0, z]))
+    if abs(base[0] - camera.width / 2) > camera.width / 2 + wide * scale: return
     green = np.array([rng.uniform(40, 90), rng.uniform(62, 105), rng.uniform(25, 50)])
     if not bush:
         w = rng.uniform(.12, .3) * scale
@@ -954,7 +967,7 @@ def _shadow_map(canvas: Canvas, road: Road, objects: list[dict], rng) -> np.ndar
     out = np.zeros((camera.height, camera.width), np.uint8)
     reach = -sun[[0, 2]] / max(sun[1], .15) * min(1., canvas.weather.direct * 2)
     def blot(points, value):
-        hull = cv2.convexHull(np.round(np.clip(camera.project(points), -9000, 9000) * 16).astype(np.int32))
+        hull = cv2.convexHull(_fixed(camera.project(points)))
         cv2.fillConvexPoly(out, hull, value, cv2.LINE_AA, 4)
     if canvas.weather.direct > .3:
         for _ in range(int(rng.integers(0, 5))):
@@ -1138,6 +1151,7 @@ def _draw_segment(canvas: Canvas, road: Road, z: float, s: float, kind: str, ste
     "A piece of wall, guard rail or fence, `step` metres long."
     ends = np.array([max(z - step / 2, 1.2), z + step / 2 + .05])
     x, shade = road.centre(ends) + s, canvas.weather.shade
+    if abs(x[1]) * canvas.camera.focal > .7 * canvas.camera.width * ends[1]: return  # beside the picture
     def band(low, high, colour):
         world = np.array([[x[0], low, ends[0]], [x[0], high, ends[0]], [x[1], high, ends[1]], [x[1], low, ends[1]]])
         canvas.fill(canvas.camera.project(world), shade(np.array(colour) * grey, .35, z), 0)
@@ -1147,7 +1161,7 @@ def _draw_segment(canvas: Canvas, road: Road, z: float, s: float, kind: str, ste
         band(tall - .32, tall, (176, 180, 184)); band(tall - .2, tall - .12, (120, 124, 128))
         _draw_pole(canvas, x[1], ends[1], tall, .12, np.array([110, 112, 114]) * grey)
     else:
-        for d in np.arange(ends[0], ends[1], .5 if z < 25 else 1.5): _draw_pole(canvas, road.centre(d) + s, d, tall, .07, np.array([150, 140, 128]) * grey)
+        for d in np.arange(ends[0], ends[1], .5 if z < 20 else 1.3 if z < 45 else 4.): _draw_pole(canvas, road.centre(d) + s, d, tall, .07, np.array([150, 140, 128]) * grey)
         for h in (.3, .85): band(tall * h, tall * h + .07, (140, 132, 120))
 
 # %% ../../nbs/01b_scenes.ipynb #3fa9abbe
