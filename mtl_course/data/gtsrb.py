@@ -152,6 +152,12 @@ def _deal_out(files, labels, tracks, official, split, seed):
     else: parts[own] = split_groups(files[own], (.9, .1), seed)
     return parts
 
+def _grown(roi, size, margin):
+    "The box of a sign grown by `margin` times its sides all round and clipped to the image, (x1, y1, x2, y2)."
+    (x1, y1, x2, y2), (h, w) = map(int, roi), map(int, size)
+    dx, dy = round((x2 - x1)*margin), round((y2 - y1)*margin)
+    return max(0, x1 - dx), max(0, y1 - dy), min(w, x2 + dx), min(h, y2 + dy)
+
 # %% ../../nbs/02_gtsrb.ipynb #8501e845
 class GTSRB(ReaderBase):
     """Traffic signs in the layout of the German Traffic Sign Recognition Benchmark (Stallkamp et al. 2012).
@@ -181,14 +187,8 @@ class GTSRB(ReaderBase):
 
     def __getitem__(self, i: int) -> dict: # {"image": uint8 (3, H, W), "label": 0-42, "file": path in data_root}
         "Image `i`, decoded now, with its class."
-        crop, file = None if self.roi_margin is None else self._crop(i), str(self.files[i])
+        crop, file = None if self.roi_margin is None else _grown(self.rois[i], self.sizes[i], self.roi_margin), str(self.files[i])
         return {"image": read_image(self.path(i), self.size, crop, file)[0], "label": int(self.labels[i]), "file": file}
-
-    def _crop(self, i):
-        "The sign's box grown by `roi_margin` of its sides and clipped to the image."
-        (x1, y1, x2, y2), (h, w) = map(int, self.rois[i]), map(int, self.sizes[i])
-        dx, dy = round((x2 - x1)*self.roi_margin), round((y2 - y1)*self.roi_margin)
-        return max(0, x1 - dx), max(0, y1 - dy), min(w, x2 + dx), min(h, y2 + dy)
 
     def record(self, i: int) -> SignRecord: # all that the csv says
         "The published facts on image `i`."
