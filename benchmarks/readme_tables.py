@@ -1,0 +1,32 @@
+"""Writes the README's table of scores from result files, so that no number there is typed by hand.
+
+    python benchmarks/readme_tables.py
+"""
+import re
+import pandas as pd
+from fastcore.script import call_parse
+from mtl_course.config import atomic_write, resolve
+
+ROWS = [("classification", "accuracy", "sign top-1 accuracy", 0.95), ("detection", "map50", "detection mAP50", 0.60), ("detection", "map50_95", "detection mAP50:95", None),
+        ("lane", "iou", "lane IoU", 0.70), ("lane", "f1", "lane F1", 0.82), ("all", "minutes", "minutes, the world included", 12), ("all", "peak_memory_gib", "peak memory, GiB", 6)]
+
+
+def table() -> str:
+    "The markdown table."
+    seeds = pd.read_csv(resolve("results/laptop_seeds.csv")).query("recipe == 'laptop'").pivot(index=["task", "metric"], columns="seed", values="value")
+    lines = ["| | target | mean | " + " | ".join(f"seed {s}" for s in seeds) + " |", "| --- | ---: " + "| ---: "*(1 + len(seeds.columns)) + "|"]
+    for task, metric, name, target in ROWS:
+        values, form = seeds.loc[(task, metric)], (lambda v: f"{v:.1f}") if task == "all" else (lambda v: f"{v:.3f}")
+        wanted = "" if target is None else f"{'≤' if task == 'all' else '≥'} {target:g}" if task == "all" else f"≥ {target:.2f}"
+        lines.append(f"| {name} | {wanted} | {form(values.mean())} | " + " | ".join(form(v) for v in values) + " |")
+    return "\n".join(lines)
+
+
+@call_parse
+def main():
+    "Puts the table into README.md."
+    readme = resolve("README.md")
+    start, end = "<!-- scores: python benchmarks/readme_tables.py -->", "<!-- end of scores -->"
+    text = re.sub(f"{start}.*{end}", lambda _: f"{start}\n\n{table()}\n\n{end}", readme.read_text(encoding="utf-8"), flags=re.S)
+    with atomic_write(readme) as t: t.write_text(text, encoding="utf-8")
+    print(table())
