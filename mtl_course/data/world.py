@@ -270,7 +270,7 @@ def _sweep(root: Path):
 # %% ../../nbs/01c_world.ipynb #3e816d1e
 def _megabytes(o: WorldOptions) -> int:
     "Rough size of a world on disk."
-    signs = .017 * (o.signs + o.sign_test)
+    signs = .007 * (o.signs + o.sign_test)
     return 1 + int(signs + 2.1e-6 * (o.scenes + o.joint) * math.prod(o.scene_size) + 5e-7 * (o.lanes + o.lane_test + o.joint) * math.prod(o.lane_size))
 
 def _draw_into(making: Path, options: WorldOptions, workers: int, progress: bool) -> dict:
