@@ -148,8 +148,10 @@ def test_samples_can_be_edited_without_editing_the_data_set(data, reader, size):
     before = {k: v.clone() for k, v in dataset[1].items() if k in parts}
     for k, v in dataset[1].items():
         if k in parts: v.fill_(1)
+    record = repr(dataset.record(1))
     for value in vars(dataset.record(1)).values():
         if isinstance(value, np.ndarray) and value.dtype.kind == "f": value[:] = 7
+    assert repr(dataset.record(1)) == record
     for k, v in before.items(): assert torch.equal(v, dataset[1][k])
 
 @pytest.mark.parametrize("reader", READERS)
