@@ -139,3 +139,15 @@ def test_real_labels_come_back():
         entry = json.loads(line); lanes = np.array(entry["lanes"], float)
         decoded = mask_to_lanes(draw_lanes(lanes, entry["h_samples"], NATIVE, SIZE), entry["h_samples"])
         assert len(decoded) == len(lanes) and lane_accuracy(decoded, lanes, entry["h_samples"]).mean() >= 0.98
+
+
+def test_a_pair_that_no_smooth_curve_explains_is_no_lane():
+    from mtl_course.models.lane_decoding import _one_curve, _Piece
+    def piece(rows, x):
+        p = _Piece()
+        for y in rows: p.add(y, x(y), 4, 1.0)
+        return p
+    low = piece(range(185, 119, -1), lambda y: 100.0)
+    assert _one_curve(low, piece(range(100, 59, -1), lambda y: 100 + 0.002*(120 - y)**2), 1.0)
+    assert not _one_curve(low, piece(range(118, 99, -1), lambda y: 130.0), 1.0)
+    assert not _one_curve(low, piece(range(110, 60, -1), lambda y: 100 + 30*np.sin(y/6)), 1.0)
