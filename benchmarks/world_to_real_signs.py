@@ -152,7 +152,7 @@ def main():
     p.add_argument("--data-root", type=Path, required=True, help="folder that holds gtsrb/GTSRB/Training")
     p.add_argument("--minutes", type=float, default=20, help="training time, drawing not included")
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--crops", type=int, default=60_000, help="drawn crops")
+    p.add_argument("--crops", type=int, default=40_000, help="drawn crops")
     p.add_argument("--width", type=int, default=32, help="channels of the first stage")
     p.add_argument("--batch", type=int, default=64)
     p.add_argument("--rate", type=float, default=2e-3)
