@@ -78,6 +78,7 @@ class Config:
     # data
     split: str = _choice("held_out", "held_out", "specification", help="held_out: by track or frame, 70/15/15; specification: by image, 90/10 and 80/20")
     classification_size: tuple = _opt((64, 64), "height x width of sign crops, pixels")
+    roi_margin: float = _opt(1.0, "margin round the sign in its crop, in sign widths; 1: the crop as published")
     detection_size: tuple = _opt((128, 416), "height x width of road scenes, pixels")
     lane_size: tuple = _opt((192, 320), "height x width of lane images, pixels")
     batch_size: int = _opt(4, "images per task and step")
@@ -97,6 +98,7 @@ class Config:
     neck_channels: int = _opt(256, "channels of the feature pyramid")
     anchor_scale: float = _opt(4.0, "smallest anchor box, in strides; 2 for small images")
     roi_samples: int = _opt(128, "proposals per image in the second stage's loss")
+    dropout: float = _opt(0.5, "share of activations silenced in the classification head")
     lane_skips: bool = _opt(True, "U-Net skip connections from the trunk into the lane decoder")
     # training
     epochs: int = _opt(5, "passes of steps_per_epoch steps")
@@ -179,7 +181,7 @@ RECIPES = {
     "smoke": dict(world_size="tiny", data_root="datasets/world-tiny", results_dir="results/smoke", backbone_name="resnet18", neck_channels=64, anchor_scale=2.0, roi_samples=32,
                   classification_size=(32, 32), detection_size=(96, 320), lane_size=(96, 160), batch_size=2, classification_batch_size=16,
                   epochs=2, steps_per_epoch=8, optimizer="adamw", learning_rate=1e-3, lane_dice=1.0, lane_positive_weight=4.0, cache_images=True),
-    "laptop": dict(backbone_name="resnet18", neck_channels=128, anchor_scale=2.0, roi_samples=48, batch_size=4, classification_batch_size=32, epochs=5, steps_per_epoch=100,
+    "laptop": dict(backbone_name="resnet18", neck_channels=64, anchor_scale=2.0, roi_samples=48, batch_size=4, classification_batch_size=32, epochs=5, steps_per_epoch=100,
                    optimizer="adamw", learning_rate=1e-3, weight_decay=0.02, warmup_steps=50, gradient_clip=5.0, lane_dice=1.0,
                    lane_positive_weight=4.0, cache_images=True, checkpoint_every=50),
     "specification": dict(backbone_name="resnet50", pretrained="true", detection_neck="c5", lane_skips=False, split="specification",

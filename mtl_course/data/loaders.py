@@ -36,7 +36,8 @@ def prepare_data(config: Config, progress: bool = True) -> Path:
 
 def make_reader(config: Config, task: str, part: str): # part: train, val, test or all
     "The reader of one task's data at the config's image size. The split does not depend on the run's seed, so that runs can be compared."
-    return READERS[task](prepare_data(config, progress=False), part=part, split=config.split, size=config.image_size_of(task))
+    options = dict(roi_margin=config.roi_margin) if task == "classification" else {}
+    return READERS[task](prepare_data(config, progress=False), part=part, split=config.split, size=config.image_size_of(task), **options)
 
 # %% ../../nbs/05_loaders.ipynb #a22ab849
 MAX_ROTATION = {"classification": 10.0, "detection": 2.0, "lane": 2.0}  # degrees

@@ -36,6 +36,7 @@ class MultiTaskModel(nn.Module):
                  neck_channels: int = 256,
                  anchor_scale: float = 4.0, # smallest anchor in strides
                  roi_samples: int = 128, # proposals per image in the second stage's loss
+                 dropout: float = 0.5, # in the classification head
                  lane_skips: bool = True, # False: the specification's lane head
                  lane_positive_weight: float = 1.0,
                  lane_dice: float = 0.0):
@@ -43,7 +44,7 @@ class MultiTaskModel(nn.Module):
         self.tasks = tuple(t for t in TASKS if t in tasks)
         self.backbone = Backbone(backbone_name, pretrained, self.tasks, freeze_backbone)
         channels = self.backbone.channels
-        make = dict(classification=lambda: ClassificationHead(channels["c5"], num_classification_classes),
+        make = dict(classification=lambda: ClassificationHead(channels["c5"], num_classification_classes, dropout),
                     detection=lambda: DetectionHead(channels, num_detection_classes, detection_neck, neck_channels, anchor_scale, roi_samples=roi_samples),
                     lane=lambda: LaneHead(channels, num_lane_classes, lane_skips, lane_positive_weight, lane_dice))
         self.heads = nn.ModuleDict({t: make[t]() for t in self.tasks})
@@ -93,7 +94,7 @@ class MultiTaskModel(nn.Module):
 def model_from_config(config: Config) -> MultiTaskModel:
     "The model that a `Config` describes, with its task weights."
     model = MultiTaskModel(config.backbone_name, config.pretrained, tasks=config.tasks, freeze_backbone=config.freeze_backbone,
-                           detection_neck=config.detection_neck, neck_channels=config.neck_channels, anchor_scale=config.anchor_scale, roi_samples=config.roi_samples,
+                           detection_neck=config.detection_neck, neck_channels=config.neck_channels, anchor_scale=config.anchor_scale, roi_samples=config.roi_samples, dropout=config.dropout,
                            lane_skips=config.lane_skips, lane_positive_weight=config.lane_positive_weight, lane_dice=config.lane_dice)
     model.set_task_weights(**config.task_weights)
     return model
