@@ -2,9 +2,10 @@
 
     python benchmarks/batchnorm_statistics.py --checkpoint results/checkpoints/model_best.pt
 
-1. On the test part of each task: its own statistics against the pooled ones (results/batchnorm_statistics.csv).
+1. On the test part of each task: its own statistics against the pooled ones and one shared running average (results/batchnorm_statistics.csv).
 2. On scenes labelled for detection *and* lanes: one trunk pass for both heads with each choice of statistics, against one pass per head (results/single_pass.csv).
 """
+import copy
 from pathlib import Path
 import pandas as pd, torch
 from fastcore.script import Param, call_parse
@@ -14,13 +15,24 @@ from mtl_course.data.loaders import MultiTaskDataset, collate, evaluation_loader
 from mtl_course.data.tusimple import TuSimple
 from mtl_course.evaluation import evaluate_task
 from mtl_course.models import load_model
+from mtl_course.models.backbone import TaskBatchNorm2d
 
 
 class WithStatistics:
-    "A model whose trunk uses the statistics of `row` (a task or None for pooled) whatever the task."
-    def __init__(self, model, row): self.model, self.row = model, row
+    "A model whose trunk uses the statistics of `row` (a task, None for pooled, \"shared\" for one running average) whatever the task."
+    def __init__(self, model, row):
+        self.model, self.row = (model, row) if row != "shared" else (one_average(model), None)
     def __getattr__(self, name): return getattr(self.model, name)
     def __call__(self, images, task): return self.model._head(task, self.model.backbone(images, self.row), images)
+
+
+def one_average(model):
+    "A copy that keeps what a single running average fed by all tasks would keep: the mean of their means and of their variances."
+    model = copy.deepcopy(model)
+    for m in model.modules():
+        if isinstance(m, TaskBatchNorm2d):
+            m.running_mean[:] = m.running_mean.mean(0); m.running_var[:] = m.running_var.mean(0)
+    return model
 
 
 def scores_of(model, loader, task, precision):
@@ -50,7 +62,7 @@ def main(checkpoint: Param("a trained three-task model", str) = "results/checkpo
     rows = []
     for task in TASKS:
         loader = evaluation_loader(config, "test", (task,))
-        for name, row in (("own", task), ("pooled", None)):
+        for name, row in (("own", task), ("pooled", None), ("shared", "shared")):
             rows += [dict(statistics=name, **s) for s in scores_of(WithStatistics(model, row), loader, task, precision)]
     save(rows, "batchnorm_statistics")
     rows = []

@@ -4,7 +4,7 @@
 
 Writes results/laptop_seeds.csv (one tidy row per seed × metric). A seed that is there already is kept, so the command can be continued.
 """
-import resource, subprocess, sys, time
+import resource, shutil, subprocess, sys, time
 from pathlib import Path
 import pandas as pd
 from fastcore.script import Param, call_parse
@@ -15,11 +15,12 @@ HEADLINES = [("classification", "accuracy"), ("classification", "macro_f1"), ("d
 
 def run_seed(seed: int, recipe: str) -> list[dict]:
     "Trains and evaluates one seed; returns its rows."
-    folder = resolve(f"results/seeds/{seed}")
+    folder, world = resolve(f"results/seeds/{seed}"), resolve(make_config(recipe).data_root)
+    if world.name.startswith("world"): shutil.rmtree(world, ignore_errors=True)        # each run makes its world, as in a fresh clone
     began = time.perf_counter()
     subprocess.run([Path(sys.executable).with_name("mtl_train"), "--recipe", recipe, "--seed", str(seed), "--results_dir", str(folder)], check=True)
     minutes = (time.perf_counter() - began)/60
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/2**20                # kilobytes on Linux -> GiB; the largest child so far
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/2**20                # kilobytes on Linux -> GiB; the largest process of this and earlier seeds
     scores = pd.read_csv(folder/"evaluation_results.csv").query("split == 'test' and `class` == 'all'").set_index(["task", "metric"]).value
     rows = [dict(task=t, metric=m, value=scores[t, m]) for t, m in HEADLINES] + [dict(task="all", metric="minutes", value=minutes), dict(task="all", metric="peak_memory_gib", value=memory)]
     return [dict(recipe=recipe, seed=seed, **r) for r in rows]

@@ -1,6 +1,6 @@
 """Two choices of architecture, each with everything else equal: pyramid or stride 32 for detection, skips or none for lanes.
 
-    python benchmarks/necks_and_skips.py --steps 150
+    python benchmarks/necks_and_skips.py --steps 80
 
 Trains a single task at a time with the `laptop` recipe's budget per step, same seed and data; writes results/necks_and_skips.csv (validation scores).
 """
@@ -14,7 +14,7 @@ CHOICES = [("detection", "detection_neck", "fpn"), ("detection", "detection_neck
 
 
 @call_parse
-def main(steps: Param("training steps of each run", int) = 150, seed: Param("seed of every run", int) = 0):
+def main(steps: Param("training steps of each run", int) = 80, seed: Param("seed of every run", int) = 0):
     "Compares the pyramid with stride 32 and skips with none."
     rows = []
     for task, field, value in CHOICES:

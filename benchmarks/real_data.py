@@ -32,8 +32,8 @@ def run(part_names, **changes):
 
 
 @call_parse
-def main(data_root: Param("folder with real gtsrb/, kitti/ and tusimple/", str), steps: Param("training steps of each classifier", int) = 600,
-         together: Param("training steps of the three-task run", int) = 100, seed: Param("seed", int) = 0):
+def main(data_root: Param("folder with real gtsrb/, kitti/ and tusimple/", str), steps: Param("training steps of each classifier", int) = 240,
+         together: Param("training steps of the three-task run", int) = 40, seed: Param("seed", int) = 0):
     "Trains on real data and reports held-out scores."
     rows, same = [], dict(data_root=data_root, seed=seed)
     signs = dict(tasks="classification", classification_batch_size=64, epochs=4, steps_per_epoch=steps//4, **same)

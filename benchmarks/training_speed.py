@@ -8,7 +8,7 @@ import resource, statistics, time
 import pandas as pd
 from fastcore.script import Param, call_parse
 from lightning.fabric import Fabric
-from mtl_course.config import TASKS, atomic_write, choose_precision, make_config, resolve
+from mtl_course.config import TASKS, atomic_write, choose_precision, make_config, resolve, seed_everything
 from mtl_course.data.loaders import create_dataloaders, make_reader
 from mtl_course.training import make_run, timed, training_step
 
@@ -35,6 +35,7 @@ def steppers(config) -> dict:
     for name, precision, channels_last in (("float32", "32-true", False), ("tuned", choose_precision("auto"), True)):
         c = make_config("laptop", precision=precision, channels_last=channels_last)
         fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
+        seed_everything(0)
         run = make_run(fabric, c, loader); run.model.train(); optimizer = fabric.setup_optimizers(run.optimizer)
         def step(batch, fabric=fabric, run=run, optimizer=optimizer):
             training_step(fabric, run.model, batch); fabric.clip_gradients(run.model, optimizer, max_norm=5.0); optimizer.step(); optimizer.zero_grad()

@@ -7,7 +7,7 @@ __all__ = ['PICTURES', 'VIDEOS', 'mtl_data', 'mtl_train', 'mtl_evaluate', 'guess
            'mtl_predict', 'mtl_figures']
 
 # %% ../nbs/17_commands.ipynb #501a6fc2
-import dataclasses, functools, inspect, json, sys, warnings
+import argparse, dataclasses, functools, inspect, json, sys, warnings
 from pathlib import Path
 import cv2, numpy as np, torch
 from fastcore.script import Param, call_parse
@@ -31,9 +31,17 @@ def _says_what_is_wrong(function):
     def command(*args, **kwargs):
         warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
         try: return function(*args, **kwargs)
-        except UserError as e: print(f"{function.__name__}: {e}", file=sys.stderr); sys.exit(2)
+        except UserError as e: print(f"{function.__name__}: {_sentence(e)}", file=sys.stderr); sys.exit(2)
+        except OSError as e: print(f"{function.__name__}: {e}", file=sys.stderr); sys.exit(2)
         except KeyboardInterrupt: print(f"{function.__name__}: stopped", file=sys.stderr); sys.exit(130)
     return command
+
+def _sentence(error):
+    "The sentence of a `UserError`; one from a loader's worker process comes wrapped in that process's trace."
+    return str(error).split("UserError: ")[-1].strip()
+
+def _one_line(parser, message): print(f"{parser.prog}: {message}; {parser.prog} --help lists the options", file=sys.stderr); sys.exit(2)
+argparse.ArgumentParser.error = _one_line                                           # instead of a page of usage
 
 def _with_config_options(function):
     "Adds an option for every field of `Config` to a function that takes `**overrides`."
@@ -49,12 +57,18 @@ def _option_help(f):
     options = f.metadata.get("options")
     return (f"{f.metadata['help']} [{', '.join(options)}]" if options else f.metadata["help"]).replace("%", "%%")
 
+# %% ../nbs/17_commands.ipynb #d50085ba
+def _refuse(report, data_root):
+    "Lists the problems of a report on stderr and stops when there are any."
+    for problem in report.problems: print(problem, file=sys.stderr)
+    if report.problems: raise UserError(f"{data_root}: {len(report.problems)} problems, listed above; mend them before training")
+
 # %% ../nbs/17_commands.ipynb #93597c3d
 @call_parse
 @_says_what_is_wrong
 def mtl_data(
     action: Param("make: the built-in world; check: a folder of data, file by file; get: how to obtain the real sets; download: those that can be", str, choices=["make", "check", "get", "download"]),
-    data_root: Param("folder with gtsrb/, kitti/ and tusimple/", str) = "datasets/world",
+    data_root: Param("folder with gtsrb/, kitti/ and tusimple/", str, opt=False, nargs="?") = "datasets/world",
     size: Param("size of the world to make", str, choices=list(WORLD_SIZES)) = "laptop",
     tasks: Param("tasks to check or download, comma-separated", str) = ",".join(TASKS),
     seed: Param("seed of the world to make", int) = 0,
@@ -67,7 +81,7 @@ def mtl_data(
     elif action == "check":
         report = check_data(root, tasks)
         print(report)
-        if report.problems: raise UserError(f"{data_root}: {len(report.problems)} problems, listed above; mend them before training")
+        _refuse(report, data_root)
     else:
         for task in tasks: print(how_to_get(task) if action == "get" else download(task, root) or f"{task}: done")
 
@@ -84,15 +98,17 @@ def mtl_train(
     "Trains one network on all tasks, evaluates it on held-out data and writes checkpoints, logs, tables and figures."
     changes = {k: v for k, v in overrides.items() if v is not None}
     config = make_config(recipe, **changes)
-    if resume: config = dataclasses.replace(load_config(resolve(config.results_dir)/"config.json"), **changes)
+    saved = resolve(config.results_dir)/"config.json"
+    if resume and saved.exists(): config = dataclasses.replace(load_config(saved), **changes)
     fabric = start_fabric(config)
     with fabric.rank_zero_first():
         prepare_data(config)
-        if fabric.global_rank == 0: check_labels(resolve(config.data_root), config.tasks)
+        if fabric.global_rank == 0: _refuse(check_labels(resolve(config.data_root), config.tasks), config.data_root)
     run = train(config, resume, fabric=fabric)
     if fabric.global_rank == 0 and not no_test:
         results = resolve(config.results_dir)
-        _evaluate(config, results/"checkpoints"/"model_best.pt", "test", results)
+        held_out = "test" if config.split == "held_out" else "val"                  # the specification's splits have no test part
+        _evaluate(config, results/"checkpoints"/"model_best.pt", held_out, results)
         made = make_figures(results)
         print(f"trained in {run.seconds/60:.1f} minutes; best epoch {run.best_epoch} of {config.epochs}\n"
               f"checkpoint  {_short(results/'checkpoints'/'model_best.pt')}\nlog         {_short(results/'logs'/'training.log')}\n"
@@ -129,7 +145,7 @@ def mtl_evaluate(
     config = load_model(checkpoint).config
     changes = {k: v for k, v in dict(data_root=data_root, tasks=tasks).items() if v is not None}
     results = resolve(results_dir) if results_dir else checkpoint.parent.parent
-    _evaluate(dataclasses.replace(config, **changes), checkpoint, part, results)
+    _evaluate(dataclasses.replace(config, device="auto", **changes), checkpoint, part, results)
     print(f"scores      {_short(results/'evaluation_results.csv')}")
 
 # %% ../nbs/17_commands.ipynb #a3adeb6b
@@ -219,7 +235,7 @@ def _predict_video(model, file, out, tasks, score_threshold):
     video = cv2.VideoCapture(str(file))
     count, rate = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), video.get(cv2.CAP_PROP_FPS) or 25
     size = int(video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(video.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    if not video.isOpened() or not size[0]: raise UserError(f"{file}: not a readable video")
+    if not video.isOpened() or not size[0] or count < 1: raise UserError(f"{file}: not a readable video")
     out.mkdir(parents=True, exist_ok=True)
     with atomic_write(out/f"{file.stem}.mp4") as movie, atomic_write(out/f"{file.stem}.jsonl") as lines, open(lines, "w", encoding="utf-8") as text:
         writer = cv2.VideoWriter(str(movie), cv2.VideoWriter_fourcc(*"mp4v"), rate, size)

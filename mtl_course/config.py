@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['TASKS', 'DETECTION_CLASSES', 'EQUAL_WEIGHTS', 'BOOSTED_WEIGHTS', 'RECIPES', 'UserError', 'project_root', 'resolve',
-           'real_data_root', 'atomic_write', 'Config', 'make_config', 'load_config', 'derive_seed', 'seed_everything',
-           'choose_device', 'choose_precision']
+           'real_data_root', 'atomic_write', 'RunFields', 'DataFields', 'ModelFields', 'TrainingFields',
+           'MachineFields', 'Config', 'make_config', 'load_config', 'derive_seed', 'seed_everything', 'choose_device',
+           'choose_precision']
 
 # %% ../nbs/00_config.ipynb #281095dc
 import contextlib, dataclasses, json, os, random, sys, tempfile
@@ -67,15 +68,18 @@ def _opt(default, help):
 
 # %% ../nbs/00_config.ipynb #56bd5b09
 @dataclass
-class Config:
-    "Everything that describes a run; saved with its results."
+class RunFields:
+    "Who, where and how large."
     recipe: str = _opt("laptop", "the named recipe that the values started from")
     seed: int = _opt(0, "fixes the weights, the order of the images, augmentation and dropout")
     tasks: tuple = _opt(TASKS, "tasks to train, comma-separated; one task gives a single-task baseline")
     data_root: str = _opt("datasets/world", "folder with gtsrb/, kitti/ and tusimple/")
     results_dir: str = _opt("results", "folder for checkpoints, logs, tables and figures")
     world_size: str = _choice("laptop", "tiny", "laptop", help="size of the built-in world, made when data_root is missing")
-    # data
+
+@dataclass
+class DataFields:
+    "What the images are made into."
     split: str = _choice("held_out", "held_out", "specification", help="held_out: by track or frame, 70/15/15; specification: by image, 90/10 and 80/20")
     classification_size: tuple = _opt((64, 64), "height x width of sign crops, pixels")
     roi_margin: float = _opt(1.0, "margin round the sign in its crop, in sign widths; 1: the crop as published")
@@ -90,17 +94,24 @@ class Config:
     use_brightness: bool = _opt(True, "change the brightness by up to 30 %")
     use_contrast: bool = _opt(True, "change the contrast by up to 30 %")
     use_gaussian_noise: bool = _opt(True, "add noise of standard deviation up to 0.05")
-    # model
+
+# %% ../nbs/00_config.ipynb #2686ee5c
+@dataclass
+class ModelFields:
+    "The network."
     backbone_name: str = _choice("resnet50", "resnet18", "resnet34", "resnet50", help="the shared trunk")
     pretrained: str = _choice("false", "true", "false", "require", help="ImageNet weights; require: an error when they cannot be had")
     freeze_backbone: bool = _opt(False, "train the heads only")
     detection_neck: str = _choice("fpn", "fpn", "c5", help="fpn: feature pyramid; c5: the specification's head on stride-32 features")
     neck_channels: int = _opt(256, "channels of the feature pyramid")
-    anchor_scale: float = _opt(4.0, "smallest anchor box, in strides; 2 for small images")
+    anchor_scale: float = _opt(4.0, "smallest anchor of a pyramid level, in strides; 2 for small images")
     roi_samples: int = _opt(128, "proposals per image in the second stage's loss")
     dropout: float = _opt(0.5, "share of activations silenced in the classification head")
     lane_skips: bool = _opt(True, "U-Net skip connections from the trunk into the lane decoder")
-    # training
+
+@dataclass
+class TrainingFields:
+    "The optimiser, its schedule and the weights of the losses."
     epochs: int = _opt(5, "passes of steps_per_epoch steps")
     steps_per_epoch: int = _opt(0, "0: one pass over the largest data set")
     optimizer: str = _choice("adam", "adam", "adamw", help="adamw decays weights apart from the gradient")
@@ -114,7 +125,11 @@ class Config:
     classification_weight: float = _opt(1.0, "weight of the classification loss")
     lane_dice: float = _opt(0.0, "weight of the Dice term beside the lane cross-entropy")
     lane_positive_weight: float = _opt(1.0, "weight of lane pixels against background in the cross-entropy")
-    # machine
+
+# %% ../nbs/00_config.ipynb #89d9b422
+@dataclass
+class MachineFields:
+    "What the run does with the machine."
     device: str = _choice("auto", "auto", "cpu", "cuda", help="auto: a GPU where there is one")
     precision: str = _choice("auto", "auto", "32-true", "bf16-mixed", "16-mixed", help="auto: bf16 where the hardware computes in it")
     channels_last: bool = _opt(True, "memory layout that convolutions like on most hardware")
@@ -122,6 +137,9 @@ class Config:
     checkpoint_every: int = _opt(0, "also save last.pt every so many steps; 0: at the end of each epoch only")
     evaluate_every: int = _opt(1, "validate every so many epochs")
 
+@dataclass
+class Config(MachineFields, TrainingFields, ModelFields, DataFields, RunFields):
+    "Everything that describes a run; saved with its results. Raises `UserError` for a value that does not fit its field."
     def __post_init__(self):
         for f in dataclasses.fields(self): setattr(self, f.name, _checked(f, getattr(self, f.name)))
         if not set(self.tasks) <= set(TASKS) or not self.tasks:
@@ -154,10 +172,11 @@ def _parse(kind, name, value):
     if kind is tuple:
         if isinstance(value, str): value = value.replace("x", ",").split(",") if name.endswith("_size") else value.split(",")
         return tuple(int(v) for v in value) if name.endswith("_size") else tuple(str(v).strip() for v in value)
-    if kind is int and float(value) != int(float(value)): raise ValueError
-    return kind(float(value)) if kind is int else kind(value)
+    if kind is int and isinstance(value, float) and value != int(value): raise ValueError
+    return kind(value)
 
 # %% ../nbs/00_config.ipynb #b733f71a
+_POSITIVE = {"batch_size", "evaluate_every", "num_processes", "neck_channels", "roi_samples", "anchor_scale"}  # 0 makes no sense
 _KINDS = {"str": str, "int": int, "float": float, "bool": bool, "tuple": tuple}
 
 def _checked(f, value):
@@ -166,14 +185,15 @@ def _checked(f, value):
     if f.name == "pretrained" and isinstance(value, bool): value = str(value).lower()
     if f.name == "tasks" and value == "all": value = TASKS
     try: value = _parse(kind, f.name, value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"config field '{f.name}' is {value!r}: expected {'height x width, such as 128x416' if f.name.endswith('_size') else kind.__name__}") from None
     options = f.metadata.get("options")
     if options and value not in options: raise UserError(f"config field '{f.name}' is {value!r}: expected one of {', '.join(options)}")
     if kind is tuple and f.name.endswith("_size") and (len(value) != 2 or min(value) < 32):
         raise UserError(f"config field '{f.name}' is {value!r}: expected height and width of at least 32 pixels")
-    if kind in (int, float) and not 0 <= value < float("inf"):
-        raise UserError(f"config field '{f.name}' is {value!r}: expected a finite number of at least 0")
+    least, most = int(f.name in _POSITIVE), 0.99 if f.name == "dropout" else float("inf")
+    if kind in (int, float) and not (least <= value <= most and value < float("inf")):
+        raise UserError(f"config field '{f.name}' is {value!r}: expected a finite number of at least {least}{'' if most > 1 else f' and at most {most}'}")
     return value
 
 # %% ../nbs/00_config.ipynb #58529403
@@ -209,6 +229,7 @@ def load_config(path: str | Path) -> Config: # a json file written by `Config.sa
     try: values = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError: raise UserError(f"{path}: no such config file") from None
     except ValueError as e: raise UserError(f"{path}: not a json file ({e})") from None
+    if not isinstance(values, dict): raise UserError(f"{path}: expected a json object with config fields")
     return make_config(values.get("recipe", "laptop"), **{k: v for k, v in values.items() if k != "recipe"})
 
 # %% ../nbs/00_config.ipynb #70bc7d08

@@ -218,6 +218,7 @@ def _text(picture, text, x, y, size, colour):
     ink = (0, 0, 0) if np.dot(colour, (0.3, 0.59, 0.11)) > 110 else (255, 255, 255)
     cv2.putText(picture, text, (x + 1, y), cv2.FONT_HERSHEY_SIMPLEX, size, ink, 1, cv2.LINE_AA)
 
+# %% ../nbs/16_figures.ipynb #41b26e7d
 def draw_predictions(image: np.ndarray,   # uint8 (H, W, 3), RGB
                      boxes=(),            # (N, 4) XYXY in pixels of `image`
                      labels=(),           # (N,) 1..7
@@ -254,6 +255,7 @@ def _box(picture, box, colour, line):
     x1, y1, x2, y2 = (int(round(v)) for v in box)
     cv2.rectangle(picture, (x1, y1), (x2, y2), (0, 0, 0), line + 2); cv2.rectangle(picture, (x1, y1), (x2, y2), colour, line)
 
+# %% ../nbs/16_figures.ipynb #5886ca2c
 def side_by_side(panels: dict, # caption -> uint8 (H, W, 3) RGB, all of one size
                  gap: int = 4) -> np.ndarray: # uint8 RGB
     "Pictures in a row with captions: input, prediction, truth."

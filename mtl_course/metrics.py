@@ -112,6 +112,20 @@ class LaneMetric:
         return pd.DataFrame([row], index=["lane"])
 
 # %% ../nbs/13_metrics.ipynb #d5eddd47
+def _plain(x) -> Tensor:
+    "A plain tensor of its own on the CPU, in float32 if it was a float: evaluators edit boxes in place and must not edit the data set."
+    x = torch.as_tensor(x).detach().cpu().clone().as_subclass(Tensor)
+    return x.float() if x.is_floating_point() else x
+
+def _with_crowds(truth: dict, class_names: tuple) -> dict:
+    "True boxes followed by one crowd box per ignored region and class."
+    boxes, labels, ignore = _plain(truth["boxes"]), _plain(truth["labels"]), _plain(truth.get("ignore", torch.zeros(0, 4)))
+    classes = torch.arange(1, len(class_names) + 1)
+    return dict(boxes=torch.cat([boxes.reshape(-1, 4), ignore.reshape(-1, 4).repeat_interleave(len(classes), 0)]),
+                labels=torch.cat([labels, classes.repeat(len(ignore))]),
+                iscrowd=torch.cat([torch.zeros(len(labels), dtype=torch.int64), torch.ones(len(ignore)*len(classes), dtype=torch.int64)]))
+
+# %% ../nbs/13_metrics.ipynb #2acd2a13
 class DetectionMetric:
     "COCO average precision of KITTI's classes (pycocotools through torchmetrics), with regions to be ignored."
     def __init__(self, class_names: tuple = DETECTION_CLASSES): # names of the labels 1, 2, …
@@ -128,15 +142,7 @@ class DetectionMetric:
         if len(prediction) != len(truth): raise ValueError(f"{len(prediction)} predictions for {len(truth)} images")
         for t in truth: self.objects += np.bincount(t["labels"].cpu().numpy() - 1, minlength=len(self.class_names))
         self.metric.update([{k: _plain(p[k]) for k in ("boxes", "labels", "scores")} for p in prediction],
-                           [self._with_crowds(t) for t in truth])
-
-    def _with_crowds(self, truth: dict) -> dict:
-        "True boxes followed by one crowd box per ignored region and class."
-        boxes, labels, ignore = _plain(truth["boxes"]), _plain(truth["labels"]), _plain(truth.get("ignore", torch.zeros(0, 4)))
-        classes = torch.arange(1, len(self.class_names) + 1)
-        return dict(boxes=torch.cat([boxes.reshape(-1, 4), ignore.reshape(-1, 4).repeat_interleave(len(classes), 0)]),
-                    labels=torch.cat([labels, classes.repeat(len(ignore))]),
-                    iscrowd=torch.cat([torch.zeros(len(labels), dtype=torch.int64), torch.ones(len(ignore)*len(classes), dtype=torch.int64)]))
+                           [_with_crowds(t, self.class_names) for t in truth])
 
     def per_class(self) -> pd.DataFrame:
         "objects, ap50 and ap50_95 (0..1; NaN for a class without an object) of each class, index = class name."
@@ -155,11 +161,6 @@ class DetectionMetric:
     def summary(per_class: pd.DataFrame) -> dict[str, float]: # what `per_class` returned
         "The means of `compute`, from a table that is at hand already."
         return dict(map50=float(per_class["ap50"].mean()), map50_95=float(per_class["ap50_95"].mean()))
-
-def _plain(x) -> Tensor:
-    "A plain tensor of its own on the CPU, in float32 if it was a float: evaluators edit boxes in place and must not edit the data set."
-    x = torch.as_tensor(x).detach().cpu().clone().as_subclass(Tensor)
-    return x.float() if x.is_floating_point() else x
 
 # %% ../nbs/13_metrics.ipynb #9a1ca0cf
 HEADLINE = {"classification": "accuracy", "detection": "map50", "lane": "iou"}  # task -> the score by which it is judged

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['LOG_COLUMNS', 'training_step', 'learning_rate_factor', 'make_optimizer', 'start_fabric', 'average',
-           'average_gradients', 'TrainingLog', 'Run', 'train', 'make_loaders', 'make_run', 'timed', 'step_rows',
-           'finish_epoch']
+           'average_gradients', 'average_statistics', 'TrainingLog', 'Run', 'train', 'make_loaders',
+           'continue_or_clear', 'make_run', 'timed', 'step_rows', 'finish_epoch']
 
 # %% ../nbs/15_training.ipynb #2dbe6ed1
-import csv, math, os, random, shutil, time
+import csv, math, os, random, time
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch
@@ -53,7 +53,7 @@ def make_optimizer(model: nn.Module, config: Config, total_steps: int):
     else:
         groups = [dict(params=[p for p in parameters if p.ndim > 1], weight_decay=config.weight_decay),
                   dict(params=[p for p in parameters if p.ndim <= 1], weight_decay=0.0)]
-        optimizer = torch.optim.AdamW(groups, config.learning_rate, fused=True)
+        optimizer = torch.optim.AdamW(groups, config.learning_rate, fused=config.precision != "16-mixed")  # float16 has to unscale between clipping and stepping
     factor = lambda s: learning_rate_factor(s, total_steps, config.warmup_steps, config.scheduler_type)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
@@ -77,6 +77,10 @@ def average_gradients(fabric: Fabric, model: nn.Module):
     "Averages `.grad` over all processes."
     average(fabric, [p.grad for p in model.parameters() if p.grad is not None])
 
+def average_statistics(fabric: Fabric, model: nn.Module):
+    "Averages BatchNorm's running statistics over all processes, so that all of them go on from what is scored and saved."
+    average(fabric, [b for b in model.buffers() if b.is_floating_point()])
+
 # %% ../nbs/15_training.ipynb #2219e3ae
 LOG_COLUMNS = ("kind", "epoch", "step", "task", "loss", "weight", "learning_rate", "seconds", "images_per_second", "data_wait", "metric", "value")
 
@@ -97,6 +101,10 @@ class TrainingLog:
         "Appends rows to the csv; missing columns stay empty."
         if not self.active: return
         with open(self.csv, "a", newline="", encoding="utf-8") as f: csv.DictWriter(f, LOG_COLUMNS).writerows(rows)
+
+    def begin(self, run, resume: bool, total: int, fabric):
+        "Says what runs, where and from which step."
+        self.say(f"{'resumed at' if resume else 'started at'} step {run.step} of {total} · {run.config.recipe} · seed {run.config.seed} · {fabric.device} {fabric._precision.precision}")
 
     def say(self, line: str):
         "Appends one line with the time to the log for people."
@@ -138,7 +146,7 @@ class Run:
         for k in ("step", "epoch", "seconds", "best", "best_epoch"): setattr(self, k, state[k])
         random.setstate(state["random"]["python"]); np.random.set_state(state["random"]["numpy"]); torch.set_rng_state(state["random"]["torch"])
 
-_FREE = {"num_workers", "cache_images", "results_dir", "data_root", "device", "num_processes", "checkpoint_every", "pretrained"} # may differ on resume
+_FREE = {"num_workers", "cache_images", "results_dir", "device", "checkpoint_every", "pretrained"} # may differ on resume
 
 # %% ../nbs/15_training.ipynb #fafdfd1b
 def train(config: Config,
@@ -152,14 +160,14 @@ def train(config: Config,
     fabric = fabric or start_fabric(config)
     with fabric.rank_zero_first(): prepare_data(config, progress)
     results, main = resolve(config.results_dir), fabric.global_rank == 0
+    if main: config.save(results/"config.json")
     seed_everything(config.seed)
     train_loader, val_loaders = make_loaders(fabric, config, progress and main)
     run, sampler = make_run(fabric, config, train_loader), train_loader.batch_sampler
     per_epoch, total = sampler.steps, sampler.steps*config.epochs
-    if resume: run.load(results/"checkpoints"/"last.pt")
+    resume = continue_or_clear(run, results/"checkpoints", resume, fabric)
     log = TrainingLog(results, run.step, main)
-    log.say(f"{'resumed at' if resume else 'started, to'} step {run.step if resume else total} · {config.recipe} · seed {config.seed} · {fabric.device} {fabric._precision.precision}")
-    if main: config.save(results/"config.json")
+    log.begin(run, resume, total, fabric)
     optimizer, began = fabric.setup_optimizers(run.optimizer), time.perf_counter() - run.seconds
     bar = tqdm(total=total, initial=run.step, desc="training", unit="step", disable=not (progress and main))
     for epoch in range(run.epoch, config.epochs):
@@ -167,16 +175,16 @@ def train(config: Config,
         sampler.epoch, sampler.start = epoch, run.step - epoch*per_epoch
         for batch, wait, tick in timed(train_loader):
             seed_everything(derive_seed(config.seed, run.step, fabric.global_rank))   # dropout and box sampling: a function of the step
-            losses = training_step(fabric, run.model, fabric.to_device(batch))
-            average_gradients(fabric, run.model)
+            losses = training_step(fabric, run.model, fabric.to_device(batch)); average_gradients(fabric, run.model)
             if config.gradient_clip: fabric.clip_gradients(run.model, optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
             rate = run.scheduler.get_last_lr()[0]
             optimizer.step(); run.scheduler.step(); optimizer.zero_grad(set_to_none=True)
-            run.step += 1
-            run.seconds = time.perf_counter() - began
+            run.step, run.seconds = run.step + 1, time.perf_counter() - began
             log.rows(step_rows(run, epoch, batch, losses, rate, wait, time.perf_counter() - tick))
             bar.update(); bar.set_postfix_str(" ".join(f"{t} {l:.2f}" for t, l in losses.items()))
-            if main and config.checkpoint_every and run.step % config.checkpoint_every == 0 and run.step < (epoch + 1)*per_epoch: run.save(results/"checkpoints"/"last.pt")
+            if config.checkpoint_every and run.step % config.checkpoint_every == 0 and run.step < (epoch + 1)*per_epoch:
+                average_statistics(fabric, run.model)
+                if main: run.save(results/"checkpoints"/"last.pt")
         finish_epoch(fabric, run, epoch + 1, val_loaders, log, results, bar)
     bar.close()
     return run
@@ -186,6 +194,15 @@ def make_loaders(fabric: Fabric, config: Config, progress: bool = True) -> tuple
     "This process's training loader and one validation loader per task."
     train_loader, _ = create_dataloaders(config, rank=fabric.global_rank, processes=fabric.world_size, progress=progress)
     return train_loader, {t: evaluation_loader(config, "val", (t,)) for t in config.tasks}
+
+def continue_or_clear(run: Run, folder: Path, resume: bool, fabric: Fabric) -> bool: # folder: of the checkpoints
+    "Loads `last.pt` when resuming and returns True; otherwise a new run begins, and checkpoints of an earlier one are removed."
+    fabric.barrier()
+    if resume and (folder/"last.pt").exists(): run.load(folder/"last.pt"); return True
+    fabric.barrier()                                                                 # nobody looks any more: now they may go
+    if fabric.global_rank == 0:
+        for old in (*folder.glob("*.pt"), *folder.glob(".*.tmp.pt")): old.unlink()
+    return False
 
 def make_run(fabric: Fabric, config: Config, train_loader) -> Run:
     "A model with random (or ImageNet) weights on Fabric's device, its optimiser and schedule."
@@ -212,7 +229,7 @@ def step_rows(run: Run, epoch: int, batch: dict, losses: dict, rate: float, wait
 
 def finish_epoch(fabric, run, epoch, val_loaders, log, results, bar):
     "Validates, logs, and writes `last.pt` and, after the best epoch so far, `model_best.pt`."
-    average(fabric, [b for b in run.model.buffers() if b.is_floating_point()])
+    average_statistics(fabric, run.model)
     run.epoch = epoch
     if fabric.global_rank == 0:
         if epoch % run.config.evaluate_every == 0 or epoch == run.config.epochs:
@@ -223,7 +240,6 @@ def finish_epoch(fabric, run, epoch, val_loaders, log, results, bar):
             better = selection_score(scores) > run.best
             if better: run.best, run.best_epoch = selection_score(scores), epoch
         else: better = False
+        if better: run.save(results/"checkpoints"/"model_best.pt")                   # first: a kill between the two repeats the epoch
         run.save(results/"checkpoints"/"last.pt")
-        if better:
-            with atomic_write(results/"checkpoints"/"model_best.pt") as t: shutil.copyfile(results/"checkpoints"/"last.pt", t)
     fabric.barrier()

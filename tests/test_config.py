@@ -28,7 +28,7 @@ def test_text_values_become_typed():
 
 
 @pytest.mark.parametrize("field, value", [("batch_size", "many"), ("batch_size", "2.5"), ("epochs", "-1"), ("learning_rate", "nan"), ("backbone_name", "vgg"),
-                                          ("lane_size", "16x16"), ("lane_size", "100"), ("tasks", "depth"), ("tasks", ""), ("use_rotation", "maybe"), ("no_such_field", 1)])
+                                          ("lane_size", "16x16"), ("lane_size", "100"), ("tasks", "depth"), ("tasks", ""), ("batch_size", 0), ("evaluate_every", "0"), ("epochs", "inf"), ("dropout", 1.5), ("num_processes", 0), ("use_rotation", "maybe"), ("no_such_field", 1)])
 def test_bad_values_name_the_field(field, value):
     with pytest.raises(UserError, match=field): make_config("laptop", **{field: value})
 

@@ -35,6 +35,12 @@ def test_any_size_from_32_works_in_every_task(size, neck, skips):
         assert m.compute_loss(p, batch).isfinite() and len(m.decode_detections(p["detection"])) == 2
 
 
+@pytest.mark.parametrize("size", [32, 64])
+def test_one_image_in_training_mode(size):
+    m = MultiTaskModel("resnet18", neck_channels=16).train()
+    assert m(torch.randn(1, 3, size, size))["classification"].shape == (1, 43)
+
+
 def test_backbone_computes_what_torchvision_computes():
     reference = torchvision.models.resnet50(weights=None).eval()
     for layer in reference.modules():

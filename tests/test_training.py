@@ -6,7 +6,7 @@ from mtl_course.config import UserError, make_config
 from mtl_course.data.loaders import create_dataloaders
 from mtl_course.models import model_from_config
 from mtl_course.models.multi_task_model import read_checkpoint
-from mtl_course.training import average_gradients, learning_rate_factor, start_fabric, train, training_step
+from mtl_course.training import Run, average_gradients, learning_rate_factor, start_fabric, train, training_step
 
 SAME = ["kind", "epoch", "step", "task", "loss", "weight", "learning_rate", "metric", "value"]
 SHORT = dict(steps_per_epoch=6, epochs=2, checkpoint_every=2, classification_batch_size=8)
@@ -50,13 +50,31 @@ def test_killed_and_resumed_equals_uninterrupted(whole, tmp_path, after_step):
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL); process.wait()
-    if not (tmp_path/"checkpoints"/"last.pt").exists():           # killed before the first checkpoint: resuming says so
-        with pytest.raises(UserError, match="last.pt"): train(make_config("smoke", results_dir=str(tmp_path), **SHORT), resume=True, progress=False)
-        return
     subprocess.run([sys.executable, str(script), "--resume", *options], check=True, stdout=subprocess.DEVNULL)
     pd.testing.assert_frame_equal(log_of(whole), log_of(tmp_path), check_exact=True)
     assert same_weights(whole, tmp_path)
     assert not list(tmp_path.rglob("*.tmp*"))
+
+
+def test_a_kill_between_the_two_checkpoints_costs_nothing(whole, tmp_path, monkeypatch):
+    "The best model is saved before `last.pt`: stopping in between repeats the epoch and ends with the same files."
+    config = make_config("smoke", results_dir=str(tmp_path), **SHORT)
+    def save(run, path, real=Run.save):
+        if path.name == "last.pt" and run.epoch == 1: raise KeyboardInterrupt
+        real(run, path)
+    with monkeypatch.context() as m:
+        m.setattr(Run, "save", save)
+        with pytest.raises(KeyboardInterrupt): train(config, progress=False)
+    train(config, resume=True, progress=False)
+    pd.testing.assert_frame_equal(log_of(whole), log_of(tmp_path), check_exact=True)
+    best = [read_checkpoint(f/"checkpoints"/"model_best.pt") for f in (whole, tmp_path)]
+    assert best[0]["epoch"] == best[1]["epoch"] and all(torch.equal(v, best[1]["model"][k]) for k, v in best[0]["model"].items())
+
+
+def test_a_new_run_removes_the_checkpoints_of_the_one_before(smoke, tmp_path):
+    (tmp_path/"checkpoints").mkdir(); (tmp_path/"checkpoints"/"model_best.pt").write_text("of an earlier run")
+    train(make_config("smoke", results_dir=str(tmp_path), epochs=0), progress=False)
+    assert not list((tmp_path/"checkpoints").glob("*.pt"))
 
 
 def test_two_processes_average_to_one(smoke, tmp_path):

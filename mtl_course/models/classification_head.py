@@ -9,6 +9,7 @@ __all__ = ['ClassificationHead']
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
+from .backbone import BatchNorm1d
 
 # %% ../../nbs/07_classification_head.ipynb #0ede6952
 class ClassificationHead(nn.Module):
@@ -21,7 +22,7 @@ class ClassificationHead(nn.Module):
                  num_classes: int = 43, # GTSRB's sign classes
                  dropout: float = 0.5): # share of activations silenced in training
         super().__init__()
-        def hidden(i, o): return nn.Sequential(nn.Linear(i, o), nn.BatchNorm1d(o), nn.ReLU(inplace=True), nn.Dropout(dropout))
+        def hidden(i, o): return nn.Sequential(nn.Linear(i, o), BatchNorm1d(o), nn.ReLU(inplace=True), nn.Dropout(dropout))
         self.fc1, self.fc2 = hidden(in_channels, 1024), hidden(1024, 512)
         self.classifier = nn.Linear(512, num_classes)
 

@@ -8,6 +8,7 @@ __all__ = ['make_anchors', 'C5Neck', 'inside_share', 'DetectionHead']
 # %% ../../nbs/09_detection_head.ipynb #f0dff5c5
 from collections import OrderedDict
 import torch
+from fastcore.basics import patch
 from torch import nn, Tensor
 import torch.nn.functional as F
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -20,7 +21,7 @@ from .backbone import STRIDES
 
 # %% ../../nbs/09_detection_head.ipynb #c82fbcbd
 def make_anchors(neck: str = "fpn", # "fpn": a pyramid of stages c2 … c5; "c5": the last stage alone
-                 anchor_scale: float = 4.0) -> AnchorGenerator: # smallest anchor, in strides
+                 anchor_scale: float = 4.0) -> AnchorGenerator: # smallest anchor of a pyramid level (middle one on c5), in strides
     "Nine anchors per location: three scales × three ratios. On a pyramid a level covers one octave; on c5 alone three octaves."
     steps = (1, 2**(1/3), 2**(2/3)) if neck == "fpn" else (0.5, 1, 2)
     strides = STRIDES.values() if neck == "fpn" else (32,)
@@ -85,45 +86,54 @@ class DetectionHead(nn.Module):
                    rpn_deltas=deltas.view(batch, -1, 4), proposals=proposals, image_size=image_size)
         return out if self.training else out | self.second_stage(out, proposals)
 
-    def second_stage(self, out: dict, boxes: list[Tensor]) -> dict: # boxes: per image (P, 4)
-        "Class logits and box corrections of some boxes, from their 7×7 region features."
-        x = self.roi.box_roi_pool(out["features"], boxes, [out["image_size"]]*len(boxes))                # (ΣP, C, 7, 7)
-        logits, deltas = self.roi.box_predictor(self.roi.box_head(x))
-        return dict(class_logits=logits.float(), box_deltas=deltas.float())
+# %% ../../nbs/09_detection_head.ipynb #966771e5
+@patch
+def second_stage(self: DetectionHead, out: dict, boxes: list[Tensor]) -> dict: # boxes: per image (P, 4)
+    "Class logits and box corrections of some boxes, from their 7×7 region features."
+    x = self.roi.box_roi_pool(out["features"], boxes, [out["image_size"]]*len(boxes))                # (ΣP, C, 7, 7)
+    logits, deltas = self.roi.box_predictor(self.roi.box_head(x))
+    return dict(class_logits=logits.float(), box_deltas=deltas.float())
 
-    def loss(self, out: dict, targets: list[dict]) -> Tensor:
-        "Sum of the four losses below; targets: per image {\"boxes\" (N, 4), \"labels\" (N,) 1…, optional \"ignore\" (M, 4)}."
-        return sum(self.losses(out, targets).values())
+# %% ../../nbs/09_detection_head.ipynb #68e0216d
+@patch
+def loss(self: DetectionHead, out: dict, targets: list[dict]) -> Tensor:
+    "Sum of the four losses below; targets: per image {\"boxes\" (N, 4), \"labels\" (N,) 1…, optional \"ignore\" (M, 4)}."
+    return sum(self.losses(out, targets).values())
 
-    def losses(self, out: dict, targets: list[dict]) -> dict[str, Tensor]:
-        "The losses of both stages, each averaged over a stage's samples of an image, then over images."
-        per_image = [r | b for r, b in zip(self._rpn_losses(out, targets), self._roi_losses(out, targets))]
-        return {k: torch.stack([d[k] for d in per_image]).mean() for k in per_image[0]}
+@patch
+def losses(self: DetectionHead, out: dict, targets: list[dict]) -> dict[str, Tensor]:
+    "The losses of both stages, each averaged over a stage's samples of an image, then over images."
+    per_image = [r | b for r, b in zip(self._rpn_losses(out, targets), self._roi_losses(out, targets))]
+    return {k: torch.stack([d[k] for d in per_image]).mean() for k in per_image[0]}
 
-    def _rpn_losses(self, out, targets):
-        labels, matched = self.rpn.assign_targets_to_anchors(out["anchors"], targets)
-        for l, a, t in zip(labels, out["anchors"], targets): l[(l == 0) & (inside_share(a, t.get("ignore", a[:0])) > 0.5)] = -1
-        wanted = self.rpn.box_coder.encode(matched, out["anchors"])
-        for i, (positive, negative) in enumerate(zip(*self.rpn.fg_bg_sampler(labels))):
-            p, s = torch.where(positive)[0], torch.where(positive | negative)[0]
-            yield dict(objectness=F.binary_cross_entropy_with_logits(out["objectness"][i, s], labels[i][s]),
-                       proposal_boxes=F.smooth_l1_loss(out["rpn_deltas"][i, p], wanted[i][p], beta=1/9, reduction="sum") / len(s))
+@patch
+def _rpn_losses(self: DetectionHead, out, targets):
+    labels, matched = self.rpn.assign_targets_to_anchors(out["anchors"], targets)
+    for l, a, t in zip(labels, out["anchors"], targets): l[(l == 0) & (inside_share(a, t.get("ignore", a[:0])) > 0.5)] = -1
+    wanted = self.rpn.box_coder.encode(matched, out["anchors"])
+    for i, (positive, negative) in enumerate(zip(*self.rpn.fg_bg_sampler(labels))):
+        p, s = torch.where(positive)[0], torch.where(positive | negative)[0]
+        yield dict(objectness=F.binary_cross_entropy_with_logits(out["objectness"][i, s], labels[i][s], reduction="sum") / max(len(s), 1),
+                   proposal_boxes=F.smooth_l1_loss(out["rpn_deltas"][i, p], wanted[i][p], beta=1/9, reduction="sum") / max(len(s), 1))
 
-    def _roi_losses(self, out, targets):
-        proposals = [p[inside_share(p, t.get("ignore", p[:0])) <= 0.5] for p, t in zip(out["proposals"], targets)]
-        proposals, _, labels, wanted = self.roi.select_training_samples(proposals, targets)
-        second = self.second_stage(out, proposals)
-        counts = [len(p) for p in proposals]
-        deltas = second["box_deltas"].view(len(second["box_deltas"]), -1, 4).split(counts)               # (P, classes + 1, 4)
-        for logits, d, l, w in zip(second["class_logits"].split(counts), deltas, labels, wanted):
-            p = torch.where(l > 0)[0]
-            yield dict(classes=F.cross_entropy(logits, l, reduction="sum") / max(len(l), 1),
-                       boxes=F.smooth_l1_loss(d[p, l[p]], w[p], beta=1/9, reduction="sum") / max(len(l), 1))
+@patch
+def _roi_losses(self: DetectionHead, out, targets):
+    proposals = [p[inside_share(p, t.get("ignore", p[:0])) <= 0.5] for p, t in zip(out["proposals"], targets)]
+    proposals, _, labels, wanted = self.roi.select_training_samples(proposals, targets)
+    second = self.second_stage(out, proposals)
+    counts = [len(p) for p in proposals]
+    deltas = second["box_deltas"].view(len(second["box_deltas"]), -1, 4).split(counts)               # (P, classes + 1, 4)
+    for logits, d, l, w in zip(second["class_logits"].split(counts), deltas, labels, wanted):
+        p = torch.where(l > 0)[0]
+        yield dict(classes=F.cross_entropy(logits, l, reduction="sum") / max(len(l), 1),
+                   boxes=F.smooth_l1_loss(d[p, l[p]], w[p], beta=1/9, reduction="sum") / max(len(l), 1))
 
-    @torch.no_grad()
-    def decode(self, out: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:
-        "Outputs of `forward` -> per image {\"boxes\" (N, 4) pixels, \"labels\" (N,) 1…, \"scores\" (N,) descending}."
-        if "class_logits" not in out: out = out | self.second_stage(out, out["proposals"])
-        self.roi.score_thresh, self.roi.nms_thresh = score_threshold, nms_iou
-        found = self.roi.postprocess_detections(out["class_logits"], out["box_deltas"], out["proposals"], [out["image_size"]]*len(out["proposals"]))
-        return [dict(boxes=b, labels=l, scores=s) for b, s, l in zip(*found)]
+# %% ../../nbs/09_detection_head.ipynb #7a12ce50
+@patch
+@torch.no_grad()
+def decode(self: DetectionHead, out: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:
+    "Outputs of `forward` -> per image {\"boxes\" (N, 4) pixels, \"labels\" (N,) 1…, \"scores\" (N,) descending}."
+    if "class_logits" not in out: out = out | self.second_stage(out, out["proposals"])
+    self.roi.score_thresh, self.roi.nms_thresh = score_threshold, nms_iou
+    found = self.roi.postprocess_detections(out["class_logits"], out["box_deltas"], out["proposals"], [out["image_size"]]*len(out["proposals"]))
+    return [dict(boxes=b, labels=l, scores=s) for b, s, l in zip(*found)]

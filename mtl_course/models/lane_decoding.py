@@ -166,6 +166,7 @@ def _evaluate(piece, heights, shape, original_size, unit):
     present = (wanted <= low) & (wanted >= high) & (result >= 0) & (result <= original_size[1] - 1)
     return np.where(present, result, np.nan)
 
+# %% ../../nbs/08a_lane_decoding.ipynb #a8f3960d
 def mask_to_lanes(probability,                # (H, W) lane probability in 0..1, or a mask of 0 and 1
                   h_samples,                  # heights in pixels of the original image, such as TuSimple's 160, 170, … 710
                   original_size=(720, 1280),  # (height, width) of the original image, pixels

@@ -9,9 +9,10 @@ __all__ = ['DecoderBlock', 'LaneHead', 'dice_loss']
 import torch
 from torch import nn, Tensor
 import torch.nn.functional as F
+from .backbone import BatchNorm2d
 
 # %% ../../nbs/08_lane_head.ipynb #b012bbd6
-def _conv(i, o, k): return nn.Sequential(nn.Conv2d(i, o, k, padding=k//2, bias=False), nn.BatchNorm2d(o), nn.ReLU(inplace=True))
+def _conv(i, o, k): return nn.Sequential(nn.Conv2d(i, o, k, padding=k//2, bias=False), BatchNorm2d(o), nn.ReLU(inplace=True))
 
 class DecoderBlock(nn.Module):
     "Twice the resolution: (B, i, h, w) -> (B, o, 2h, 2w), or the skip's (h', w') where a skip (B, s, h', w') comes in."

@@ -9,6 +9,7 @@ __all__ = ['MultiTaskModel', 'model_from_config', 'read_checkpoint', 'load_weigh
 import pickle, zipfile
 from pathlib import Path
 import torch
+from fastcore.basics import patch
 from torch import nn, Tensor
 from ..config import Config, TASKS, UserError, make_config
 from .backbone import Backbone
@@ -28,8 +29,7 @@ class MultiTaskModel(nn.Module):
                  backbone_name: str = "resnet50", # resnet18, resnet34 or resnet50
                  pretrained: bool | str = False, # ImageNet weights: True, False or "require"
                  num_detection_classes: int = 7, # without background
-                 num_lane_classes: int = 2, # background, lane
-                 num_classification_classes: int = 43,
+                 num_lane_classes: int = 2, num_classification_classes: int = 43,
                  tasks: tuple = TASKS, # one task makes a single-task baseline
                  freeze_backbone: bool = False,
                  detection_neck: str = "fpn", # or "c5", the specification's
@@ -38,8 +38,7 @@ class MultiTaskModel(nn.Module):
                  roi_samples: int = 128, # proposals per image in the second stage's loss
                  dropout: float = 0.5, # in the classification head
                  lane_skips: bool = True, # False: the specification's lane head
-                 lane_positive_weight: float = 1.0,
-                 lane_dice: float = 0.0):
+                 lane_positive_weight: float = 1.0, lane_dice: float = 0.0): # terms of the lane loss
         super().__init__()
         self.tasks = tuple(t for t in TASKS if t in tasks)
         self.backbone = Backbone(backbone_name, pretrained, self.tasks, freeze_backbone)
@@ -59,36 +58,45 @@ class MultiTaskModel(nn.Module):
         features = self.backbone(images, rows)                               # once for all heads
         return {t: self._head(t, features, images) for t in self.tasks}
 
-    def _head(self, task, features, images):
-        if task == "classification": return self.heads[task](features)
-        return self.heads[task](features, tuple(images.shape[-2:]))
+# %% ../../nbs/10_multi_task_model.ipynb #5da53e94
+@patch
+def _head(self: MultiTaskModel, task, features, images):
+    if task == "classification": return self.heads[task](features)
+    return self.heads[task](features, tuple(images.shape[-2:]))
 
-    def _check(self, task):
-        if task not in self.tasks: raise UserError(f"this model has no task {task!r}: it has {', '.join(self.tasks)}")
-        return task
+@patch
+def _check(self: MultiTaskModel, task):
+    if task not in self.tasks: raise UserError(f"this model has no task {task!r}: it has {', '.join(self.tasks)}")
+    return task
 
-    def compute_losses(self, predictions: dict, batch: dict) -> dict[str, Tensor]: # unweighted, one scalar per task in both
-        "Each task's loss on its part of the batch; `batch[task]` holds the labels."
-        return {t: self.heads[t].loss(p, batch[t]) for t, p in predictions.items() if t in batch}
+# %% ../../nbs/10_multi_task_model.ipynb #f5399f1f
+@patch
+def compute_losses(self: MultiTaskModel, predictions: dict, batch: dict) -> dict[str, Tensor]: # unweighted, one scalar per task in both
+    "Each task's loss on its part of the batch; `batch[task]` holds the labels."
+    return {t: self.heads[t].loss(p, batch[t]) for t, p in predictions.items() if t in batch}
 
-    def compute_loss(self, predictions: dict, batch: dict) -> Tensor:
-        "The weighted sum of the tasks' losses, Σ wₜ Lₜ."
-        return sum(self.task_weights[t]*l for t, l in self.compute_losses(predictions, batch).items())
+@patch
+def compute_loss(self: MultiTaskModel, predictions: dict, batch: dict) -> Tensor:
+    "The weighted sum of the tasks' losses, Σ wₜ Lₜ."
+    return sum(self.task_weights[t]*l for t, l in self.compute_losses(predictions, batch).items())
 
-    def set_task_weights(self, **weights: float):
-        "Sets weights by task, for example `set_task_weights(detection=5.0, lane=30.0, classification=1.0)`; others stay."
-        for task, weight in weights.items():
-            self._check(task)
-            if not 0 <= weight < float("inf"): raise UserError(f"the weight of {task} is {weight}: expected a finite number of at least 0")
-            self.task_weights[task] = float(weight)
+@patch
+def set_task_weights(self: MultiTaskModel, **weights: float):
+    "Sets weights by task, for example `set_task_weights(detection=5.0, lane=30.0, classification=1.0)`; others stay."
+    for task, weight in weights.items():
+        self._check(task)
+        if not 0 <= weight < float("inf"): raise UserError(f"the weight of {task} is {weight}: expected a finite number of at least 0")
+        self.task_weights[task] = float(weight)
 
-    def decode_detections(self, output: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:
-        "`predictions[\"detection\"]` -> per image {\"boxes\" (N, 4) pixels, \"labels\" (N,) 1…7, \"scores\" (N,)}."
-        return self.heads["detection"].decode(output, score_threshold, nms_iou)
+@patch
+def decode_detections(self: MultiTaskModel, output: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:
+    "`predictions[\"detection\"]` -> per image {\"boxes\" (N, 4) pixels, \"labels\" (N,) 1…7, \"scores\" (N,)}."
+    return self.heads["detection"].decode(output, score_threshold, nms_iou)
 
-    def shared_parameters(self) -> list[nn.Parameter]:
-        "The trunk's parameters, which every task pulls at."
-        return list(self.backbone.parameters())
+@patch
+def shared_parameters(self: MultiTaskModel) -> list[nn.Parameter]:
+    "The trunk's parameters, which every task pulls at."
+    return list(self.backbone.parameters())
 
 # %% ../../nbs/10_multi_task_model.ipynb #051d4220
 def model_from_config(config: Config) -> MultiTaskModel:
