@@ -43,6 +43,7 @@ def test_modules_import_only_from_earlier_rooms():
     for module, notebook in room.items():
         text = (ROOT/"mtl_course"/(module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
         package = module.split(".")[:-1]
-        for dots, name in re.findall(r"^from (\.+)([\w.]*) import", text, re.M):
-            target = ".".join([*package[:len(package) - len(dots) + 1], *filter(None, [name])])
-            assert room[target] < notebook, f"{module} ({notebook}) imports {target} ({room[target]})"
+        for dots, name, what in re.findall(r"^from (\.+)([\w.]*) import (.+)$", text, re.M):
+            inside = [name] if name else [w.split(" as ")[0].strip() for w in what.split(",")]   # from . import a, b names modules
+            for target in (".".join([*package[:len(package) - len(dots) + 1], n]) for n in inside):
+                assert room[target] < notebook, f"{module} ({notebook}) imports {target} ({room[target]})"
