@@ -1,6 +1,6 @@
 """The same code on real data: only `data_root` changes.
 
-    python benchmarks/real_data.py --data-root FOLDER
+    python benchmarks/real_data.py FOLDER
 
 1. The classifier alone on real GTSRB crops, twice with the same budget: split by track (70/15/15) and by image (90/10, as the specification does).
 2. All three tasks together on the real slices, a few epochs.

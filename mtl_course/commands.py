@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2, numpy as np, torch
 from fastcore.script import Param, call_parse
 from tqdm.auto import tqdm
-from .config import Config, DETECTION_CLASSES, RECIPES, TASKS, UserError, atomic_write, choose_device, choose_precision, load_config, make_config, resolve
+from .config import Config, DETECTION_CLASSES, RECIPES, TASKS, UserError, atomic_write, choose_device, choose_precision, load_config, make_config, project_root, resolve
 from .data.checking import check_data, check_labels, download, how_to_get
 from .data.loaders import evaluation_loader, normalise, prepare_data
 from .data.reading import read_image, to_image
@@ -115,8 +115,8 @@ def mtl_train(
               f"scores      {_short(results/'evaluation_results.csv')}\nfigures     {', '.join(Path(p).name for p in made)}")
 
 def _short(path):
-    "A path as seen from here, where that is shorter."
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    "A path as seen from here or from the project's root, where that is shorter."
+    return next((path.relative_to(root) for root in (Path.cwd(), project_root()) if path.is_relative_to(root)), path)
 
 # %% ../nbs/17_commands.ipynb #36933cbc
 def _evaluate(config, checkpoint, part, results):
