@@ -9,7 +9,7 @@ import pandas as pd
 from fastcore.script import Param, call_parse
 from lightning.fabric import Fabric
 from mtl_course.config import TASKS, atomic_write, choose_precision, make_config, resolve, seed_everything
-from mtl_course.data.loaders import create_dataloaders, make_reader
+from mtl_course.data.loaders import create_dataloaders, make_reader, prepare_data
 from mtl_course.training import make_run, timed, training_step
 
 
@@ -47,6 +47,7 @@ def steppers(config) -> dict:
 def main(steps: Param("counted steps of each path", int) = 10):
     "Measures the loaders and a training step."
     config = make_config("laptop")
+    prepare_data(config)
     rows = loader_rates(config)
     paths, loader = steppers(config)
     seconds, waits = {n: [] for n in paths}, []

@@ -59,8 +59,7 @@ def _option_help(f):
 
 # %% ../nbs/17_commands.ipynb #d50085ba
 def _refuse(report, data_root):
-    "Lists the problems of a report on stderr and stops when there are any."
-    for problem in report.problems: print(problem, file=sys.stderr)
+    "Stops when a report, shown before, has problems."
     if report.problems: raise UserError(f"{data_root}: {len(report.problems)} problems, listed above; mend them before training")
 
 # %% ../nbs/17_commands.ipynb #93597c3d
@@ -103,7 +102,10 @@ def mtl_train(
     fabric = start_fabric(config)
     with fabric.rank_zero_first():
         prepare_data(config)
-        if fabric.global_rank == 0: _refuse(check_labels(resolve(config.data_root), config.tasks), config.data_root)
+        if fabric.global_rank == 0:
+            report = check_labels(resolve(config.data_root), config.tasks)
+            if report.problems: print(report, file=sys.stderr)
+            _refuse(report, config.data_root)
     run = train(config, resume, fabric=fabric)
     if fabric.global_rank == 0 and not no_test:
         results = resolve(config.results_dir)
@@ -145,7 +147,9 @@ def mtl_evaluate(
     config = load_model(checkpoint).config
     changes = {k: v for k, v in dict(data_root=data_root, tasks=tasks).items() if v is not None}
     results = resolve(results_dir) if results_dir else checkpoint.parent.parent
-    _evaluate(dataclasses.replace(config, device="auto", **changes), checkpoint, part, results)
+    config = dataclasses.replace(config, device="auto", **changes)
+    prepare_data(config)
+    _evaluate(config, checkpoint, part, results)
     print(f"scores      {_short(results/'evaluation_results.csv')}")
 
 # %% ../nbs/17_commands.ipynb #a3adeb6b

@@ -16,7 +16,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from .config import Config, UserError, atomic_write, choose_device, choose_precision, derive_seed, resolve, seed_everything
-from .data.loaders import create_dataloaders, evaluation_loader, prepare_data
+from .data.loaders import evaluation_loader, prepare_data, training_loader
 from .evaluation import score_task
 from .metrics import HEADLINE, selection_score
 from .models.multi_task_model import MultiTaskModel, load_weights, model_from_config, read_checkpoint
@@ -192,7 +192,7 @@ def train(config: Config,
 # %% ../nbs/15_training.ipynb #73a1cf6a
 def make_loaders(fabric: Fabric, config: Config, progress: bool = True) -> tuple: # (training loader, {task: validation loader})
     "This process's training loader and one validation loader per task."
-    train_loader, _ = create_dataloaders(config, rank=fabric.global_rank, processes=fabric.world_size, progress=progress)
+    train_loader = training_loader(config, fabric.global_rank, fabric.world_size, progress)
     return train_loader, {t: evaluation_loader(config, "val", (t,)) for t in config.tasks}
 
 def continue_or_clear(run: Run, folder: Path, resume: bool, fabric: Fabric) -> bool: # folder: of the checkpoints

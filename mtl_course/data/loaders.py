@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['READERS', 'MAX_ROTATION', 'MEAN', 'STD', 'prepare_data', 'make_reader', 'augment', 'InMemory', 'StepSampler',
-           'normalise', 'collate', 'MultiTaskDataset', 'create_dataloaders', 'evaluation_loader']
+           'normalise', 'collate', 'MultiTaskDataset', 'create_dataloaders', 'training_loader', 'evaluation_loader']
 
 # %% ../../nbs/05_loaders.ipynb #dbe3683c
 import math
@@ -37,9 +37,9 @@ def prepare_data(config: Config, progress: bool = True) -> Path:
     return root
 
 def make_reader(config: Config, task: str, part: str): # part: train, val, test or all
-    "The reader of one task's data at the config's image size. The split does not depend on the run's seed, so that runs can be compared."
+    "The reader of one task's data, which must be there (`prepare_data`), at the config's image size. The split does not depend on the run's seed, so that runs can be compared."
     options = dict(roi_margin=config.roi_margin) if task == "classification" else {}
-    return READERS[task](prepare_data(config, progress=False), part=part, split=config.split, size=config.image_size_of(task), **options)
+    return READERS[task](resolve(config.data_root), part=part, split=config.split, size=config.image_size_of(task), **options)
 
 # %% ../../nbs/05_loaders.ipynb #a22ab849
 MAX_ROTATION = {"classification": 10.0, "detection": 2.0, "lane": 2.0}  # degrees
@@ -172,12 +172,16 @@ def create_dataloaders(config: Config | None = None, # or a recipe and fields th
     "The training and the validation loader; makes the built-in world when it is missing. Raises `UserError` for broken or missing data."
     config = config or make_config(recipe, **overrides)
     prepare_data(config, progress)
+    return training_loader(config, rank, processes, progress), evaluation_loader(config, "val")
+
+def training_loader(config: Config, rank: int = 0, processes: int = 1, progress: bool = False) -> DataLoader:
+    "One batch per step with every task in it; `rank` of `processes` gets its share of each batch."
     data = {t: make_reader(config, t, "train") for t in config.tasks}
     for t, d in data.items():
         if not len(d): raise UserError(f"{config.data_root}: no training images for {t}; mtl_data check says what is there")
     sampler = StepSampler({t: len(d) for t, d in data.items()}, {t: config.batch_size_of(t) for t in config.tasks}, config.seed, config.steps_per_epoch, rank, processes)
     if config.cache_images: data = {t: InMemory(d, progress=progress) for t, d in data.items()}
-    return _loader(data, config, sampler), evaluation_loader(config, "val")
+    return _loader(data, config, sampler)
 
 def evaluation_loader(config: Config, part: str = "val", # val, test or train
                       tasks: tuple | None = None) -> DataLoader:
