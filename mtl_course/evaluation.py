@@ -14,7 +14,7 @@ import numpy as np, pandas as pd, torch
 from tqdm.auto import tqdm
 from .config import TASKS, Config, UserError, atomic_write
 from .data.signs import SIGN_NAMES
-from .metrics import HEADLINE, make_metric
+from .metrics.scores import HEADLINE, make_metric
 
 # %% ../nbs/14_evaluation.ipynb #b647be5b
 def _autocast(device: str, precision: str):

@@ -17,7 +17,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMe
 from .config import DETECTION_CLASSES, TASKS, UserError, atomic_write
 from .data.signs import SIGN_NAMES
 from .evaluation import RESULT_COLUMNS, read_table
-from .metrics import HEADLINE
+from .metrics.scores import HEADLINE
 
 # %% ../nbs/16_figures.ipynb #4674353a
 OKABE_ITO = dict(black="#000000", orange="#E69F00", sky="#56B4E9", green="#009E73", yellow="#F0E442", blue="#0072B2", vermillion="#D55E00", purple="#CC79A7")

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from .config import Config, UserError, atomic_write, choose_device, choose_precision, derive_seed, resolve, seed_everything
 from .data.loaders import evaluation_loader, prepare_data, training_loader
 from .evaluation import score_task
-from .metrics import HEADLINE, selection_score
+from .metrics.scores import HEADLINE, selection_score
 from .models.multi_task_model import MultiTaskModel, load_weights, model_from_config, read_checkpoint
 
 # %% ../nbs/15_training.ipynb #2512994a
