@@ -87,6 +87,8 @@ class DataFields:
     lane_size: tuple = _opt((192, 320), "height x width of lane images, pixels")
     batch_size: int = _opt(4, "images per task and step")
     classification_batch_size: int = _opt(0, "sign crops per step; 0: batch_size")
+    detection_batch_size: int = _opt(0, "road scenes per step; 0: batch_size")
+    lane_batch_size: int = _opt(0, "lane images per step; 0: batch_size")
     num_workers: int = _opt(0, "processes that prepare batches; 0: in the training process")
     cache_images: bool = _opt(False, "keep decoded, resized images in memory")
     use_horizontal_flip: bool = _opt(True, "mirror images (signs only where the mirrored sign is a sign)")
@@ -108,6 +110,7 @@ class ModelFields:
     roi_samples: int = _opt(128, "proposals per image in the second stage's loss")
     dropout: float = _opt(0.5, "share of activations silenced in the classification head")
     lane_skips: bool = _opt(True, "U-Net skip connections from the trunk into the lane decoder")
+    lane_channels: int = _opt(512, "channels of the lane decoder at stride 32; each of its five blocks halves them")
 
 @dataclass
 class TrainingFields:
@@ -150,7 +153,7 @@ class Config(MachineFields, TrainingFields, ModelFields, DataFields, RunFields):
         return {t: getattr(self, f"{t}_weight") for t in self.tasks}
 
     def batch_size_of(self, task: str) -> int: # images of `task` in a step
-        return (self.classification_batch_size or self.batch_size) if task == "classification" else self.batch_size
+        return getattr(self, f"{task}_batch_size") or self.batch_size
 
     def image_size_of(self, task: str) -> tuple: # (height, width) in pixels
         return getattr(self, f"{task}_size")
@@ -176,7 +179,7 @@ def _parse(kind, name, value):
     return kind(value)
 
 # %% ../nbs/00_config.ipynb #b733f71a
-_POSITIVE = {"batch_size", "evaluate_every", "num_processes", "neck_channels", "roi_samples", "anchor_scale"}  # 0 makes no sense
+_POSITIVE = {"batch_size", "lane_channels", "evaluate_every", "num_processes", "neck_channels", "roi_samples", "anchor_scale"}  # 0 makes no sense
 _KINDS = {"str": str, "int": int, "float": float, "bool": bool, "tuple": tuple}
 
 def _checked(f, value):

@@ -56,6 +56,8 @@ class Balancer:
     or `combine` (needs = "gradients"). Raises `UserError` for an empty or doubled list of tasks."""
     needs = "losses"            # "losses", "gramian" or "gradients": what the rule looks at
     wants_losses_after = False  # True: evaluate the batch again after the optimiser's step and call `after_step`
+    weight_needs_loss = False   # True: `weight` looks at the value of the loss
+    has_factor = False          # True: `finish` may return something else than 1
     state = ()                  # names of the attributes that change during training
 
     def __init__(self, tasks: Sequence[str]): # names of all tasks, in a fixed order
@@ -164,7 +166,8 @@ class ImpartialLosses(Balancer):
 
 # %% ../../nbs/11_multi_task_loss.ipynb #0212676e
 class GeometricMean(Balancer):
-    "GLS: w_t = (Π L)^(1/T)/(T L_t), the gradient of the losses' geometric mean (Chennupati et al. 2019, eq. 6). Losses must be positive; each process divides by its own."
+    "GLS: w_t = (Π L)^(1/T)/(T L_t), the gradient of the losses' geometric mean (Chennupati et al. 2019, eq. 6). Losses must be positive."
+    weight_needs_loss = has_factor = True
     def __init__(self, tasks: Sequence[str], smallest: float = 1e-8): # losses below it count as this much
         super().__init__(tasks)
         self.smallest = float(smallest)
@@ -207,6 +210,7 @@ class DynamicWeightAverage(Balancer):
 # %% ../../nbs/11_multi_task_loss.ipynb #6f9a73f9
 class FAMO(Balancer):
     "w_t = c z_t/(L_t - b_t) with z = softmax(ξ) and weights that sum to one; ξ learns to make all log losses fall equally fast (Liu et al. 2023, algorithm 1)."
+    weight_needs_loss = has_factor = True
     state, wants_losses_after = ("logits", "adam", "before"), True
     def __init__(self, tasks: Sequence[str], lr: float = 0.025,       # β, the rate of Adam on ξ (their program; algorithm 1 has plain descent)
                  weight_decay: float = 1e-3,                          # γ
@@ -239,6 +243,7 @@ class FAMO(Balancer):
 # %% ../../nbs/11_multi_task_loss.ipynb #f421c8b2
 class RandomWeights(Balancer):
     "RLW: w = softmax(z) over the tasks of the step, z_t ~ N(0, 1) drawn anew in each step (Lin et al. 2022, algorithm 2). The weights sum to one."
+    has_factor = True
     state = ("generator", "logits")
     def __init__(self, tasks: Sequence[str], seed: int = 0):
         super().__init__(tasks)

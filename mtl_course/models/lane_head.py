@@ -35,21 +35,21 @@ class LaneHead(nn.Module):
 
     The specification's head has `skips=False`, `positive_weight=1` and `dice=0`.
     """
-    widths = (512, 256, 128, 64, 32, 16)
-
     def __init__(self,
                  channels: dict[str, int], # of the trunk's stages c2 … c5
                  num_classes: int = 2, # background, lane
                  skips: bool = True, # bring c4, c3 and c2 in
+                 width: int = 512, # channels at stride 32; each block halves them
                  positive_weight: float = 1.0, # of lane pixels in the cross-entropy
                  dice: float = 0.0): # weight of the Dice term
         super().__init__()
         self.skip_names = ("c4", "c3", "c2", None, None) if skips else (None,)*5
         self.positive_weight, self.dice = positive_weight, dice
-        self.reduce = _conv(channels["c5"], self.widths[0], 1)
+        widths = [max(8, width >> k) for k in range(6)]                      # 512, 256, 128, 64, 32, 16
+        self.reduce = _conv(channels["c5"], width, 1)
         self.blocks = nn.ModuleList(DecoderBlock(i, o, channels[s] if s else 0)
-                                    for i, o, s in zip(self.widths, self.widths[1:], self.skip_names))
-        self.classifier = nn.Conv2d(self.widths[-1], num_classes, 1)
+                                    for i, o, s in zip(widths, widths[1:], self.skip_names))
+        self.classifier = nn.Conv2d(widths[-1], num_classes, 1)
 
     def forward(self, features: dict[str, Tensor], image_size: tuple[int, int]) -> Tensor:
         x = self.reduce(features["c5"])                                      # (B, 512, H/32, W/32)

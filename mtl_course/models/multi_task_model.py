@@ -38,6 +38,7 @@ class MultiTaskModel(nn.Module):
                  roi_samples: int = 128, # proposals per image in the second stage's loss
                  dropout: float = 0.5, # in the classification head
                  lane_skips: bool = True, # False: the specification's lane head
+                 lane_channels: int = 512, # of the lane decoder at stride 32
                  lane_positive_weight: float = 1.0, lane_dice: float = 0.0): # terms of the lane loss
         super().__init__()
         self.tasks = tuple(t for t in TASKS if t in tasks)
@@ -45,7 +46,7 @@ class MultiTaskModel(nn.Module):
         channels = self.backbone.channels
         make = dict(classification=lambda: ClassificationHead(channels["c5"], num_classification_classes, dropout),
                     detection=lambda: DetectionHead(channels, num_detection_classes, detection_neck, neck_channels, anchor_scale, roi_samples=roi_samples),
-                    lane=lambda: LaneHead(channels, num_lane_classes, lane_skips, lane_positive_weight, lane_dice))
+                    lane=lambda: LaneHead(channels, num_lane_classes, lane_skips, lane_channels, lane_positive_weight, lane_dice))
         self.heads = nn.ModuleDict({t: make[t]() for t in self.tasks})
         self.task_weights = {t: 1.0 for t in self.tasks}
 
@@ -103,7 +104,7 @@ def model_from_config(config: Config) -> MultiTaskModel:
     "The model that a `Config` describes, with its task weights."
     model = MultiTaskModel(config.backbone_name, config.pretrained, tasks=config.tasks, freeze_backbone=config.freeze_backbone,
                            detection_neck=config.detection_neck, neck_channels=config.neck_channels, anchor_scale=config.anchor_scale, roi_samples=config.roi_samples, dropout=config.dropout,
-                           lane_skips=config.lane_skips, lane_positive_weight=config.lane_positive_weight, lane_dice=config.lane_dice)
+                           lane_skips=config.lane_skips, lane_channels=config.lane_channels, lane_positive_weight=config.lane_positive_weight, lane_dice=config.lane_dice)
     model.set_task_weights(**config.task_weights)
     return model
 
