@@ -21,7 +21,7 @@ setup(
     packages=find_packages(include=["mtl_course", "mtl_course.*"]),
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split()},
+    extras_require={"dev": cfg["dev_requirements"].split(), "balancers": cfg["balancers_requirements"].split()},
     entry_points={
         "console_scripts": [line for line in cfg.get("console_scripts", "").split("\n") if line.strip()],
         "nbdev": [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"],
