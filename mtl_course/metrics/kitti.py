@@ -288,8 +288,9 @@ def kitti_ap_arrays(labels: list, # one KittiLabels per frame
 
 # %% ../../nbs/13b_kitti_metric.ipynb #c7e52663
 class KittiFileError(UserError, FileNotFoundError, ValueError):
-    "A folder or file of the evaluation that is missing; the message is the official program's, with the remedy added."
+    "A folder or file of the evaluation that is missing; for a result file the message begins as the official program's and adds the remedy."
 
+# %% ../../nbs/13b_kitti_metric.ipynb #3a3d0911
 _LABEL, _RESULT = (float, int, *[float]*12), (float,)*15   # what follows the name
 _WORD, _INT = re.compile(rb"\s*(\S+)"), re.compile(rb"\s*([+-]?\d+)")
 _FLOAT = re.compile(rb"\s*([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan))", re.I)
@@ -332,6 +333,7 @@ def _read_folder(folder, files, casts):
     kinds = np.array([_KINDS.get(n.decode("latin-1").lower(), _OTHER) for n in names], np.int8)
     return np.repeat(np.arange(len(files)), counts), kinds, np.array(columns, np.float64).reshape(len(casts), -1), odd
 
+# %% ../../nbs/13b_kitti_metric.ipynb #f3308287
 def _label_files(label_dir):
     "Names of the label files, sorted."
     try: files = sorted(f for f in os.listdir(label_dir) if f.endswith(".txt") and not f.startswith("."))
@@ -339,6 +341,7 @@ def _label_files(label_dir):
     if not files: raise KittiFileError(f"label folder {label_dir}: holds no label, expected files NNNNNN.txt, one per frame")
     return files
 
+# %% ../../nbs/13b_kitti_metric.ipynb #e0c2e794
 def kitti_ap(label_dir: str | Path, # folder of label files NNNNNN.txt; they say which frames are scored
              result_dir: str | Path, # folder of result files of the same names; an empty file: nothing was detected
              corrected: bool = False # also the number without the traps
