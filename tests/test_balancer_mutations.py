@@ -183,6 +183,14 @@ class NoCommonFactor(L.GeometricMean):
 class ArithmeticFactor(L.GeometricMean):
     def finish(self, losses): return sum(losses.values())/len(losses)**2
 
+@mutant("geometric_mean")
+class HidesItsFactor(L.GeometricMean):
+    has_factor = False
+
+@mutant("famo")
+class HidesThatItLooks(L.FAMO):
+    weight_needs_loss = False
+
 @mutant("dwa")
 class RatioUpsideDown(L.DynamicWeightAverage):
     def _next_period(self): self.older, self.newer = self.newer, self.older; super()._next_period()
