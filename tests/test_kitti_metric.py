@@ -3,7 +3,7 @@ import json, math, os, warnings
 from pathlib import Path
 import numpy as np, pytest
 from mtl_course.config import UserError, project_root
-from mtl_course.metrics.kitti import (KITTI_CLASSES, KittiDetections, KittiFileError, KittiLabels, average_precision, kitti_ap,
+from mtl_course.metrics.kitti import (KITTI_CLASSES, KittiDetections, KittiFileError, KittiLabels, _pairs, average_precision, kitti_ap,
                                       kitti_ap_arrays, precision_curve, recall_thresholds)
 
 # ---------------------------------------------------------------- the official program's outputs, read where they are
@@ -355,6 +355,8 @@ CORRECTED = [  # what, labels, detections, difficulty, R40
     ("half of the objects found: recall 1/2, 20 of 40 places", f"Car {A}; Car {B}", f"Car {A} .9", 0, 50),
     ("a third: recall 1/3, places 1 ... 13", f"Car {A}; Car {B}; Car {C}", f"Car {A} .9", 0, 100*13/40),
     ("IoU decides, not the order of the labels", f"Car {at(0)}; Car {at(12)}", f"Car {at(10)} .9; Car {at(0)} .8", 0, 100),
+    ("so it is in any order of the lines", f"Car {A}; Car {B}", f"Car {A} .8; Car {A} .9; Car {B} .7", 0, 100*(20 + 20*2/3)/40),
+    ("of two labels that fit alike the valid one is taken", f"Car 0 3 {A}; Car {A}", f"Car {A} .9", 0, 100),
     ("of two that claim one object the surer has it: right, then wrong, then right again: 1 to 1/2, then 2/3", f"Car {A}; Car {B}", f"Car {A} .9; Car {A} .8; Car {B} .7", 0, 100*(20 + 20*2/3)/40),
 ]
 
@@ -429,7 +431,16 @@ def test_files_and_arrays_agree(tmp_path):
     for name in KITTI_CLASSES:
         np.testing.assert_array_equal(read[name]["precision"], given[name]["precision"])
         np.testing.assert_array_equal(read[name]["corrected"]["precision"], given[name]["corrected"]["precision"])
+        for a, b in zip(read[name]["thresholds"], given[name]["thresholds"]): assert a.tolist() == b.tolist()
         assert read[name]["evaluated"] == given[name]["evaluated"] and read[name]["n_gt"] == given[name]["n_gt"]
+
+
+def test_files_are_read_in_double_precision(tmp_path):
+    "64.2 - 24.2 is 40 in float64, so the box counts at easy; in float32 it is less than 40."
+    assert 64.2 - 24.2 == 40 > np.float32(64.2) - np.float32(24.2)
+    label = "Car 0.00 0 0 100 24.2 200 65.7 1 1 1 1 1 1 0\n"
+    got = kitti_ap(*folders(tmp_path, [LINE.replace("100 100 200 200", "100 24.2 200 64.2") + " .9"], [label]))
+    assert got["Car"]["n_tp"] == [1, 1, 1]
 
 
 def test_a_missing_result_stops_the_evaluation(tmp_path):
@@ -454,6 +465,14 @@ def test_arrays_that_do_not_belong_together():
     with pytest.raises(ValueError, match="detections of frame 0: 2 scores but 1 names"): kitti_ap_arrays([t], [d])
     with pytest.raises(ValueError, match="1 frames of labels but 0"): kitti_ap_arrays([t], [])
     assert all(not e["evaluated"] and e["n_gt"] == [0, 0, 0] for e in kitti_ap_arrays([], []).values())
+
+
+@pytest.mark.parametrize("block", [1, 7, 50, 10**6])
+def test_pairs_of_a_frame_whatever_the_block(block):
+    rng = np.random.default_rng(block)
+    a, b = np.sort(rng.integers(0, 9, 40)), np.sort(rng.integers(0, 12, 30))
+    i, j = (np.concatenate(x) for x in zip(*_pairs(a, b, block)))
+    assert list(zip(i.tolist(), j.tolist())) == [(i, j) for i in range(40) for j in range(30) if a[i] == b[j]]
 
 
 def test_many_frames_are_fast():
