@@ -159,14 +159,17 @@ def test_a_frame_labelled_twice_is_one_divisor_and_its_last_line_wins(tmp_path):
     assert close(triple(got), (2, 0, 0)) and close(triple(got["corrected"]), (1, 0, 0))
 
 
-def test_scores_add_up_in_the_order_of_the_lines(tmp_path):
-    shares, total = [1/3, 2/3, 1/3, 1.0, 2/3, 1/3, 2/3], 0.0
-    for s in shares: total += s
-    three = [0, 10, 20]
-    lanes = {1/3: [100, 500, 500], 2/3: [100, 100, 500], 1.0: [100]*3}
-    names = [str(i) for i in range(7)]
-    got = score(tmp_path, [answer(n, [lanes[s]]) for n, s in zip(names, shares)], [label(n, [[100]*3], three) for n in names])
-    assert got["accuracy"] == total/7
+def tenths(n, x=100): return [x]*n + [900]*(10 - n) # a lane of which n points of ten are near x
+
+
+def test_scores_add_up_in_the_order_of_lanes_and_lines(tmp_path):
+    assert .1 + .2 + .3 != .3 + .2 + .1
+    truth = [[100]*10, [300]*10, [500]*10]
+    got = tusimple_scores([tenths(1, 100), tenths(2, 300), tenths(3, 500)], truth, HEIGHTS[:10])
+    assert got["accuracy"] == (.1 + .2 + .3)/3
+    for shares in ((1, 2, 3), (3, 2, 1)):
+        got = score(tmp_path, [answer(str(n), [tenths(n)]) for n in shares], [label(str(n), [[100]*10], HEIGHTS[:10]) for n in (1, 2, 3)])
+        assert got["accuracy"] == (shares[0]/10 + shares[1]/10 + shares[2]/10)/3
 
 
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n", b" \t\n"])
@@ -192,7 +195,8 @@ def test_numbers_that_do_not(tmp_path, x):
 FAULTS = {  # name: (predictions, which sentence); the truth has the frames a and b
     "half a line": ([answer("a"), b'{"raw_file": "b", "lan\n'], "json"),
     "a blank line": ([answer("a"), b"\n", answer("b")], "json"),
-    "a byte order mark": ([b"\xef\xbb\xbf" + text(), answer("b")], "json"),
+    "a byte order mark": ([b"\xef\xbb\xbf" + text() + b"\n", answer("b")], "json"),
+    "a zero byte in a name": ([b'{"raw_file": "a\0", "lanes": [], "run_time": 1}\n', answer("b")], "json"),
     "a name in Latin-1": ([b'{"raw_file": "\xe9", "lanes": [], "run_time": 1}\n', answer("b")], "json"),
     "not JSON, and too many lines": ([answer("a"), answer("b"), answer("a"), b"{\n"], "json"),
     "an empty file": ([], "count"), "one line missing": ([answer("a")], "count"), "one line too many": ([answer("a"), answer("b"), answer("b")], "count"),
@@ -343,6 +347,7 @@ def test_the_assignment_is_the_best_there_is(seed):
 def test_the_assignment_finds_a_match_for_both():
     assert best_assignment(np.array([[1, .9], [.88, .3]])).tolist() == [.9, .88]
     assert best_assignment(np.array([[1, .86], [.86, 0]])).tolist() == [.86, .86]
+    assert best_assignment(np.array([[1, .85], [.85, .75]])).tolist() == [.85, .85]  # two matches, although the sum is smaller
     assert best_assignment(np.array([[.8, .7], [.8, .2]])).tolist() == [.7, .8]
 
 
