@@ -126,6 +126,9 @@ class TrainingFields:
     detection_weight: float = _opt(1.0, "weight of the detection loss")
     lane_weight: float = _opt(1.0, "weight of the lane loss")
     classification_weight: float = _opt(1.0, "weight of the classification loss")
+    balancer: str = _opt("fixed", "rule that weighs the tasks on top of their fixed weights; mtl_train --help lists them")
+    balancer_options: str = _opt("", "its options, such as lr=0.01,seed=1")
+    accumulate: int = _opt(1, "parts into which each task's batch is cut; memory is needed for one at a time")
     lane_dice: float = _opt(0.0, "weight of the Dice term beside the lane cross-entropy")
     lane_positive_weight: float = _opt(1.0, "weight of lane pixels against background in the cross-entropy")
 
@@ -140,6 +143,7 @@ class MachineFields:
     checkpoint_every: int = _opt(0, "also save last.pt every so many steps; 0: at the end of each epoch only")
     evaluate_every: int = _opt(1, "validate every so many epochs")
 
+# %% ../nbs/00_config.ipynb #b623ec79
 @dataclass
 class Config(MachineFields, TrainingFields, ModelFields, DataFields, RunFields):
     "Everything that describes a run; saved with its results. Raises `UserError` for a value that does not fit its field."
@@ -155,6 +159,14 @@ class Config(MachineFields, TrainingFields, ModelFields, DataFields, RunFields):
     def batch_size_of(self, task: str) -> int: # images of `task` in a step
         return getattr(self, f"{task}_batch_size") or self.batch_size
 
+    @property
+    def balancer_settings(self) -> dict: # option -> number or text
+        "`balancer_options` as keywords; raises `UserError` for a part that is not name=value."
+        pairs = [p.partition("=") for p in self.balancer_options.split(",") if p.strip()]
+        for name, equals, value in pairs:
+            if not (name.strip().isidentifier() and equals and value.strip()): raise UserError(f"config field 'balancer_options' is {self.balancer_options!r}: expected name=value,name=value")
+        return {name.strip(): _number(value.strip()) for name, _, value in pairs}
+
     def image_size_of(self, task: str) -> tuple: # (height, width) in pixels
         return getattr(self, f"{task}_size")
 
@@ -165,6 +177,13 @@ class Config(MachineFields, TrainingFields, ModelFields, DataFields, RunFields):
         with atomic_write(path) as t: t.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
 
 # %% ../nbs/00_config.ipynb #a25f1761
+def _number(text: str):
+    "A text as int or float where it is one."
+    for kind in (int, float):
+        try: return kind(text)
+        except ValueError: pass
+    return text
+
 _YES, _NO = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 def _parse(kind, name, value):
@@ -179,7 +198,8 @@ def _parse(kind, name, value):
     return kind(value)
 
 # %% ../nbs/00_config.ipynb #b733f71a
-_POSITIVE = {"batch_size", "lane_channels", "evaluate_every", "num_processes", "neck_channels", "roi_samples", "anchor_scale"}  # 0 makes no sense
+_POSITIVE = {"batch_size", "accumulate", "lane_channels", "evaluate_every", "num_processes", "neck_channels", "roi_samples", "anchor_scale"}  # 0 makes no sense
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false"}
 _KINDS = {"str": str, "int": int, "float": float, "bool": bool, "tuple": tuple}
 
 def _checked(f, value):
@@ -189,7 +209,7 @@ def _checked(f, value):
     if f.name == "tasks" and value == "all": value = TASKS
     try: value = _parse(kind, f.name, value)
     except (TypeError, ValueError, OverflowError):
-        raise UserError(f"config field '{f.name}' is {value!r}: expected {'height x width, such as 128x416' if f.name.endswith('_size') else kind.__name__}") from None
+        raise UserError(f"config field '{f.name}' is {value!r}: expected {'height x width, such as 128x416' if kind is tuple and f.name.endswith('_size') else _WORDS.get(kind, 'text')}") from None
     options = f.metadata.get("options")
     if options and value not in options: raise UserError(f"config field '{f.name}' is {value!r}: expected one of {', '.join(options)}")
     if kind is tuple and f.name.endswith("_size") and (len(value) != 2 or min(value) < 32):

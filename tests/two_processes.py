@@ -2,11 +2,12 @@
 import sys, torch
 from mtl_course.config import make_config, seed_everything
 from mtl_course.data.loaders import create_dataloaders
+from mtl_course.losses import make_balancer
 from mtl_course.models import model_from_config
-from mtl_course.training import average_gradients, start_fabric, training_step
+from mtl_course.training import start_fabric, training_step
 
 
-def main(path):
+def main(path, name):
     config = make_config("smoke", precision="32-true", device="cpu", classification_batch_size=4, cache_images=False)
     fabric = start_fabric(config)
     loader, _ = create_dataloaders(config, rank=fabric.global_rank, processes=fabric.world_size)
@@ -14,10 +15,9 @@ def main(path):
     model = model_from_config(config).eval()          # BatchNorm by its running statistics: a batch's own would depend on how it is divided
     head = model.heads["detection"]
     head.rpn.fg_bg_sampler.batch_size_per_image = head.roi.fg_bg_sampler.batch_size_per_image = 10**6   # all samples: nothing is drawn at random
-    losses = training_step(fabric, model, next(iter(loader)))
-    average_gradients(fabric, model)
+    step = training_step(fabric, model, next(iter(loader)), make_balancer(name, config.tasks))
     if fabric.global_rank == 0:
-        torch.save(dict(processes=fabric.world_size, gradients={n: p.grad for n, p in model.named_parameters()}, losses=losses), path)
+        torch.save(dict(processes=fabric.world_size, gradients={n: p.grad for n, p in model.named_parameters()}, losses=step.losses, weights=step.weights, gramian=step.gramian), path)
 
 
-if __name__ == "__main__": main(sys.argv[1])
+if __name__ == "__main__": main(*sys.argv[1:])

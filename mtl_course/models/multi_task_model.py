@@ -38,8 +38,7 @@ class MultiTaskModel(nn.Module):
                  roi_samples: int = 128, # proposals per image in the second stage's loss
                  dropout: float = 0.5, # in the classification head
                  lane_skips: bool = True, # False: the specification's lane head
-                 lane_channels: int = 512, # of the lane decoder at stride 32
-                 lane_positive_weight: float = 1.0, lane_dice: float = 0.0): # terms of the lane loss
+                 lane_channels: int = 512, lane_positive_weight: float = 1.0, lane_dice: float = 0.0): # of its decoder at stride 32; terms of its loss
         super().__init__()
         self.tasks = tuple(t for t in TASKS if t in tasks)
         self.backbone = Backbone(backbone_name, pretrained, self.tasks, freeze_backbone)
