@@ -15,7 +15,7 @@ from .reading import Problem, ReaderBase, image_size, raise_problems, read_image
 
 # %% ../../nbs/04_tusimple.ipynb #d58c15ec
 TUSIMPLE_LAYOUT = "tusimple/label_data_*.json with tusimple/clips/<date>/<id>/20.jpg"
-LINE_WIDTH = 30  # pixels in an image 1280 wide: 7.5 at 320
+LINE_WIDTH = 16  # pixels in an image 1280 wide: 4 pixels at 320
 
 @dataclass(frozen=True)
 class LaneRecord:

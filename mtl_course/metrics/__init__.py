@@ -6,9 +6,11 @@
 __all__ = []
 
 # %% ../../nbs/13c_metrics_package.ipynb #b8823916
+from .kitti import kitti_ap, kitti_ap_arrays
+from .tusimple import tusimple_metric, tusimple_scores
 from .scores import (HEADLINE, ClassificationMetric, DetectionMetric, LaneMetric, class_scores, classification_scores,
                                        confusion_matrix, constant_lane_scores, lane_scores, make_metric, selection_score)
 
 # %% ../../nbs/13c_metrics_package.ipynb #f4ea413a
 __all__ = ["HEADLINE", "ClassificationMetric", "DetectionMetric", "LaneMetric", "class_scores", "classification_scores", "confusion_matrix",
-           "constant_lane_scores", "lane_scores", "make_metric", "selection_score"]
+           "constant_lane_scores", "kitti_ap", "kitti_ap_arrays", "lane_scores", "make_metric", "selection_score", "tusimple_metric", "tusimple_scores"]
