@@ -1,7 +1,7 @@
 """What several tests need: few threads (the runner may have one core), a tiny world, the folder with real data."""
 import os
 os.environ.setdefault("OMP_NUM_THREADS", "2")
-import pytest
+import pytest, torch
 from mtl_course.config import make_config, real_data_root
 from mtl_course.data.loaders import prepare_data
 
@@ -20,3 +20,12 @@ def real_data():
     root = real_data_root()
     if root is None: pytest.skip("no real data here: set MTL_REAL_DATA to a folder with gtsrb/, kitti/ and tusimple/")
     return root
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    "Small matrices are fastest on one thread; the others' number comes back afterwards, for it changes the last digits of sums."
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

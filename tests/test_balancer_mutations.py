@@ -3,7 +3,7 @@ import pytest, torch
 from balancer_checks import CHECKS, holds
 from mtl_course.losses import gramian_balancers as G, multi_task_loss as L
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 MUTANTS = []  # (name of the method, class)
 
 

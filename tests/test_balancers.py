@@ -6,7 +6,7 @@ from mtl_course.config import UserError
 from mtl_course.losses.gramian_balancers import GRAMIAN_BALANCERS, TorchJDBalancer, dual_cone_weights, min_norm_weights
 from mtl_course.losses.multi_task_loss import LOSS_BALANCERS, Balancer, FixedWeights, TaskAdam
 
-torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 BALANCERS = LOSS_BALANCERS | GRAMIAN_BALANCERS
 GRID = [(family, T, seed) for family in FAMILIES for T in range(2, 9) for seed in (0, 1)]
 
