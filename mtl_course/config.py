@@ -107,6 +107,7 @@ class ModelFields:
     detection_neck: str = _choice("fpn", "fpn", "c5", help="fpn: feature pyramid; c5: the specification's head on stride-32 features")
     neck_channels: int = _opt(256, "channels of the feature pyramid")
     anchor_scale: float = _opt(4.0, "smallest anchor of a pyramid level, in strides; 2 for small images")
+    anchor_ratios: tuple = _opt((0.5, 1.0, 2.0), "three shapes of anchors, height / width")
     roi_samples: int = _opt(128, "proposals per image in the second stage's loss")
     dropout: float = _opt(0.5, "share of activations silenced in the classification head")
     lane_skips: bool = _opt(True, "U-Net skip connections from the trunk into the lane decoder")
@@ -193,7 +194,7 @@ def _parse(kind, name, value):
         raise ValueError
     if kind is tuple:
         if isinstance(value, str): value = value.replace("x", ",").split(",") if name.endswith("_size") else value.split(",")
-        return tuple(int(v) for v in value) if name.endswith("_size") else tuple(str(v).strip() for v in value)
+        return tuple((int if name.endswith("_size") else float if name.endswith("_ratios") else lambda v: str(v).strip())(v) for v in value)
     if kind is int and isinstance(value, float) and value != int(value): raise ValueError
     return kind(value)
 
@@ -209,11 +210,13 @@ def _checked(f, value):
     if f.name == "tasks" and value == "all": value = TASKS
     try: value = _parse(kind, f.name, value)
     except (TypeError, ValueError, OverflowError):
-        raise UserError(f"config field '{f.name}' is {value!r}: expected {'height x width, such as 128x416' if kind is tuple and f.name.endswith('_size') else _WORDS.get(kind, 'text')}") from None
+        raise UserError(f"config field '{f.name}' is {value!r}: expected {'height x width, such as 128x416' if kind is tuple and f.name.endswith('_size') else 'three positive numbers, such as 0.5,1,2' if f.name.endswith('_ratios') else _WORDS.get(kind, 'text')}") from None
     options = f.metadata.get("options")
     if options and value not in options: raise UserError(f"config field '{f.name}' is {value!r}: expected one of {', '.join(options)}")
     if kind is tuple and f.name.endswith("_size") and (len(value) != 2 or min(value) < 32):
         raise UserError(f"config field '{f.name}' is {value!r}: expected height and width of at least 32 pixels")
+    if f.name.endswith("_ratios") and not (len(value) == 3 and all(0 < v < float("inf") for v in value)):
+        raise UserError(f"config field '{f.name}' is {value!r}: expected three positive numbers, such as 0.5,1,2")
     least, most = int(f.name in _POSITIVE), 0.99 if f.name == "dropout" else float("inf")
     if kind in (int, float) and not (least <= value <= most and value < float("inf")):
         raise UserError(f"config field '{f.name}' is {value!r}: expected a finite number of at least {least}{'' if most > 1 else f' and at most {most}'}")

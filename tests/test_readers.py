@@ -131,10 +131,10 @@ def test_lanes_keep_their_place_and_width(size):
     lanes, heights = np.array([[640.]*20, [-2.]*20], np.float32), np.arange(300, 700, 20)
     mask = draw_lanes(lanes, heights, (720, 1280), size)
     rows = mask.any(1)
-    assert np.isclose(rows.argmax()/size[0], 300/720, atol=2/size[0] + 16/1280)
+    assert np.isclose(rows.argmax()/size[0], 300/720, atol=2/size[0] + 30/1280)
     columns = np.flatnonzero(mask[size[0]*2//3])
     assert abs(columns.mean() - ((640.5)*size[1]/1280 - .5)) <= .5
-    assert abs(len(columns) - 16*size[1]/1280) < 1.5  # OpenCV draws even widths up to one pixel wider
+    assert abs(len(columns) - 30*size[1]/1280) < 1.5  # OpenCV draws even widths up to one pixel wider
 
 def test_lane_gaps_stay_gaps():
     lane = np.array([[50, 50, 50, -2, -2, 50, 50, -2, 50]], np.float32)
@@ -308,5 +308,5 @@ def test_real_frames():
     assert len(frames) == 60 and sum(map(len, frames.labels)) == 175 + 18 + 8 + 4 + 25 + 8 + 2 and sum(map(len, frames.ignored)) == 165
     assert all(frames[i]["boxes"].min() >= 0 for i in range(0, 60, 20))
     lanes = TuSimple(real_data_root(), part="all", size=(192, 320))
-    assert len(lanes) == 6 and all(.03 < lanes[i]["mask"].float().mean() < .08 for i in range(6))
+    assert len(lanes) == 6 and all(.05 < lanes[i]["mask"].float().mean() < .12 for i in range(6))
     assert lanes.record(0).lanes.shape[1] == 56 and lanes.record(0).image_size == (720, 1280)

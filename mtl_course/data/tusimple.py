@@ -15,7 +15,7 @@ from .reading import Problem, ReaderBase, image_size, raise_problems, read_image
 
 # %% ../../nbs/04_tusimple.ipynb #d58c15ec
 TUSIMPLE_LAYOUT = "tusimple/label_data_*.json with tusimple/clips/<date>/<id>/20.jpg"
-LINE_WIDTH = 16  # pixels in an image 1280 wide: 4 pixels at 320
+LINE_WIDTH = 30  # pixels in an image 1280 wide: 7.5 at 320
 
 @dataclass(frozen=True)
 class LaneRecord:
@@ -92,15 +92,16 @@ def draw_lanes(lanes: np.ndarray, # (lanes, heights) x in pixels of the original
                line_width: float = LINE_WIDTH, # pixels in an image 1280 wide
               ) -> np.ndarray: # uint8 (height, width), 1 on lanes, else 0
     "The mask of some lanes, drawn at its own size; neighbouring points are joined, gaps stay gaps."
-    mask, width = np.zeros(size, np.uint8), max(1, round(line_width*size[1]/1280))
-    x = (np.asarray(lanes, np.float32) + .5)*(size[1]/native[1]) - .5
-    y = (np.asarray(h_samples, np.float32) + .5)*(size[0]/native[0]) - .5
+    mask = np.zeros((2*size[0], 2*size[1]), np.uint8)  # twice the size: OpenCV's lines are an odd number of pixels wide, one more than asked for
+    width = max(2, 2*round(line_width*size[1]/1280) - 2)
+    x = (np.asarray(lanes, np.float32) + .5)*(2*size[1]/native[1]) - .5
+    y = (np.asarray(h_samples, np.float32) + .5)*(2*size[0]/native[0]) - .5
     for lane, xs in zip(np.asarray(lanes), x):
         points = np.round(np.stack([xs, y], 1)*16).astype(np.int32)  # OpenCV draws at sixteenths of a pixel (shift=4)
         present = np.flatnonzero(lane >= 0)
         for run in np.split(present, np.flatnonzero(np.diff(present) > 1) + 1):
-            if len(run): cv2.polylines(mask, [points[[run[0], *run]]], False, 1, width, cv2.LINE_8, 4)  # twice the first: one point is a dot
-    return mask
+            if len(run): cv2.polylines(mask, [points[[run[0], *run]]], False, 255, width, cv2.LINE_8, 4)  # twice the first: one point is a dot
+    return (cv2.resize(mask, size[::-1], interpolation=cv2.INTER_AREA) > 127).astype(np.uint8)  # pixels of which half is covered
 
 # %% ../../nbs/04_tusimple.ipynb #763f0912
 class TuSimple(ReaderBase):

@@ -21,12 +21,13 @@ from .backbone import STRIDES
 
 # %% ../../nbs/09_detection_head.ipynb #c82fbcbd
 def make_anchors(neck: str = "fpn", # "fpn": a pyramid of stages c2 … c5; "c5": the last stage alone
-                 anchor_scale: float = 4.0) -> AnchorGenerator: # smallest anchor of a pyramid level (middle one on c5), in strides
+                 anchor_scale: float = 4.0, # smallest anchor of a pyramid level (middle one on c5), in strides
+                 ratios: tuple = (0.5, 1.0, 2.0)) -> AnchorGenerator: # three values of height / width
     "Nine anchors per location: three scales × three ratios. On a pyramid a level covers one octave; on c5 alone three octaves."
     steps = (1, 2**(1/3), 2**(2/3)) if neck == "fpn" else (0.5, 1, 2)
     strides = STRIDES.values() if neck == "fpn" else (32,)
     sizes = tuple(tuple(s*anchor_scale*k for k in steps) for s in strides)
-    return AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
+    return AnchorGenerator(sizes, (tuple(ratios),) * len(sizes))
 
 # %% ../../nbs/09_detection_head.ipynb #7c725162
 class C5Neck(nn.Module):
@@ -58,6 +59,7 @@ class DetectionHead(nn.Module):
                  neck: str = "fpn", # or "c5"
                  neck_channels: int = 256, # of the pyramid
                  anchor_scale: float = 4.0, # smallest anchor in strides
+                 anchor_ratios: tuple = (0.5, 1.0, 2.0), # height / width
                  rpn_samples: int = 256, # anchors per image in the loss, half of them positive at most
                  roi_samples: int = 128, # proposals per image in the loss, a quarter positive at most
                  proposals: int = 300): # kept per image
@@ -65,7 +67,7 @@ class DetectionHead(nn.Module):
         self.neck = FeaturePyramidNetwork(list(channels.values()), neck_channels) if neck == "fpn" else C5Neck(channels)
         width, levels = (neck_channels, list(STRIDES)) if neck == "fpn" else (512, ["c5"])
         top = {"training": 2*proposals, "testing": 2*proposals}, {"training": proposals, "testing": proposals}
-        self.rpn = RegionProposalNetwork(make_anchors(neck, anchor_scale), RPNHead(width, 9), 0.7, 0.3, rpn_samples, 0.5, *top, nms_thresh=0.7)
+        self.rpn = RegionProposalNetwork(make_anchors(neck, anchor_scale, anchor_ratios), RPNHead(width, 9), 0.7, 0.3, rpn_samples, 0.5, *top, nms_thresh=0.7)
         self.roi = RoIHeads(MultiScaleRoIAlign(levels, 7, 2, canonical_scale=int(56*anchor_scale)), TwoMLPHead(width*49, 1024), FastRCNNPredictor(1024, num_classes + 1),
                             0.5, 0.5, roi_samples, 0.25, None, score_thresh=0.05, nms_thresh=0.5, detections_per_img=100)
 

@@ -35,6 +35,7 @@ class MultiTaskModel(nn.Module):
                  detection_neck: str = "fpn", # or "c5", the specification's
                  neck_channels: int = 256,
                  anchor_scale: float = 4.0, # smallest anchor in strides
+                 anchor_ratios: tuple = (0.5, 1.0, 2.0), # height / width
                  roi_samples: int = 128, # proposals per image in the second stage's loss
                  dropout: float = 0.5, # in the classification head
                  lane_skips: bool = True, # False: the specification's lane head
@@ -44,7 +45,7 @@ class MultiTaskModel(nn.Module):
         self.backbone = Backbone(backbone_name, pretrained, self.tasks, freeze_backbone)
         channels = self.backbone.channels
         make = dict(classification=lambda: ClassificationHead(channels["c5"], num_classification_classes, dropout),
-                    detection=lambda: DetectionHead(channels, num_detection_classes, detection_neck, neck_channels, anchor_scale, roi_samples=roi_samples),
+                    detection=lambda: DetectionHead(channels, num_detection_classes, detection_neck, neck_channels, anchor_scale, anchor_ratios, roi_samples=roi_samples),
                     lane=lambda: LaneHead(channels, num_lane_classes, lane_skips, lane_channels, lane_positive_weight, lane_dice))
         self.heads = nn.ModuleDict({t: make[t]() for t in self.tasks})
         self.task_weights = {t: 1.0 for t in self.tasks}
@@ -102,7 +103,8 @@ def shared_parameters(self: MultiTaskModel) -> list[nn.Parameter]:
 def model_from_config(config: Config) -> MultiTaskModel:
     "The model that a `Config` describes, with its task weights."
     model = MultiTaskModel(config.backbone_name, config.pretrained, tasks=config.tasks, freeze_backbone=config.freeze_backbone,
-                           detection_neck=config.detection_neck, neck_channels=config.neck_channels, anchor_scale=config.anchor_scale, roi_samples=config.roi_samples, dropout=config.dropout,
+                           detection_neck=config.detection_neck, neck_channels=config.neck_channels, anchor_scale=config.anchor_scale, anchor_ratios=config.anchor_ratios,
+                           roi_samples=config.roi_samples, dropout=config.dropout,
                            lane_skips=config.lane_skips, lane_channels=config.lane_channels, lane_positive_weight=config.lane_positive_weight, lane_dice=config.lane_dice)
     model.set_task_weights(**config.task_weights)
     return model
