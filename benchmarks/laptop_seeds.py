@@ -2,15 +2,31 @@
 
     python benchmarks/laptop_seeds.py --seeds 0,1,2
 
-Writes results/laptop_seeds.csv (one tidy row per seed × metric). A seed that is there already is kept, so the command can be continued.
+Writes results/laptop_seeds.csv (one tidy row per seed × metric). A seed that is there already is kept, so the command can be continued. The column `config` is a short
+hash of the recipe's values: when they change, the rows of the old recipe are dropped, so that a mean is always one of the same recipe.
 """
-import resource, shutil, subprocess, sys, time
+import hashlib, json, resource, shutil, subprocess, sys, time
 from pathlib import Path
 import pandas as pd
 from fastcore.script import Param, call_parse
 from mtl_course.config import atomic_write, make_config, resolve
 
+COLUMNS = ["recipe", "config", "seed", "task", "metric", "value"]
 HEADLINES = [("classification", "accuracy"), ("classification", "macro_f1"), ("detection", "map50"), ("detection", "map50_95"), ("lane", "iou"), ("lane", "f1"), ("lane", "pixel_accuracy")]
+
+
+def recipe_hash(recipe: str) -> str: # 8 hex digits
+    "A hash of a recipe's values, those left out that differ from seed to seed."
+    values = {k: v for k, v in make_config(recipe).to_dict().items() if k not in ("seed", "results_dir")}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def kept_rows(path: Path, recipe: str) -> pd.DataFrame: # with COLUMNS
+    "The rows measured so far, without those of this recipe under other values; says what it leaves out."
+    table = (pd.read_csv(path, dtype={"config": str}) if path.exists() else pd.DataFrame()).reindex(columns=COLUMNS)
+    old = (table.recipe == recipe) & (table.config != recipe_hash(recipe))
+    if old.any(): print(f"{old.sum()} rows of seeds {', '.join(str(s) for s in sorted(set(table[old].seed)))} are dropped: the recipe {recipe!r} had other values then")
+    return table[~old]
 
 
 def run_seed(seed: int, recipe: str) -> list[dict]:
@@ -23,15 +39,14 @@ def run_seed(seed: int, recipe: str) -> list[dict]:
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/2**20                # kilobytes on Linux -> GiB; the largest process of this and earlier seeds
     scores = pd.read_csv(folder/"evaluation_results.csv").query("split == 'test' and `class` == 'all'").set_index(["task", "metric"]).value
     rows = [dict(task=t, metric=m, value=scores[t, m]) for t, m in HEADLINES] + [dict(task="all", metric="minutes", value=minutes), dict(task="all", metric="peak_memory_gib", value=memory)]
-    return [dict(recipe=recipe, seed=seed, **r) for r in rows]
+    return [dict(recipe=recipe, config=recipe_hash(recipe), seed=seed, **r) for r in rows]
 
 
 @call_parse
 def main(seeds: Param("seeds, comma-separated", str) = "0,1,2", recipe: Param("recipe to train", str) = "laptop"):
     "Trains a recipe with several seeds and tabulates the scores on the test part."
-    make_config(recipe)
     path = resolve("results/laptop_seeds.csv")
-    table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["recipe", "seed", "task", "metric", "value"])
+    table = kept_rows(path, recipe)
     for seed in map(int, seeds.split(",")):
         if ((table.recipe == recipe) & (table.seed == seed)).any(): print(f"seed {seed}: measured already"); continue
         table = pd.concat([table, pd.DataFrame(run_seed(seed, recipe))] if len(table) else [pd.DataFrame(run_seed(seed, recipe))], ignore_index=True)

@@ -5,15 +5,17 @@
 import re
 import pandas as pd
 from fastcore.script import call_parse
-from mtl_course.config import atomic_write, resolve
+from mtl_course.config import UserError, atomic_write, resolve
 
 ROWS = [("classification", "accuracy", "sign top-1 accuracy", 0.95), ("detection", "map50", "detection mAP50", 0.60), ("detection", "map50_95", "detection mAP50:95", None),
-        ("lane", "iou", "lane IoU", 0.70), ("lane", "f1", "lane F1", 0.82), ("all", "minutes", "minutes (seed 0 made its world, seed 1 found it)", 12), ("all", "peak_memory_gib", "largest process, GiB", 6)]
+        ("lane", "iou", "lane IoU", 0.70), ("lane", "f1", "lane F1", 0.82), ("all", "minutes", "minutes, each seed with a world of its own to make first", 12), ("all", "peak_memory_gib", "largest process, GiB", 6)]
 
 
 def table() -> str:
     "The markdown table."
-    seeds = pd.read_csv(resolve("results/laptop_seeds.csv")).query("recipe == 'laptop'").pivot(index=["task", "metric"], columns="seed", values="value")
+    rows = pd.read_csv(resolve("results/laptop_seeds.csv")).query("recipe == 'laptop'")
+    if "config" not in rows or rows.config.nunique(dropna=False) != 1: raise UserError("results/laptop_seeds.csv: expected rows of one laptop recipe (column config): run benchmarks/laptop_seeds.py again")
+    seeds = rows.pivot(index=["task", "metric"], columns="seed", values="value")
     lines = ["| | target | mean | " + " | ".join(f"seed {s}" for s in seeds) + " |", "| --- | ---: " + "| ---: "*(1 + len(seeds.columns)) + "|"]
     for task, metric, name, target in ROWS:
         values, form = seeds.loc[(task, metric)], (lambda v: f"{v:.1f}") if task == "all" else (lambda v: f"{v:.3f}")

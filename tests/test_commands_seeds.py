@@ -1,0 +1,67 @@
+"""The benchmark over seeds: rows of different recipes never meet in one mean."""
+import importlib.util
+from pathlib import Path
+import pandas as pd, pytest
+from mtl_course.config import RECIPES, UserError
+
+BENCHMARKS = Path(__file__).parents[1]/"benchmarks"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS/f"{name}.py")
+    module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    "laptop_seeds with a csv of its own and runs that cost nothing: the learning rate is the score."
+    bench = load("laptop_seeds")
+    monkeypatch.setattr(bench, "resolve", lambda p: tmp_path/p)
+    def run_seed(seed, recipe):
+        row = dict(recipe=recipe, config=bench.recipe_hash(recipe), seed=seed)
+        return [row | dict(task=t, metric=m, value=RECIPES[recipe]["learning_rate"]) for t, m in (*bench.HEADLINES, ("all", "minutes"), ("all", "peak_memory_gib"))]
+    monkeypatch.setattr(bench, "run_seed", run_seed)
+    return bench
+
+
+def rows(folder): return pd.read_csv(folder/"results"/"laptop_seeds.csv", dtype={"config": str})
+
+
+def test_rows_of_another_recipe_are_dropped(bench, tmp_path, monkeypatch, capsys):
+    bench.main(seeds="0,1", recipe="laptop"); bench.main(seeds="0", recipe="smoke")
+    assert "dropped" not in capsys.readouterr().out and set(rows(tmp_path).seed) == {0, 1}
+    old = bench.recipe_hash("laptop")
+    monkeypatch.setitem(RECIPES, "laptop", RECIPES["laptop"] | dict(learning_rate=0.25))
+    bench.main(seeds="2", recipe="laptop")
+    out, table = capsys.readouterr().out, rows(tmp_path)
+    assert "18 rows of seeds 0, 1 are dropped" in out and bench.recipe_hash("laptop") != old
+    laptop = table[table.recipe == "laptop"]
+    assert set(laptop.seed) == {2} and set(laptop.value) == {0.25} and (table.recipe == "smoke").sum() == 9   # the other recipe's rows stay
+
+
+def test_rows_without_a_hash_are_dropped_and_measured_ones_kept(bench, tmp_path, capsys):
+    (tmp_path/"results").mkdir()
+    (tmp_path/"results"/"laptop_seeds.csv").write_text("recipe,seed,task,metric,value\nlaptop,0,lane,iou,0.5\n")
+    bench.main(seeds="0", recipe="laptop")
+    assert "1 rows of seeds 0 are dropped" in capsys.readouterr().out and 0.5 not in set(rows(tmp_path).value)
+    bench.main(seeds="0", recipe="laptop")
+    assert "seed 0: measured already" in capsys.readouterr().out
+
+
+def test_the_hash_is_of_the_values_and_not_of_the_seed(bench, monkeypatch):
+    before = bench.recipe_hash("laptop")
+    monkeypatch.setitem(RECIPES, "laptop", RECIPES["laptop"] | dict(seed=5, results_dir="elsewhere"))
+    assert bench.recipe_hash("laptop") == before and bench.recipe_hash("smoke") != before
+
+
+@pytest.mark.parametrize("seeds", ["0", "0,1,2"])
+def test_the_readmes_table(bench, tmp_path, monkeypatch, seeds):
+    bench.main(seeds=seeds, recipe="laptop")
+    tables = load("readme_tables")
+    monkeypatch.setattr(tables, "resolve", lambda p: tmp_path/p)
+    text = tables.table()
+    assert all(f"seed {s}" in text for s in seeds.split(",")) and "0.002" in text
+    assert not any(f"seed {k} " in row[2] for row in tables.ROWS for k in range(3))         # a label is true for any seeds
+    table = rows(tmp_path); table.loc[table.index[:1], "config"] = "00000000"; table.to_csv(tmp_path/"results"/"laptop_seeds.csv", index=False)
+    with pytest.raises(UserError, match="one laptop recipe"): tables.table()
