@@ -24,7 +24,7 @@ __all__ = ['WORLD_SIZES', 'GTSRB_COUNTS', 'WorldOptions', 'world_options', 'pict
 class WorldOptions:
     "Everything that decides what a world looks like; the counts are its imbalance between tasks."
     seed: int = 0
-    signs: int = 10320  # sign crops for training, in tracks
+    signs: int = 25800  # sign crops for training, in tracks
     frames_per_track: int = 3  # fewer than GTSRB's 30: for the same number of pictures, more different signs
     sign_test: int = 1720  # sign crops of the test set
     sign_skew: float = 0.  # 0: equally many of each class, 1: as skewed as GTSRB
