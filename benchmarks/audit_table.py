@@ -1,0 +1,40 @@
+"""Writes the README's short table of audited claims from results/claims_audit.csv, which notebook 25 makes.
+
+    python benchmarks/audit_table.py
+"""
+import re
+import pandas as pd
+from fastcore.script import call_parse
+from mtl_course.config import atomic_write, resolve
+
+SHOWN = ("validation_accuracy", "gap", "loss_reduction", "converged", "total", "sum", "size", "baseline", "saving", "size_saving", "faster", "training_time",
+         "lane_accuracy", "equal_weights", "lane_30", "forgetting", "all_improve", "batch_variance", "pretrained", "shares")
+KINDS = ("reproduced", "not reproduced", "contradicts itself", "cannot be tested", "untested so far")
+START, END = "<!-- audit: python benchmarks/audit_table.py -->", "<!-- end of audit -->"
+
+
+def table(audit: pd.DataFrame) -> str: # the whole audit
+    "How many claims met which fate, and the rows that people ask about first, as markdown."
+    counts = ", ".join(f"{audit.verdict.str.startswith(k).sum()} {k}" for k in KINDS)
+    cell = lambda text: "" if pd.isna(text) else str(text).replace("|", "\\|")
+    coded = lambda v: re.sub(r"^(untested so far: )(.*)$", r"\1`\2`", v)
+    lines = [f"{len(audit)} claims: {counts}.", "", "| claim | measured here | verdict |", "| --- | --- | --- |"]
+    for id in SHOWN:
+        row = audit.set_index("id").loc[id]
+        lines.append(f"| {cell(row.claim)} | {cell(row.measured)} | {coded(row.verdict)} |")
+    return "\n".join(lines)
+
+
+def with_table(readme: str, audit: pd.DataFrame) -> str: # the README's text
+    "The same text with the table between its two markers."
+    if not (START in readme and END in readme): raise ValueError(f"the README has no place for the table: it needs the lines {START} and {END}")
+    return re.sub(f"{re.escape(START)}.*{re.escape(END)}", lambda _: f"{START}\n\n{table(audit)}\n\n{END}", readme, flags=re.S)
+
+
+@call_parse
+def main():
+    "Puts the table into README.md."
+    readme, audit = resolve("README.md"), pd.read_csv(resolve("results/claims_audit.csv"))
+    text = with_table(readme.read_text(encoding="utf-8"), audit)
+    with atomic_write(readme) as t: t.write_text(text, encoding="utf-8")
+    print(table(audit))
