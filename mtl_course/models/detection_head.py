@@ -46,7 +46,7 @@ def inside_share(boxes: Tensor, regions: Tensor) -> Tensor: # (N, 4), (M, 4) cor
     area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1).clamp(min=1e-6)
     return ((high - low).clamp(min=0).prod(2) / area[:, None]).amax(1)
 
-# %% ../../nbs/09_detection_head.ipynb #5575e43b
+# %% ../../nbs/09_detection_head.ipynb #4fdf42b7
 class DetectionHead(nn.Module):
     """Two-stage detector (Faster R-CNN, Ren et al. 2015) on the trunk's features, from torchvision's parts.
 
@@ -66,27 +66,31 @@ class DetectionHead(nn.Module):
         super().__init__()
         self.neck = FeaturePyramidNetwork(list(channels.values()), neck_channels) if neck == "fpn" else C5Neck(channels)
         width, levels = (neck_channels, list(STRIDES)) if neck == "fpn" else (512, ["c5"])
-        top = {"training": 2*proposals, "testing": 2*proposals}, {"training": proposals, "testing": proposals}
-        self.rpn = RegionProposalNetwork(make_anchors(neck, anchor_scale, anchor_ratios), RPNHead(width, 9), 0.7, 0.3, rpn_samples, 0.5, *top, nms_thresh=0.7)
-        self.roi = RoIHeads(MultiScaleRoIAlign(levels, 7, 2, canonical_scale=int(56*anchor_scale)), TwoMLPHead(width*49, 1024), FastRCNNPredictor(1024, num_classes + 1),
-                            0.5, 0.5, roi_samples, 0.25, None, score_thresh=0.05, nms_thresh=0.5, detections_per_img=100)
+        kept, entering = ({"training": n, "testing": n} for n in (proposals, 2*proposals))                # entering NMS: of each level; kept: of an image
+        self.rpn = RegionProposalNetwork(make_anchors(neck, anchor_scale, anchor_ratios), RPNHead(width, 9), fg_iou_thresh=0.7, bg_iou_thresh=0.3,
+                                         batch_size_per_image=rpn_samples, positive_fraction=0.5, pre_nms_top_n=entering, post_nms_top_n=kept, nms_thresh=0.7)
+        pool = MultiScaleRoIAlign(levels, output_size=7, sampling_ratio=2, canonical_scale=int(56*anchor_scale))
+        self.roi = RoIHeads(pool, TwoMLPHead(width*49, 1024), FastRCNNPredictor(1024, num_classes + 1), fg_iou_thresh=0.5, bg_iou_thresh=0.5,
+                            batch_size_per_image=roi_samples, positive_fraction=0.25, bbox_reg_weights=None, score_thresh=0.05, nms_thresh=0.5, detections_per_img=100)
 
-    def forward(self, features: dict[str, Tensor], image_size: tuple[int, int]) -> dict:
-        """Features -> {"features", "anchors", "objectness" (B, A), "rpn_deltas" (B, A, 4), "proposals" (list of (P, 4) boxes), "image_size"},
+# %% ../../nbs/09_detection_head.ipynb #af174eb6
+@patch
+def forward(self: DetectionHead, features: dict[str, Tensor], image_size: tuple[int, int]) -> dict:
+    """Features -> {"features", "anchors", "objectness" (B, A), "rpn_deltas" (B, A, 4), "proposals" (list of (P, 4) boxes), "image_size"},
 
-        and in evaluation "class_logits" (ΣP, classes + 1) and "box_deltas" (ΣP, 4·(classes + 1)) of the proposals.
-        """
-        maps = self.neck(features)
-        objectness, deltas = self.rpn.head(list(maps.values()))
-        per_level = [o[0].numel() for o in objectness]
-        batch = len(objectness[0])
-        anchors = self.rpn.anchor_generator(ImageList(features["c5"].new_zeros(batch, 3, *image_size), [image_size]*batch), list(maps.values()))
-        objectness, deltas = (t.float() for t in concat_box_prediction_layers(objectness, deltas))      # float32 before boxes are computed
-        boxes = self.rpn.box_coder.decode(deltas.detach(), anchors).view(batch, -1, 4)
-        proposals, _ = self.rpn.filter_proposals(boxes, objectness, [image_size]*batch, per_level)
-        out = dict(features={k: m.float() for k, m in maps.items()}, anchors=anchors, objectness=objectness.view(batch, -1),
-                   rpn_deltas=deltas.view(batch, -1, 4), proposals=proposals, image_size=image_size)
-        return out if self.training else out | self.second_stage(out, proposals)
+    and in evaluation "class_logits" (ΣP, classes + 1) and "box_deltas" (ΣP, 4·(classes + 1)) of the proposals.
+    """
+    maps = self.neck(features)
+    objectness, deltas = self.rpn.head(list(maps.values()))
+    per_level = [o[0].numel() for o in objectness]
+    batch = len(objectness[0])
+    anchors = self.rpn.anchor_generator(ImageList(features["c5"].new_zeros(batch, 3, *image_size), [image_size]*batch), list(maps.values()))
+    objectness, deltas = (t.float() for t in concat_box_prediction_layers(objectness, deltas))      # float32 before boxes are computed
+    boxes = self.rpn.box_coder.decode(deltas.detach(), anchors).view(batch, -1, 4)
+    proposals, _ = self.rpn.filter_proposals(boxes, objectness, [image_size]*batch, per_level)
+    out = dict(features={k: m.float() for k, m in maps.items()}, anchors=anchors, objectness=objectness.view(batch, -1),
+               rpn_deltas=deltas.view(batch, -1, 4), proposals=proposals, image_size=image_size)
+    return out if self.training else out | self.second_stage(out, proposals)
 
 # %% ../../nbs/09_detection_head.ipynb #966771e5
 @patch
