@@ -50,14 +50,17 @@ class MultiTaskModel(nn.Module):
         self.heads = nn.ModuleDict({t: make[t]() for t in self.tasks})
         self.task_weights = {t: 1.0 for t in self.tasks}
 
-    def forward(self, images: Tensor | dict[str, Tensor], task: str | None = None, statistics: str = "pooled"):
-        if isinstance(images, dict): return {t: self(x, t) for t, x in images.items()}
-        if task is not None:
-            self._check(task)
-            return self._head(task, self.backbone(images, task), images)
-        rows = self.tasks[0] if len(self.tasks) == 1 else None if statistics == "pooled" else self._check(statistics)
-        features = self.backbone(images, rows)                               # once for all heads
-        return {t: self._head(t, features, images) for t in self.tasks}
+# %% ../../nbs/10_multi_task_model.ipynb #98e02f35
+@patch
+def forward(self: MultiTaskModel, images: Tensor | dict[str, Tensor], task: str | None = None, statistics: str = "pooled"):
+    "One head's output for `task`, else {task: output}; see the class for shapes."
+    if isinstance(images, dict): return {t: self(x, t) for t, x in images.items()}
+    if task is not None:
+        self._check(task)
+        return self._head(task, self.backbone(images, task), images)
+    rows = self.tasks[0] if len(self.tasks) == 1 else None if statistics == "pooled" else self._check(statistics)
+    features = self.backbone(images, rows)                               # once for all heads
+    return {t: self._head(t, features, images) for t in self.tasks}
 
 # %% ../../nbs/10_multi_task_model.ipynb #5da53e94
 @patch
