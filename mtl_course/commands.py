@@ -7,10 +7,10 @@ __all__ = ['PICTURES', 'VIDEOS', 'mtl_data', 'mtl_train', 'mtl_evaluate', 'guess
            'mtl_predict', 'mtl_figures']
 
 # %% ../nbs/17_commands.ipynb #501a6fc2
-import argparse, dataclasses, functools, inspect, json, sys, warnings
+import contextlib, dataclasses, functools, inspect, json, math, sys, warnings
 from pathlib import Path
 import cv2, numpy as np, torch
-from fastcore.script import Param, call_parse
+from fastcore.script import Param, anno_parser
 from tqdm.auto import tqdm
 from .config import Config, DETECTION_CLASSES, RECIPES, TASKS, UserError, atomic_write, choose_device, choose_precision, load_config, make_config, project_root, resolve
 from .data.checking import check_data, check_labels, download, how_to_get
@@ -20,29 +20,59 @@ from .data.signs import SIGN_NAMES
 from .data.world import WORLD_SIZES, make_world
 from .evaluation import evaluate_model, format_scores, model_label, write_results
 from .figures import draw_predictions, make_figures
+from .losses.balancing import BALANCERS, make_balancer
 from .models.lane_decoding import mask_to_lanes
 from .models.multi_task_model import load_model
-from .training import start_fabric, train
+from .training import on_first, start_fabric, train
 
 # %% ../nbs/17_commands.ipynb #fea8a22b
-def _says_what_is_wrong(function):
-    "Turns a `UserError` into one line on stderr and exit code 2."
-    @functools.wraps(function)
-    def command(*args, **kwargs):
+@contextlib.contextmanager
+def _speaks_plainly(name):
+    "Inside the block a mistake ends the program `name` with one line on stderr and exit code 2; warnings are one line, too."
+    with warnings.catch_warnings():                                                   # what is changed here is put back
         warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
-        try: return function(*args, **kwargs)
-        except UserError as e: print(f"{function.__name__}: {_sentence(e)}", file=sys.stderr); sys.exit(2)
-        except OSError as e: print(f"{function.__name__}: {e}", file=sys.stderr); sys.exit(2)
-        except KeyboardInterrupt: print(f"{function.__name__}: stopped", file=sys.stderr); sys.exit(130)
-    return command
+        try: yield
+        except (UserError, OSError) as e: _end(name, _sentence(e))
+        except KeyboardInterrupt: _end(name, "stopped", 130)
+        except RuntimeError as e:
+            if not _lost_another_process(e): raise
+            _end(name, "" if torch.distributed.get_rank() else "another process of this run ended; what it said stands above")
+
+def _end(name, sentence, code=2):
+    if sentence: print(f"{name}: {sentence}", file=sys.stderr)
+    sys.exit(code)
 
 def _sentence(error):
     "The sentence of a `UserError`; one from a loader's worker process comes wrapped in that process's trace."
     return str(error).split("UserError: ")[-1].strip()
 
-def _one_line(parser, message): print(f"{parser.prog}: {message}; {parser.prog} --help lists the options", file=sys.stderr); sys.exit(2)
-argparse.ArgumentParser.error = _one_line                                           # instead of a page of usage
+def _lost_another_process(error):
+    "Whether an error says that another process of a distributed run does not answer any more."
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return several and any(word in str(error) for word in ("gloo", "monitoredBarrier", "Connection", "NCCL"))
 
+# %% ../nbs/17_commands.ipynb #31524892
+def _command(function):
+    "Makes a function a program: called by its console script it takes its arguments from the command line, called from Python it is a function as before."
+    @functools.wraps(function)
+    def command(*args, **kwargs):
+        with _speaks_plainly(function.__name__):
+            if not args and not kwargs and _is_script(inspect.currentframe().f_back): kwargs = _parsed(function)
+            return function(*args, **kwargs)
+    return command
+
+def _is_script(frame):
+    "Whether a call comes from the top of a file that is being run (not from a notebook, a function or a module)."
+    return frame.f_globals.get("__name__") == "__main__" and "__file__" in frame.f_globals and frame.f_locals is frame.f_globals
+
+def _parsed(function) -> dict: # parameter -> value
+    "The arguments on the command line; raises `UserError` where argparse would print a page of usage."
+    def refuse(message): raise UserError(f"{message}; {function.__name__} --help lists the options")
+    parser = anno_parser(function, function.__name__)
+    parser.error = refuse                                                             # of this parser alone
+    return {k: v for k, v in vars(parser.parse_args()).items() if k in inspect.signature(function).parameters}
+
+# %% ../nbs/17_commands.ipynb #c3d123b5
 def _with_config_options(function):
     "Adds an option for every field of `Config` to a function that takes `**overrides`."
     signature = inspect.signature(function)
@@ -54,8 +84,15 @@ def _with_config_options(function):
     return function
 
 def _option_help(f):
-    options = f.metadata.get("options")
-    return (f"{f.metadata['help']} [{', '.join(options)}]" if options else f.metadata["help"]).replace("%", "%%")
+    "A field's line of help with the values it takes."
+    options, text = f.metadata.get("options"), f.metadata["help"]
+    if f.name == "balancer": options, text = (*BALANCERS, "torchjd:<weighting>"), text.split(";")[0]
+    return (f"{text} [{', '.join(options)}]" if options else text).replace("%", "%%")
+
+def _check_tasks(asked, model, checkpoint):
+    "Raises `UserError` for a task that the model was not trained on."
+    absent = [t for t in asked or () if t not in model.tasks]
+    if absent: raise UserError(f"tasks is {','.join(asked)}: {_short(checkpoint)} has no {absent[0]} head, only {', '.join(model.tasks)}")
 
 # %% ../nbs/17_commands.ipynb #d50085ba
 def _refuse(report, data_root):
@@ -63,30 +100,52 @@ def _refuse(report, data_root):
     if report.problems: raise UserError(f"{data_root}: {len(report.problems)} problems, listed above; mend them before training")
 
 # %% ../nbs/17_commands.ipynb #93597c3d
-@call_parse
-@_says_what_is_wrong
+@_command
 def mtl_data(
     action: Param("make: the built-in world; check: a folder of data, file by file; get: how to obtain the real sets; download: those that can be", str, choices=["make", "check", "get", "download"]),
     data_root: Param("folder with gtsrb/, kitti/ and tusimple/", str, opt=False, nargs="?") = "datasets/world",
     size: Param("size of the world to make", str, choices=list(WORLD_SIZES)) = "laptop",
     tasks: Param("tasks to check or download, comma-separated", str) = ",".join(TASKS),
     seed: Param("seed of the world to make", int) = 0,
+    signs: Param("make: sign crops for training (without this option, as many as the size has; so with those below)", int) = None,
+    sign_test: Param("make: sign crops of the test set", int) = None,
+    frames_per_track: Param("make: pictures of one and the same sign while coming nearer, 1 to 30", int) = None,
+    sign_skew: Param("make: imbalance of the sign classes, 0: equally many of each, 1: as in GTSRB, at most 2", float) = None,
+    scenes: Param("make: road scenes with boxes", int) = None,
+    class_weights: Param("make: how often each kind of object comes, such as Car=3,Tram=0.5; those left out do not come", str) = None,
+    lanes: Param("make: lane images for training", int) = None,
+    lane_test: Param("make: lane images of the test set", int) = None,
+    joint: Param("make: scenes labelled for all three tasks", int) = None,
+    workers: Param("make: drawing processes; default: one per core", int) = None,
 ):
     "Makes the built-in driving world, checks data, or says how to get the real data sets."
+    options = dict(signs=signs, sign_test=sign_test, frames_per_track=frames_per_track, sign_skew=sign_skew, scenes=scenes, class_weights=_weights(class_weights),
+                   lanes=lanes, lane_test=lane_test, joint=joint, workers=workers)
+    options = {k: v for k, v in options.items() if v is not None}
+    if options and action != "make": raise UserError(f"{next(iter(options))} is an option of `mtl_data make`, not of `mtl_data {action}`")
     root, tasks = resolve(data_root), make_config(tasks=tasks).tasks
     if action == "make":
-        manifest = make_world(root, size=size, seed=seed)
+        manifest = make_world(root, size=size, seed=seed, **options)
         print(f"{data_root}: {', '.join(f'{n} {k}' for k, n in manifest['counts'].items())}; seed {manifest['seed']}, hash {manifest['hash'][:16]}")
     elif action == "check":
+        if not root.is_dir(): raise UserError(f"{data_root}: no such folder, expected one that holds gtsrb/, kitti/ and tusimple/")
         report = check_data(root, tasks)
         print(report)
         _refuse(report, data_root)
     else:
         for task in tasks: print(how_to_get(task) if action == "get" else download(task, root) or f"{task}: done")
 
+# %% ../nbs/17_commands.ipynb #d8a1a3d1
+def _weights(text):
+    "Class -> weight from text such as Car=3,Tram=0.5; None stays None."
+    if text is None: return None
+    try: weights = {name.strip(): float(value) for name, value in (part.split("=") for part in text.split(","))}
+    except ValueError: weights = {}
+    if not weights or not all(map(math.isfinite, weights.values())): raise UserError(f"class_weights is {text!r}: expected class=number, comma-separated, such as Car=3,Tram=0.5")
+    return weights
+
 # %% ../nbs/17_commands.ipynb #66a66047
-@call_parse
-@_says_what_is_wrong
+@_command
 @_with_config_options
 def mtl_train(
     recipe: Param("named recipe that the other options change", str, choices=list(RECIPES)) = "laptop",
@@ -99,13 +158,9 @@ def mtl_train(
     config = make_config(recipe, **changes)
     saved = resolve(config.results_dir)/"config.json"
     if resume and saved.exists(): config = dataclasses.replace(load_config(saved), **changes)
+    make_balancer(config.balancer, config.tasks, **config.balancer_settings)            # a wrong option is found now, not after the world is made
     fabric = start_fabric(config)
-    with fabric.rank_zero_first():
-        prepare_data(config)
-        if fabric.global_rank == 0:
-            report = check_labels(resolve(config.data_root), config.tasks)
-            if report.problems: print(report, file=sys.stderr)
-            _refuse(report, config.data_root)
+    on_first(fabric, functools.partial(_prepare_and_check, config))
     run = train(config, resume, fabric=fabric)
     if fabric.global_rank == 0 and not no_test:
         results = resolve(config.results_dir)
@@ -115,6 +170,14 @@ def mtl_train(
         print(f"trained in {run.seconds/60:.1f} minutes; best epoch {run.best_epoch} of {config.epochs}\n"
               f"checkpoint  {_short(results/'checkpoints'/'model_best.pt')}\nlog         {_short(results/'logs'/'training.log')}\n"
               f"scores      {_short(results/'evaluation_results.csv')}\nfigures     {', '.join(Path(p).name for p in made)}")
+
+# %% ../nbs/17_commands.ipynb #3917ac4a
+def _prepare_and_check(config):
+    "Makes the world where it is missing and reads every label."
+    prepare_data(config)
+    report = check_labels(resolve(config.data_root), config.tasks)
+    if report.problems: print(report, file=sys.stderr)
+    _refuse(report, config.data_root)
 
 def _short(path):
     "A path as seen from here or from the project's root, where that is shorter."
@@ -133,21 +196,23 @@ def _evaluate(config, checkpoint, part, results):
     print(format_scores(scores))
 
 # %% ../nbs/17_commands.ipynb #b31e0bdc
-@call_parse
-@_says_what_is_wrong
+@_command
 def mtl_evaluate(
     checkpoint: Param("the trained model", str) = "results/checkpoints/model_best.pt",
     data_root: Param("another folder with gtsrb/, kitti/ and tusimple/; default: the one it was trained on", str) = None,
     part: Param("held-out part to score", str, choices=["test", "val", "train", "all"]) = "test",
     tasks: Param("tasks to score, comma-separated; default: all that the model has", str) = None,
+    device: Param("auto: a GPU where there is one", str, choices=["auto", "cpu", "cuda"]) = "auto",
     results_dir: Param("folder for the tables; default: the one above the checkpoint's", str) = None,
 ):
     "Scores a trained model on held-out data and adds the scores to evaluation_results.csv."
     checkpoint = resolve(checkpoint)
-    config = load_model(checkpoint).config
+    model = load_model(checkpoint)
+    config, wanted = model.config, tasks and make_config(tasks=tasks).tasks
+    _check_tasks(wanted, model, checkpoint)
     changes = {k: v for k, v in dict(data_root=data_root, tasks=tasks).items() if v is not None}
     results = resolve(results_dir) if results_dir else checkpoint.parent.parent
-    config = dataclasses.replace(config, device="auto", **changes)
+    config = dataclasses.replace(config, device=device, **changes)
     prepare_data(config)
     _evaluate(config, checkpoint, part, results)
     print(f"scores      {_short(results/'evaluation_results.csv')}")
@@ -193,27 +258,28 @@ def draw_found(image: np.ndarray, found: dict) -> np.ndarray: # both RGB uint8 (
                             found.get("lanes", ()), found.get("h_samples", ()), sign=sign["name"] if sign else "", sign_score=sign and sign["probability"])
 
 # %% ../nbs/17_commands.ipynb #92145f32
-@call_parse
-@_says_what_is_wrong
+@_command
 def mtl_predict(
     images: Param("pictures, folders of pictures, or videos", str, nargs="+"),
     checkpoint: Param("the trained model", str) = "results/checkpoints/model_best.pt",
     out: Param("folder for the drawn pictures and the json files", str) = "results/predictions",
     tasks: Param("tasks to run, comma-separated; default: guessed from the picture's shape", str) = None,
     score_threshold: Param("smallest score of a box, 0 to 1", float) = 0.5,
+    device: Param("auto: a GPU where there is one", str, choices=["auto", "cpu", "cuda"]) = "auto",
 ):
     "Draws boxes, lanes and the sign's name on pictures or videos and writes what was found as json."
-    files = _picture_files(images)
-    model, out = load_model(resolve(checkpoint), choose_device()), resolve(out)
+    if not 0 <= score_threshold <= 1: raise UserError(f"score_threshold is {score_threshold}: expected a number from 0 to 1")
+    files, out, checkpoint = _picture_files(images), resolve(out), resolve(checkpoint)
     tasks = make_config(tasks=tasks).tasks if tasks else None
-    for file in tqdm(files, desc="predicting", disable=len(files) < 5):
-        if file.suffix.lower() in VIDEOS: written = _predict_video(model, file, out, tasks, score_threshold)
+    model = load_model(checkpoint, choose_device(device))
+    _check_tasks(tasks, model, checkpoint)
+    for file, written in tqdm(_outputs(files, out).items(), desc="predicting", disable=len(files) < 5):
+        if file.suffix.lower() in VIDEOS: _predict_video(model, file, written, tasks, score_threshold)
         else:
             picture = read_image(file)[0].permute(1, 2, 0).numpy()
             found = predict_image(model, picture, tasks, score_threshold)
-            written = out/f"{file.stem}.png"
             with atomic_write(written) as t: cv2.imwrite(str(t), draw_found(picture, found)[..., ::-1])
-            _write_json(out/f"{file.stem}.json", dict(file=file.name, height=picture.shape[0], width=picture.shape[1]) | found)
+            _write_json(written.with_suffix(".json"), dict(file=file.name, height=picture.shape[0], width=picture.shape[1]) | found)
         print(f"{file.name} → {_short(written)}")
 
 def _write_json(path, content):
@@ -221,7 +287,7 @@ def _write_json(path, content):
 
 # %% ../nbs/17_commands.ipynb #b144dd34
 def _picture_files(names):
-    "The pictures and videos that the names stand for; raises `UserError` for one that does not exist or cannot be read."
+    "The pictures and videos that the names stand for, each once; raises `UserError` for one that does not exist or cannot be read."
     files = []
     for name in names:
         path = Path(name)
@@ -232,29 +298,48 @@ def _picture_files(names):
         elif not path.is_file(): raise UserError(f"{name}: no such file or folder")
         elif path.suffix.lower() not in PICTURES | VIDEOS: raise UserError(f"{name}: expected a picture or video ({', '.join(sorted(PICTURES | VIDEOS))})")
         else: files.append(path)
-    return files
+    return list({p.resolve(): p for p in files}.values())
 
-def _predict_video(model, file, out, tasks, score_threshold):
-    "Draws on every frame of a video; writes a video and one json object per frame. Returns the video's path."
-    video = cv2.VideoCapture(str(file))
-    count, rate = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), video.get(cv2.CAP_PROP_FPS) or 25
-    size = int(video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(video.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    if not video.isOpened() or not size[0] or count < 1: raise UserError(f"{file}: not a readable video")
-    out.mkdir(parents=True, exist_ok=True)
-    with atomic_write(out/f"{file.stem}.mp4") as movie, atomic_write(out/f"{file.stem}.jsonl") as lines, open(lines, "w", encoding="utf-8") as text:
-        writer = cv2.VideoWriter(str(movie), cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
-        for k in tqdm(range(count), desc=file.name):
+def _outputs(files, out) -> dict: # input -> drawn picture or video
+    "A name in `out` for each input: its own, or with _2, _3 … where another input has that name or lies there itself."
+    outputs, taken = {}, {str(p.resolve().with_suffix("")).lower() for p in files if p.resolve().parent == out.resolve()}
+    for file in files:
+        stem, k = out.resolve()/file.stem, 1
+        while str(stem).lower() in taken: k += 1; stem = out.resolve()/f"{file.stem}_{k}"
+        taken.add(str(stem).lower())
+        outputs[file] = out/f"{stem.name}{'.mp4' if file.suffix.lower() in VIDEOS else '.png'}"
+    return outputs
+
+# %% ../nbs/17_commands.ipynb #e8e4dafa
+def _frames(file):
+    "Yields the frames of a video, RGB uint8 (H, W, 3); raises `UserError` when there is none."
+    video, k = cv2.VideoCapture(str(file)), 0
+    count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    with contextlib.closing(tqdm(total=count if count > 0 else None, desc=file.name, unit=" frames")) as bar:
+        while True:
             good, frame = video.read()
             if not good: break
-            frame = np.ascontiguousarray(frame[..., ::-1])
+            k += 1; bar.update()
+            yield np.ascontiguousarray(frame[..., ::-1])
+    video.release()
+    if not k: raise UserError(f"{file}: not a readable video")
+
+def _predict_video(model, file, written, tasks, score_threshold):
+    "Draws on every frame of a video; writes a video and, beside it, one json object per frame."
+    probe = cv2.VideoCapture(str(file)); rate = probe.get(cv2.CAP_PROP_FPS); probe.release()
+    rate = rate if 0 < rate <= 1000 else 25
+    written.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(written) as movie, atomic_write(written.with_suffix(".jsonl")) as lines, open(lines, "w", encoding="utf-8") as text:
+        writer = None
+        for k, frame in enumerate(_frames(file)):
             found = predict_image(model, frame, tasks, score_threshold)
+            writer = writer or cv2.VideoWriter(str(movie), cv2.VideoWriter_fourcc(*"mp4v"), rate, frame.shape[1::-1])
+            if not writer.isOpened(): raise UserError(f"{written}: this OpenCV cannot write mp4 videos of {frame.shape[1]} x {frame.shape[0]} pixels")
             writer.write(np.ascontiguousarray(draw_found(frame, found)[..., ::-1])); text.write(json.dumps(dict(frame=k) | found) + "\n")
         writer.release()
-    return out/f"{file.stem}.mp4"
 
 # %% ../nbs/17_commands.ipynb #9a8a3c12
-@call_parse
-@_says_what_is_wrong
+@_command
 def mtl_figures(
     results_dir: Param("folder with logs/ and evaluation_results.csv", str) = "results",
     format: Param("file format", str, choices=["png", "pdf", "svg"]) = "png",

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['LOG_COLUMNS', 'parts_of', 'task_loss', 'training_step', 'learning_rate_factor', 'make_optimizer', 'start_fabric',
-           'average', 'average_statistics', 'TrainingLog', 'Run', 'train', 'make_loaders', 'continue_or_clear',
-           'make_run', 'losses_of', 'timed', 'step_rows', 'finish_epoch']
+           'on_first', 'average', 'average_statistics', 'TrainingLog', 'Run', 'train', 'make_loaders',
+           'continue_or_clear', 'make_run', 'losses_of', 'timed', 'step_rows', 'finish_epoch']
 
 # %% ../nbs/15_training.ipynb #2dbe6ed1
-import csv, math, os, random, time
-from dataclasses import dataclass
+import csv, logging, math, os, random, time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 import numpy as np, torch
@@ -73,11 +74,21 @@ def make_optimizer(model: nn.Module, config: Config, total_steps: int):
 # %% ../nbs/15_training.ipynb #29666399
 def start_fabric(config: Config) -> Fabric:
     "Fabric for a config's device, precision and number of processes; under `torchrun` it joins the processes that are there."
+    for name in ("lightning.fabric", "lightning.pytorch"): logging.getLogger(name).setLevel(logging.WARNING)   # device and precision stand in training.log
     device = choose_device(config.device)
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", config.num_processes))
     fabric = Fabric(accelerator=device, devices=processes, strategy="ddp" if processes > 1 else "auto", precision=choose_precision(config.precision, device))
     fabric.launch()
     return fabric
+
+def on_first(fabric: Fabric, work: Callable): # work: called without arguments
+    "Runs `work()` in the first process while the others wait. Its `UserError` or `OSError` is raised there; the other processes end without a word, exit code 2."
+    error = None
+    with fabric.rank_zero_first():                                                   # the others wait as long as it takes
+        if fabric.global_rank == 0:
+            try: work()
+            except (UserError, OSError) as e: error = e
+    if fabric.broadcast(error is not None): raise error or SystemExit(2)
 
 @torch.no_grad()
 def average(fabric: Fabric, tensors: list[Tensor]):
@@ -134,13 +145,14 @@ class Run:
     seconds: float = 0.0 # of training, over all parts of the run
     best: float = -1.0 # selection score of the best epoch
     best_epoch: int = 0
+    precision: object = None # Fabric's plugin; in float16 training it holds the factor of the losses, which adapts from step to step
 
     def state_dict(self) -> dict:
         kind, keys, *rest = np.random.get_state()
         random_states = dict(python=random.getstate(), numpy=(kind, keys.tolist(), *rest), torch=torch.get_rng_state())
         if torch.cuda.is_available(): random_states["cuda"] = torch.cuda.get_rng_state_all()
         return dict(model=self.model.state_dict(), optimizer=self.optimizer.state_dict(), scheduler=self.scheduler.state_dict(), balancer=self.balancer.state_dict(), random=random_states,
-                    config=self.config.to_dict(), **{k: getattr(self, k) for k in ("step", "epoch", "seconds", "best", "best_epoch")})
+                    precision=self.precision.state_dict() if self.precision else {}, config=self.config.to_dict(), **{k: getattr(self, k) for k in ("step", "epoch", "seconds", "best", "best_epoch")})
 
     def save(self, path: Path):
         "Writes the checkpoint beside `path` and renames it."
@@ -151,8 +163,9 @@ class Run:
         state = read_checkpoint(path)
         load_weights(self.model, state["model"], path)
         differ = [k for k, v in self.config.to_dict().items() if k not in _FREE and state["config"].get(k) != v]
-        if differ: raise UserError(f"{path}: cannot resume, the config differs in {', '.join(differ)}; use the values in config.json beside it, or train anew")
+        if differ: raise UserError(f"{path}: cannot resume, the config differs in {', '.join(differ)}; use the values in the run's config.json, or train anew")
         self.optimizer.load_state_dict(state["optimizer"]); self.scheduler.load_state_dict(state["scheduler"]); self.balancer.load_state_dict(state["balancer"])
+        if self.precision and state.get("precision"): self.precision.load_state_dict(state["precision"])
         for k in ("step", "epoch", "seconds", "best", "best_epoch"): setattr(self, k, state[k])
         random.setstate(state["random"]["python"]); np.random.set_state(state["random"]["numpy"]); torch.set_rng_state(state["random"]["torch"])
 
@@ -168,14 +181,14 @@ def train(config: Config,
     Raises `UserError` for broken data, a loss that is not a number, or a checkpoint that does not fit.
     """
     fabric = fabric or start_fabric(config)
-    with fabric.rank_zero_first(): prepare_data(config, progress)
+    on_first(fabric, partial(prepare_data, config, progress))
     results, main = resolve(config.results_dir), fabric.global_rank == 0
-    if main: config.save(results/"config.json")
+    resume = resume and (results/"checkpoints"/"last.pt").exists()
     seed_everything(config.seed)
     train_loader, val_loaders = make_loaders(fabric, config, progress and main)
-    run, sampler = make_run(fabric, config, train_loader), train_loader.batch_sampler
+    run, sampler = make_run(fabric, config, train_loader, imagenet=not resume), train_loader.batch_sampler
     per_epoch, total = sampler.steps, sampler.steps*config.epochs
-    resume = continue_or_clear(run, results/"checkpoints", resume, fabric)
+    continue_or_clear(run, results/"checkpoints", resume, fabric)
     log = TrainingLog(results, run.step, main); log.begin(run, resume, total, fabric)
     optimizer, began = fabric.setup_optimizers(run.optimizer), time.perf_counter() - run.seconds
     bar = tqdm(total=total, initial=run.step, desc="training", unit="step", disable=not (progress and main))
@@ -205,21 +218,21 @@ def make_loaders(fabric: Fabric, config: Config, progress: bool = True) -> tuple
     train_loader = training_loader(config, fabric.global_rank, fabric.world_size, progress)
     return train_loader, {t: evaluation_loader(config, "val", (t,)) for t in config.tasks}
 
-def continue_or_clear(run: Run, folder: Path, resume: bool, fabric: Fabric) -> bool: # folder: of the checkpoints
-    "Loads `last.pt` when resuming and returns True; otherwise a new run begins, and checkpoints of an earlier one are removed."
-    fabric.barrier()
-    if resume and (folder/"last.pt").exists(): run.load(folder/"last.pt"); return True
-    fabric.barrier()                                                                 # nobody looks any more: now they may go
-    if fabric.global_rank == 0:
+def continue_or_clear(run: Run, folder: Path, resume: bool, fabric: Fabric): # folder: of the checkpoints
+    "Loads `last.pt` when resuming; otherwise a new run begins, and checkpoints of an earlier one are removed. Then the run's config is saved."
+    fabric.barrier()                                                                 # no process looks for `last.pt` any more
+    if resume: run.load(folder/"last.pt")
+    elif fabric.global_rank == 0:
         for old in (*folder.glob("*.pt"), *folder.glob(".*.tmp.pt")): old.unlink()
-    return False
+    if fabric.global_rank == 0: run.config.save(folder.parent/"config.json")
 
-def make_run(fabric: Fabric, config: Config, train_loader) -> Run:
+def make_run(fabric: Fabric, config: Config, train_loader,
+             imagenet: bool = True) -> Run: # False: a checkpoint will bring the weights, so `config.pretrained` need not
     "A model with random (or ImageNet) weights on Fabric's device, its optimiser, schedule and balancer."
-    model = fabric.to_device(model_from_config(config))
+    model = fabric.to_device(model_from_config(config if imagenet else replace(config, pretrained="false")))
     if config.channels_last: model = model.to(memory_format=torch.channels_last)
     balancer = make_balancer(config.balancer, config.tasks, **config.balancer_settings)
-    return Run(config, model, *make_optimizer(model, config, train_loader.batch_sampler.steps*config.epochs), balancer)
+    return Run(config, model, *make_optimizer(model, config, train_loader.batch_sampler.steps*config.epochs), balancer, precision=fabric._precision)
 
 @torch.no_grad()
 def losses_of(fabric: Fabric, model: MultiTaskModel, batch: dict) -> dict[str, float]: # task -> wₜ Lₜ, averaged over processes

@@ -2,11 +2,14 @@
 import os, signal, subprocess, sys, time
 from pathlib import Path
 import pandas as pd, pytest, torch
-from mtl_course.config import UserError, make_config
+from lightning.fabric.plugins.precision import MixedPrecision
+import mtl_course.models.backbone as backbone
+from mtl_course.config import UserError, load_config, make_config
 from mtl_course.data.loaders import create_dataloaders
 from mtl_course.models import model_from_config
 from mtl_course.models.multi_task_model import read_checkpoint
-from mtl_course.training import Run, learning_rate_factor, start_fabric, train, training_step
+from mtl_course.losses import make_balancer
+from mtl_course.training import Run, learning_rate_factor, make_optimizer, start_fabric, train, training_step
 
 SAME = ["kind", "epoch", "step", "task", "loss", "weight", "learning_rate", "metric", "value"]
 SHORT = dict(steps_per_epoch=6, epochs=2, checkpoint_every=2, classification_batch_size=8)
@@ -120,6 +123,63 @@ def test_a_loss_that_is_not_a_number_names_task_and_files(smoke):
 def test_resuming_with_another_config_is_refused(whole):
     with pytest.raises(UserError, match="learning_rate"): train(make_config("smoke", results_dir=str(whole), learning_rate=0.5, **SHORT), resume=True, progress=False)
     with pytest.raises(UserError, match="architecture"): train(make_config("smoke", results_dir=str(whole), neck_channels=32, **SHORT), resume=True, progress=False)
+    assert load_config(whole/"config.json") == make_config("smoke", results_dir=str(whole), **SHORT)   # a refused run leaves no trace
+
+
+def test_resuming_needs_no_imagenet_weights(smoke, tmp_path, monkeypatch):
+    "With pretrained=require they are demanded for a new run only: the checkpoint brings the weights."
+    short = dict(results_dir=str(tmp_path), tasks="lane", steps_per_epoch=1, epochs=1)
+    train(make_config("smoke", **short), progress=False)
+    def unreachable(name, wanted):
+        if wanted != "false": raise UserError("ImageNet weights cannot be had")
+    monkeypatch.setattr(backbone, "imagenet_weights", unreachable)
+    config = make_config("smoke", pretrained="require", **short)
+    run = train(config, resume=True, progress=False)
+    assert run.step == 1 and run.config == config and run.precision is not None
+    with pytest.raises(UserError, match="cannot be had"): train(config, progress=False)
+
+
+def test_the_factor_of_float16_losses_is_resumed(smoke, tmp_path):
+    "In float16 training the losses are multiplied by a factor that adapts; without it a resumed run would start at 65536 again."
+    config = make_config("smoke", tasks="lane", precision="16-mixed")
+    def run():
+        model = model_from_config(config)
+        plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+        plugin.scaler.scale(torch.ones(1))                                          # creates its tensors
+        return Run(config, model, *make_optimizer(model, config, 10), make_balancer("fixed", config.tasks), precision=plugin)
+    first, second = run(), run()
+    first.precision.scaler.load_state_dict(first.precision.scaler.state_dict() | {"scale": 512.0, "_growth_tracker": 7})
+    first.save(tmp_path/"last.pt"); second.load(tmp_path/"last.pt")
+    assert second.precision.scaler.get_scale() == 512.0 and second.precision.state_dict() == first.precision.state_dict()
+    without = Run(config, first.model, first.optimizer, first.scheduler, first.balancer)
+    without.load(tmp_path/"last.pt"); without.save(tmp_path/"plain.pt"); second.load(tmp_path/"plain.pt")   # one without the factor can be read, too
+
+
+def two_processes(script, *options):
+    "Exit code and stderr of a training command in two processes, as Lightning Fabric starts them."
+    command = [sys.executable, script, "--recipe", "smoke", "--num_processes", "2", "--tasks", "lane", "--epochs", "1", "--steps_per_epoch", "2", *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | dict(OMP_NUM_THREADS="1"), timeout=600)
+    return done.returncode, done.stderr
+
+
+def test_a_mistake_in_two_processes_is_one_sentence(tmp_path):
+    code, err = two_processes(Path(sys.executable).with_name("mtl_train"), "--data_root", "nowhere/at/all", "--results_dir", tmp_path)
+    assert code == 2 and "Traceback" not in err, err
+    assert [line for line in err.splitlines() if "mtl_train:" in line or "rror" in line] == [line for line in err.splitlines() if "nowhere/at/all: no such folder" in line]
+    assert err.count("no such folder") == 1
+
+
+@pytest.mark.parametrize("rank, sentences", [(0, ["mtl_train: image 7 is broken"]), (1, ["mtl_train: another process of this run ended", "mtl_train: image 7 is broken"])])
+def test_a_mistake_of_one_process_ends_the_other(smoke, tmp_path, rank, sentences):
+    script = tmp_path/"run.py"
+    script.write_text("import os, mtl_course.training as training\nfrom mtl_course.config import UserError\nfrom mtl_course.commands import mtl_train\n"
+                      "def broken(*args, real=training.training_step, **options):\n"
+                      f"    if os.environ.get('LOCAL_RANK', '0') == '{rank}': raise UserError('image 7 is broken')\n"
+                      "    return real(*args, **options)\n"
+                      "training.training_step = broken\nif __name__ == '__main__': mtl_train()\n")
+    code, err = two_processes(script, "--results_dir", tmp_path/"results")
+    assert code != 0 and "Traceback" not in err, err
+    assert sorted(line.split(";")[0] for line in err.splitlines() if line.startswith("mtl_train:")) == sentences, err
 
 
 def test_the_checkpoint_holds_what_it_should(whole):
