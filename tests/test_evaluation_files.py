@@ -225,3 +225,10 @@ def test_a_slow_network_is_told_so(data, tmp_path):
     results["lane"].predictions.run_time = [100., 250., 260.]                            # the median counts
     with pytest.warns(UserWarning, match="250 ms"): table = read_table(write_results(results, tmp_path, data_set="d", split="all")[0])
     assert [value(table, f"tusimple_{k}")["value"] for k in ("accuracy", "fp", "fn")] == [0, 0, 1]
+
+
+def test_a_detection_takes_the_object_it_overlaps_most():
+    truth = dict(boxes=torch.tensor([[0., 0, 10, 10], [2, 0, 12, 10]]), labels=torch.tensor([1, 1]))
+    for order in ([0, 1], [1, 0]):                                                       # the first could have either, the second only the left one
+        found = dict(boxes=torch.tensor([[1.9, 0, 11.9, 10], [-2, 0, 8, 10]]), labels=torch.tensor([1, 1]), scores=torch.tensor([.9, .8]))
+        assert bootstrap_coco([found], [{k: v[order] for k, v in truth.items()}], 2)[0, 0] == 1
