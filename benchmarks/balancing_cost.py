@@ -126,14 +126,14 @@ def seconds(problem, way, name) -> tuple: # of the step, and what the way itself
 
 @contextlib.contextmanager
 def peak_memory(device):
-    "Yields a list that afterwards holds the peak of bytes above what was alive at the beginning."
+    "Yields a list that afterwards holds the peak of bytes above what was alive at the beginning, and what is still alive at the end."
     peak = []
     if device == "cuda":
         torch.cuda.synchronize(); torch.cuda.reset_peak_memory_stats(); before = torch.cuda.memory_allocated()
-        yield peak; torch.cuda.synchronize(); peak.append(torch.cuda.max_memory_allocated() - before)
+        yield peak; torch.cuda.synchronize(); peak += [torch.cuda.max_memory_allocated() - before, torch.cuda.memory_allocated() - before]
     else:
         with LiveBytes() as live: yield peak
-        peak.append(live.peak)
+        peak += [live.peak, live.now]
 
 def memory(problem, way, name) -> tuple: # peak bytes of a step, its gradient
     problem.clear()
@@ -147,11 +147,12 @@ def limits(problem, tasks, backward_share) -> dict: # way -> (time ratio, bytes)
     """
     problem.clear()
     with peak_memory(problem.device) as one: loss = problem.loss(problem.names[0])
+    activations = one[1]                                                    # what the graph of one loss keeps; temporaries are gone
     del loss
     gradient = sum(p.numel()*p.element_size() for p in problem.shared)
     many = 1 + (tasks - 1)*backward_share
-    return dict(summed=(1, tasks*one[0]), fixed=(1, one[0] + gradient), streamed=(1, one[0] + (tasks - 1)*gradient), separate=(1, tasks*one[0] + (tasks - 1)*gradient),
-                **dict.fromkeys(("stacked", "torchjd", "torchjd_saving"), (many, tasks*one[0] + (tasks - 1)*gradient)))
+    return dict(summed=(1, tasks*activations), fixed=(1, activations + gradient), streamed=(1, activations + (tasks - 1)*gradient), separate=(1, tasks*activations + (tasks - 1)*gradient),
+                **dict.fromkeys(("stacked", "torchjd", "torchjd_saving"), (many, tasks*activations + (tasks - 1)*gradient)))
 
 
 def measure(problem, ways, name, steps) -> list[dict]: # one row per way
