@@ -9,13 +9,13 @@ from mtl_course.config import atomic_write, resolve
 
 SHOWN = ("validation_accuracy", "gap", "loss_reduction", "converged", "total", "sum", "size", "baseline", "saving", "size_saving", "faster", "training_time",
          "lane_accuracy", "equal_weights", "lane_30", "forgetting", "all_improve", "batch_variance", "pretrained", "shares")
-KINDS = ("reproduced", "not reproduced", "contradicts itself", "cannot be tested", "untested so far")
+KINDS = {"reproduced": "reproduced", "not reproduced": "not reproduced", "contradicts itself": "contradicting themselves", "cannot be tested": "that cannot be tested without more", "untested so far": "untested so far"}
 START, END = "<!-- audit: python benchmarks/audit_table.py -->", "<!-- end of audit -->"
 
 
 def table(audit: pd.DataFrame) -> str: # the whole audit
     "How many claims met which fate, and the rows that people ask about first, as markdown."
-    counts = ", ".join(f"{audit.verdict.str.startswith(k).sum()} {k}" for k in KINDS)
+    counts = ", ".join(f"{audit.verdict.str.startswith(k).sum()} {words}" for k, words in KINDS.items())
     cell = lambda text: "" if pd.isna(text) else str(text).replace("|", "\\|")
     coded = lambda v: re.sub(r"^(untested so far: )(.*)$", r"\1`\2`", v)
     lines = [f"{len(audit)} claims: {counts}.", "", "| claim | measured here | verdict |", "| --- | --- | --- |"]

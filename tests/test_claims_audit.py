@@ -1,0 +1,116 @@
+"""The audit of claims: complete, computed from its input files, and shown in the README as it was written."""
+import contextlib, importlib.util, io, json, re, shutil
+from pathlib import Path
+import pandas as pd, pytest
+
+ROOT = Path(__file__).parents[1]
+VERDICT = re.compile(r"reproduced|not reproduced|contradicts itself|cannot be tested without \S.*|untested so far: \S.*")
+CLAIMS = (r"39,209.*3,921", r"5,984.*1,497", r"41,705", r"51,865", r"~50,000", r"78.*12.*0\.8", r"400 \+ 100", r"synthetic", r"12\.9 GB", r"43 sign", r"7 object",
+          r"70\.2 M", r"23\.5 M", r"1\.2 M", r"850 K", r"2\.0 M", r"33\.5.*2\.8", r"106 MB", r"468 MB", r"95M\+", r"26 %", r"360 MB", r"71 %", r"2048, H/32", r"9 anchors", r"16 → 2",
+          r"3\.31.*0\.71", r"78\.5 %", r"83–86 %.*99\.98", r"99\.98 % training", r"100 % validation", r"0\.02 %", r"F1 100", r"all 43", r"7,481 images", r"converged by epoch 5",
+          r"15\.91", r"0\.0819", r"architecturally sound", r"3×", r"real-time", r"6\.8 hours", r"equal weights", r"w_lane = 30", r"uncertainty", r"curriculum", r"imbalance",
+          r"forgetting", r"all tasks improve", r"<2 %", r"pre-trained", r"50 epochs", r"12 visuali", r"production ready", r"benefits all")
+
+
+def audit_in(folder: Path, **inputs) -> pd.DataFrame: # inputs: name of a result file -> table, or None to take it away
+    "Executes the notebook's cells in a copy of the project that holds nothing but result files; returns the audit that it wrote."
+    (folder/"nbs").mkdir(); (folder/"results").mkdir()
+    shutil.copy(ROOT/"settings.ini", folder)
+    for path in (ROOT/"results").glob("*.csv"): shutil.copy(path, folder/"results")
+    (folder/"results"/"claims_audit.csv").unlink(missing_ok=True)
+    for name, table in inputs.items():
+        if table is None: (folder/"results"/f"{name}.csv").unlink(missing_ok=True)
+        else: table.to_csv(folder/"results"/f"{name}.csv", index=False)
+    names = {"__name__": "__main__"}
+    with contextlib.chdir(folder/"nbs"), contextlib.redirect_stdout(io.StringIO()):
+        for cell in json.loads((ROOT/"nbs"/"25_claims_audit.ipynb").read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code": exec(compile("".join(cell["source"]), "cell", "exec"), names)
+    return pd.read_csv(folder/"results"/"claims_audit.csv").set_index("id")
+
+
+def stored(name): return pd.read_csv(ROOT/"results"/f"{name}.csv")
+
+
+@pytest.fixture(scope="module")
+def audit(): return stored("claims_audit").set_index("id")
+
+@pytest.fixture(scope="module")
+def table_program():
+    spec = importlib.util.spec_from_file_location("audit_table", ROOT/"benchmarks"/"audit_table.py")
+    module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
+    return module
+
+
+def test_every_claim_has_a_row_and_an_allowed_verdict(audit):
+    text = "\n".join(audit.claim)
+    assert not [c for c in CLAIMS if not re.search(c, text)]
+    assert audit.index.is_unique and len(audit) >= 50
+    assert not [v for v in audit.verdict if not VERDICT.fullmatch(v)]
+    assert not audit[["section", "claim", "meaning", "command"]].isna().any(axis=None)
+    decided = audit[~audit.verdict.str.startswith(("untested", "cannot"))]
+    assert decided.measured.notna().all()                                           # no verdict without a measurement
+
+
+def test_the_stored_audit_is_what_the_notebook_computes(audit, tmp_path):
+    again = audit_in(tmp_path)
+    assert again.columns.tolist() == audit.columns.tolist()
+    assert [(i, again.verdict[i], again.measured[i]) for i in again.index if not again.loc[i].fillna("").equals(audit.loc[i].fillna(""))] == []
+
+
+def test_verdicts_follow_the_input_files(tmp_path):
+    real, log, seeds = stored("real_data"), stored("laptop_log"), stored("laptop_seeds")
+    real.loc[(real.run == "signs alone") & real.metric.isin(["accuracy", "macro_f1"]), "value"] = 1.0
+    real.loc[(real.run == "signs alone") & (real.split == "held_out"), "value"] = 0.9998
+    steady = log.kind == "step"
+    log.loc[steady, "loss"] = log[steady].epoch.map({e: 1.0 if e == 1 else 0.215 for e in log.epoch.unique()})
+    seeds.loc[(seeds.metric == "pixel_accuracy"), "value"] = 0.159
+    seeds.loc[(seeds.metric == "iou"), "value"] = 0.0819
+    last = (log.kind == "epoch") & (log.epoch == log.epoch.max()) & (log.metric == "map50")
+    log.loc[last, "value"] = 0.0                                                    # detection forgets everything
+    got = audit_in(tmp_path, real_data=real, laptop_log=log, laptop_seeds=seeds).verdict
+    for id in ("validation_accuracy", "f1", "gap", "loss_reduction", "lane_accuracy", "lane_iou", "batch_variance"): assert got[id] == "reproduced", id
+    for id in ("forgetting", "all_improve"): assert got[id] == "not reproduced", id
+
+
+def weights_table(equal, boosted, seeds=(0, 1)):
+    "A table as benchmarks/task_weights.py writes it; equal, boosted: scores in the order of the tasks."
+    tasks = (("classification", "accuracy"), ("detection", "map50"), ("lane", "iou"))
+    return pd.DataFrame([dict(run=run, recipe="laptop", steps=300, seed=s, task=t, metric=m, value=v, seconds=1.0)
+                         for s in seeds for run, scores in (("equal", equal), ("boosted", boosted)) for (t, m), v in zip(tasks, scores)])
+
+
+def efficiency_table(ratio):
+    return pd.DataFrame([dict(device="cpu", backbone="resnet50", detection_neck="c5", what="latency", model="ratio", size="64x64", batch=1, precision="float32", mode="eager",
+                              metric="ratio three passes / one pass", value=ratio, low=ratio, high=ratio)])
+
+
+def time_table(hours):
+    return pd.DataFrame([("threads", 2), ("seconds per step, median", 9.0), ("projected hours", hours), ("operations per second claimed", 1e12), ("operations per second here", 1e11)], columns=["metric", "value"])
+
+
+@pytest.mark.parametrize("name,inputs,wanted", [
+    ("nothing measured", dict(efficiency=None, specification_time=None, task_weights=None),
+     dict(faster="untested so far: python benchmarks/efficiency.py", training_time="untested so far: python benchmarks/specification_time.py",
+          equal_weights="untested so far: python benchmarks/task_weights.py", lane_30="untested so far: python benchmarks/task_weights.py")),
+    ("the claims hold", dict(efficiency=efficiency_table(2.9), specification_time=time_table(7.0), task_weights=weights_table((.8, .2, .4), (.8, .2, .5))),
+     dict(faster="reproduced", training_time="reproduced", equal_weights="reproduced", lane_30="reproduced")),
+    ("the claims fail", dict(efficiency=efficiency_table(1.6), specification_time=time_table(90.0), task_weights=weights_table((.8, .2, .4), (.5, .1, .3))),
+     dict(faster="not reproduced", training_time="not reproduced", lane_30="not reproduced")),
+    ("lanes win, the others pay more", dict(task_weights=weights_table((.8, .2, .4), (.4, .1, .5))), dict(lane_30="reproduced", equal_weights="not reproduced")),
+    ("one seed is no evidence", dict(task_weights=weights_table((.8, .2, .4), (.8, .2, .5), seeds=(0,))), dict(lane_30="not reproduced")),
+])
+def test_measurements_to_come_decide_their_claims(name, inputs, wanted, tmp_path):
+    got = audit_in(tmp_path, **inputs).verdict
+    assert {i: got[i] for i in wanted if not got[i].startswith(wanted[i])} == {}, name
+
+
+def test_arithmetic_of_the_lane_claim():
+    accuracy, iou = 0.1591, 0.0819
+    tp = next(t/1e6 for t in range(1_000_000) if t/1e6/(1 - (accuracy - t/1e6)) >= iou)       # by search, not by the formula
+    assert re.search(rf"TP {tp:.4f}, TN {accuracy - tp:.4f}", stored("claims_audit").set_index("id").meaning["lane_iou"])
+
+
+def test_the_readme_shows_the_audit_as_it_was_written(table_program):
+    readme = (ROOT/"README.md").read_text(encoding="utf-8")
+    assert table_program.with_table(readme, stored("claims_audit")) == readme, "python benchmarks/audit_table.py"
+    with pytest.raises(ValueError, match="no place"): table_program.with_table("no markers", stored("claims_audit"))
