@@ -2,14 +2,15 @@
 
     python benchmarks/laptop_seeds.py --seeds 0,1,2
 
-Writes results/laptop_seeds.csv (one tidy row per seed × metric). A seed that is there already is kept, so the command can be continued. The column `config` is a short
+Writes results/laptop_seeds.csv (one tidy row per seed × metric) and results/laptop_objects.csv (objects per class in the training part). A seed that is there already is kept, so the command can be continued. The column `config` is a short
 hash of the recipe's values: when they change, the rows of the old recipe are dropped, so that a mean is always one of the same recipe.
 """
 import hashlib, json, resource, shutil, subprocess, sys, time
 from pathlib import Path
-import pandas as pd
+import numpy as np, pandas as pd
 from fastcore.script import Param, call_parse
-from mtl_course.config import atomic_write, make_config, resolve
+from mtl_course.config import DETECTION_CLASSES, atomic_write, make_config, resolve
+from mtl_course.data.loaders import make_reader
 
 COLUMNS = ["recipe", "config", "seed", "task", "metric", "value"]
 HEADLINES = [("classification", "accuracy"), ("classification", "macro_f1"), ("detection", "map50"), ("detection", "map50_95"), ("lane", "iou"), ("lane", "f1"), ("lane", "pixel_accuracy")]
@@ -37,9 +38,20 @@ def run_seed(seed: int, recipe: str) -> list[dict]:
     subprocess.run([Path(sys.executable).with_name("mtl_train"), "--recipe", recipe, "--seed", str(seed), "--results_dir", str(folder)], check=True)
     minutes = (time.perf_counter() - began)/60
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/2**20                # kilobytes on Linux -> GiB; the largest process of this and earlier seeds
-    scores = pd.read_csv(folder/"evaluation_results.csv").query("split == 'test' and `class` == 'all'").set_index(["task", "metric"]).value
+    table = pd.read_csv(folder/"evaluation_results.csv").query("split == 'test'")
+    scores, detection = table[table["class"] == "all"].drop_duplicates(["task", "metric"]).set_index(["task", "metric"]).value, table[(table.task == "detection") & (table.metric == "ap50")]
     rows = [dict(task=t, metric=m, value=scores[t, m]) for t, m in HEADLINES] + [dict(task="all", metric="minutes", value=minutes), dict(task="all", metric="peak_memory_gib", value=memory)]
+    rows += [dict(task="detection", metric=f"ap50 {c}", value=v) for c, v in zip(detection["class"], detection.value)]
     return [dict(recipe=recipe, config=recipe_hash(recipe), seed=seed, **r) for r in rows]
+
+
+def objects_of(recipe: str) -> pd.DataFrame: # one row per class
+    "How many objects of each class the training part holds, and how wide they are in the network's input, pixels."
+    reader = make_reader(make_config(recipe), "detection", "train")
+    samples = (reader[i] for i in range(len(reader)))
+    seen = [(c, b[2] - b[0]) for s in samples for b, c in zip(s["boxes"].tolist(), s["labels"].tolist())]
+    kinds, widths = map(np.array, zip(*seen))
+    return pd.DataFrame([dict(object=name, train_objects=int((kinds == k).sum()), median_width=float(np.median(widths[kinds == k]))) for k, name in enumerate(DETECTION_CLASSES, 1)])
 
 
 @call_parse
@@ -51,5 +63,6 @@ def main(seeds: Param("seeds, comma-separated", str) = "0,1,2", recipe: Param("r
         if ((table.recipe == recipe) & (table.seed == seed)).any(): print(f"seed {seed}: measured already"); continue
         table = pd.concat([table, pd.DataFrame(run_seed(seed, recipe))] if len(table) else [pd.DataFrame(run_seed(seed, recipe))], ignore_index=True)
         with atomic_write(path) as t: table.to_csv(t, index=False)
+    with atomic_write(resolve("results/laptop_objects.csv")) as t: objects_of(recipe).to_csv(t, index=False)
     shown = table[table.recipe == recipe].groupby(["task", "metric"], sort=False).value.agg(["mean", "std", "min", "max", "count"])
     print(shown.round(4).to_string())

@@ -1,7 +1,7 @@
 """The audit of claims: complete, computed from its input files, and shown in the README as it was written."""
-import contextlib, importlib.util, io, json, re, shutil
+import contextlib, importlib.util, io, json, re, shutil, warnings
 from pathlib import Path
-import pandas as pd, pytest
+import matplotlib, pandas as pd, pytest
 
 ROOT = Path(__file__).parents[1]
 VERDICT = re.compile(r"reproduced|not reproduced|contradicts itself|cannot be tested without \S.*|untested so far: \S.*")
@@ -21,10 +21,13 @@ def audit_in(folder: Path, **inputs) -> pd.DataFrame: # inputs: name of a result
     for name, table in inputs.items():
         if table is None: (folder/"results"/f"{name}.csv").unlink(missing_ok=True)
         else: table.to_csv(folder/"results"/f"{name}.csv", index=False)
-    names = {"__name__": "__main__"}
-    with contextlib.chdir(folder/"nbs"), contextlib.redirect_stdout(io.StringIO()):
+    names, backend = {"__name__": "__main__"}, matplotlib.get_backend()
+    matplotlib.use("Agg")
+    with contextlib.chdir(folder/"nbs"), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), pd.option_context("display.max_colwidth", 50):
+        warnings.simplefilter("ignore")                                             # figures that cannot be shown
         for cell in json.loads((ROOT/"nbs"/"25_claims_audit.ipynb").read_text(encoding="utf-8"))["cells"]:
             if cell["cell_type"] == "code": exec(compile("".join(cell["source"]), "cell", "exec"), names)
+    names["plt"].close("all"); matplotlib.use(backend)
     return pd.read_csv(folder/"results"/"claims_audit.csv").set_index("id")
 
 
