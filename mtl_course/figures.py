@@ -33,7 +33,8 @@ def style():
     base = sns.axes_style("ticks") | sns.plotting_context("paper")
     return matplotlib.rc_context(base | {"font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
                                          "legend.fontsize": 7, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e6e6e6",
-                                         "grid.linewidth": 0.6, "lines.linewidth": 1.4, "figure.constrained_layout.use": True, "savefig.dpi": 200, "pdf.fonttype": 42})
+                                         "grid.linewidth": 0.6, "lines.linewidth": 1.4, "figure.constrained_layout.use": True, "savefig.dpi": 200, "pdf.fonttype": 42,
+                                         "svg.hashsalt": "mtl_course"})  # without it each svg gets other names inside
 
 # %% ../nbs/16_figures.ipynb #5a0ca915
 LOG_FIELDS = ["kind", "epoch", "step", "task", "loss", "metric", "value"]  # of training.csv, those that figures use
@@ -187,16 +188,17 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
 def make_figures(results_dir: str | Path = "results", # holds logs/ and the tables; figures are written here
                  format: str = "png",                 # png, pdf or svg
-                 names: list | None = None            # some of FIGURES; None: all whose input is there
+                 names: list | None = None,           # some of `figures`; None: all whose input is there
+                 figures: dict = FIGURES              # file name -> function of the results folder
                 ) -> list[Path]:                      # the files written
     "Draws figures from result files; raises `UserError` for an unknown name or format, and for missing input of a named figure (or of all)."
     if format not in ("png", "pdf", "svg"): raise UserError(f"unknown figure format {format!r}: expected png, pdf or svg")
     for name in names or ():
-        if name not in FIGURES: raise UserError(f"unknown figure {name!r}: expected one of {', '.join(FIGURES)}")
+        if name not in figures: raise UserError(f"unknown figure {name!r}: expected one of {', '.join(figures)}")
     files, missing = [], {}
-    for name in names or FIGURES:
+    for name in names or figures:
         try:
-            with style(): files.append(save_figure(FIGURES[name](results_dir), Path(results_dir)/f"{name}.{format}"))
+            with style(): files.append(save_figure(figures[name](results_dir), Path(results_dir)/f"{name}.{format}"))
         except UserError as e:
             if names: raise
             missing[name] = e
