@@ -40,10 +40,10 @@ def data_folder(results_dir: str | Path, predictions: Path) -> Path:
 
 def _pixels(path): return read_image(path)[0].permute(1, 2, 0).numpy()
 
-def pick_cases(scores: dict, worst: int = 2) -> dict: # image -> score -> {caption: image}
+def pick_cases(scores: dict, worst: int = 2) -> dict: # image -> score; 1…4 -> {caption: image}
     "The best, the median and the worst images by score; ties in the order of names."
     order = sorted(scores, key=lambda name: (-scores[name], str(name)))
-    cases = {"best": order[0], "median": order[(len(order) - 1)//2]} | {f"worst{'' if k == 0 else f', {k + 1}.'}": order[max(0, len(order) - 1 - k)] for k in range(worst)}
+    cases = {"best": order[0], "median": order[(len(order) - 1)//2]} | {f"{('', 'second ', 'third ', 'fourth ')[k]}worst": order[max(0, len(order) - 1 - k)] for k in range(worst)}
     return {caption: name for k, (caption, name) in enumerate(cases.items()) if name not in list(cases.values())[:k]}
 
 # %% ../nbs/16c_prediction_figures.ipynb #ef21bc99
@@ -91,7 +91,7 @@ def qualitative_detection(results_dir: str | Path) -> Figure: # reads prediction
     place = prediction_folder(results_dir, "kitti"); root, frames = data_folder(results_dir, place), _frames(place)
     scored = {f: score for f, (_, _, score) in frames.items() if not np.isnan(score)}
     if not scored: raise UserError(f"{place}/label_2 has no object; evaluate data that has some with `mtl_evaluate`")
-    cases = pick_cases(scored)
+    cases = pick_cases(scored, worst=1)
     images = {f: _pixels(next((root/"kitti"/"training"/"image_2").glob(f"{f}.*"))) for f in cases.values()}
     height = 3.5*max(i.shape[0]/i.shape[1] for i in images.values()) + 0.12
     fig = Figure(figsize=(3.5, 3*height*len(cases)))

@@ -177,7 +177,7 @@ def test_layers_add_up_to_the_network(made):
 # --- predictions
 
 def test_cases_and_scores_of_frames():
-    assert pick_cases(dict(a=0.1, b=0.9, c=0.5, d=0.3, e=0.2)) == {"best": "b", "median": "d", "worst": "a", "worst, 2.": "e"}
+    assert pick_cases(dict(a=0.1, b=0.9, c=0.5, d=0.3, e=0.2)) == {"best": "b", "median": "d", "worst": "a", "second worst": "e"}
     assert pick_cases(dict(a=1.0)) == {"best": "a"} and list(pick_cases(dict(a=1.0, b=0.0)).values()) == ["a", "b"]
     box = np.array([[0, 0, 10, 10.0]])
     assert frame_f1(["Car"], box, ["Car"], box) == 1 and frame_f1(["Car"], box, ["Van"], box) == 0 and frame_f1(["Car"], box, ["Car"]*2, np.repeat(box, 2, 0)) == pytest.approx(2/3)
