@@ -67,7 +67,7 @@ def _sign_bars(ax, counts):
     ax.bar(range(len(counts)), counts, color=TASK_COLOURS["classification"], width=0.85)
     rare = counts[counts > 0]
     ax.set(xlabel="sign classes, most frequent first", ylabel="images", xticks=[], xlim=(-0.7, len(counts) - 0.3)); ax.grid(axis="x", visible=False)
-    ratio = f": largest / smallest class = {rare.iloc[0]/rare.iloc[-1]:.3g}" if len(rare) else ""
+    ratio = f" (max / min = {rare.iloc[0]/rare.iloc[-1]:.3g})" if len(rare) else ""
     ax.set_title(f"images per sign{ratio}", loc="left")
 
 def figure_12_data_imbalance(results_dir: str | Path) -> Figure: # reads data_counts.csv

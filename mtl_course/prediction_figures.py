@@ -154,14 +154,14 @@ def precision_recall(results_dir: str | Path) -> Figure: # reads predictions/<pa
     "KITTI's precision at 41 recalls, per class and difficulty, with the average precision R40 in per cent."
     place = prediction_folder(results_dir, "kitti")
     scores = kitti_ap(place/"label_2", place/"data")
-    fig = Figure(figsize=(3.5, 1.75)); axes = fig.subplots(1, len(KITTI_CLASSES), sharey=True)
+    fig = Figure(figsize=(3.5, 2.1)); axes = fig.subplots(1, len(KITTI_CLASSES), sharey=True)
     for ax, name in zip(axes, KITTI_CLASSES):
         for level, (difficulty, line) in enumerate((("easy", ":"), ("moderate", "-"), ("hard", "--"))):
             objects, ap = scores[name]["n_gt"][level], scores[name]["r40"][level]
             ax.plot(np.linspace(0, 1, 41), scores[name]["precision"][level], line, color=TASK_COLOURS["detection"], lw=1,
                     label=f"{difficulty}: {ap:.1f}" if objects else f"{difficulty}: no object")
         ax.set(title=name, xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", xticks=[0, 0.5, 1])
-        ax.legend(frameon=False, fontsize=5, loc="upper right", handlelength=1.5, title="AP (%)", title_fontsize=5)
+        ax.legend(frameon=False, fontsize=5, loc="upper center", bbox_to_anchor=(0.5, -0.5), handlelength=1.5, title="AP (%)", title_fontsize=5)
     axes[0].set_ylabel("precision")
     return fig
 
