@@ -110,6 +110,7 @@ def _box(ax, x, y, words, colour, width, height=0.62):
 def _light(colour):
     return tuple(0.35*v + 0.65 for v in to_rgb(colour))
 
+# %% ../nbs/16b_architecture_figures.ipynb #d99b06ff
 def architecture_diagram(results_dir: str | Path) -> Figure: # reads config.json
     "Inputs of every task, the shared trunk with its stages, and the heads with what they read, give and weigh."
     config, model = run_model(results_dir)

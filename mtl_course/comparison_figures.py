@@ -221,6 +221,7 @@ def _operation_bars(ax, table):
     ax.set_xticklabels(sizes, fontsize=5.5); ax.grid(axis="x", visible=False)
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}")); ax.yaxis.set_minor_formatter(NullFormatter())
 
+# %% ../nbs/16a_comparison_figures.ipynb #f7e32b4f
 def efficiency_analysis(results_dir: str | Path) -> Figure: # reads efficiency.csv
     "Parameters, latency, operations, seconds and memory of a training step: one shared network against three."
     table = read_efficiency(results_dir)

@@ -157,12 +157,12 @@ def precision_recall(results_dir: str | Path) -> Figure: # reads predictions/<pa
     fig = Figure(figsize=(3.5, 2.1)); axes = fig.subplots(1, len(KITTI_CLASSES), sharey=True)
     for ax, name in zip(axes, KITTI_CLASSES):
         for level, (difficulty, line) in enumerate((("easy", ":"), ("moderate", "-"), ("hard", "--"))):
-            objects, ap = scores[name]["n_gt"][level], scores[name]["r40"][level]
-            ax.plot(np.linspace(0, 1, 41), scores[name]["precision"][level], line, color=TASK_COLOURS["detection"], lw=1,
-                    label=f"{difficulty}: {ap:.1f}" if objects else f"{difficulty}: no object")
-        ax.set(title=name, xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", xticks=[0, 0.5, 1])
-        ax.legend(frameon=False, fontsize=5, loc="upper center", bbox_to_anchor=(0.5, -0.5), handlelength=1.5, title="AP (%)", title_fontsize=5)
+            ax.plot(np.linspace(0, 1, 41), scores[name]["precision"][level], line, color=TASK_COLOURS["detection"], lw=1, label=difficulty)
+        ap = " / ".join(f"{v:.1f}" if n else "–" for v, n in zip(scores[name]["r40"], scores[name]["n_gt"]))  # –: no such object
+        ax.set_title(f"{name}\nAP {ap} %", fontsize=6)
+        ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", xticks=[0, 0.5, 1])
     axes[0].set_ylabel("precision")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=3, frameon=False)
     return fig
 
 # %% ../nbs/16c_prediction_figures.ipynb #1a68978d

@@ -201,5 +201,5 @@ def test_precision_recall_is_that_of_kitti(made):
     from mtl_course.metrics.kitti import kitti_ap
     place, fig = made/"predictions"/"test"/"kitti", precision_recall(made)
     scores = kitti_ap(place/"label_2", place/"data")
-    assert [ax.get_title() for ax in fig.axes] == list(scores)
+    assert [ax.get_title().splitlines()[0] for ax in fig.axes] == list(scores) and f"/ {scores['Car']['r40'][1]:.1f} /" in fig.axes[0].get_title()
     for ax, entry in zip(fig.axes, scores.values()): assert np.array_equal([line.get_ydata() for line in ax.lines], entry["precision"])
