@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.script import Param, call_parse
 from mtl_course.config import DETECTION_CLASSES, atomic_write, make_config, resolve
-from mtl_course.data.loaders import make_reader
+from mtl_course.data.loaders import make_reader, prepare_data
 
 COLUMNS = ["recipe", "config", "seed", "task", "metric", "value"]
 HEADLINES = [("classification", "accuracy"), ("classification", "macro_f1"), ("detection", "map50"), ("detection", "map50_95"), ("lane", "iou"), ("lane", "f1"), ("lane", "pixel_accuracy")]
@@ -47,11 +47,12 @@ def run_seed(seed: int, recipe: str) -> list[dict]:
 
 def objects_of(recipe: str) -> pd.DataFrame: # one row per class
     "How many objects of each class the training part holds, and how wide they are in the network's input, pixels."
+    prepare_data(make_config(recipe))
     reader = make_reader(make_config(recipe), "detection", "train")
     samples = (reader[i] for i in range(len(reader)))
     seen = [(c, b[2] - b[0]) for s in samples for b, c in zip(s["boxes"].tolist(), s["labels"].tolist())]
     kinds, widths = map(np.array, zip(*seen))
-    return pd.DataFrame([dict(object=name, train_objects=int((kinds == k).sum()), median_width=float(np.median(widths[kinds == k]))) for k, name in enumerate(DETECTION_CLASSES, 1)])
+    return pd.DataFrame([dict(object=name, train_objects=int((kinds == k).sum()), median_width=float(np.median(widths[kinds == k])) if (kinds == k).any() else float("nan")) for k, name in enumerate(DETECTION_CLASSES, 1)])
 
 
 @call_parse

@@ -22,6 +22,7 @@ def bench(tmp_path, monkeypatch):
         row = dict(recipe=recipe, config=bench.recipe_hash(recipe), seed=seed)
         return [row | dict(task=t, metric=m, value=RECIPES[recipe]["learning_rate"]) for t, m in (*bench.HEADLINES, ("all", "minutes"), ("all", "peak_memory_gib"))]
     monkeypatch.setattr(bench, "run_seed", run_seed)
+    monkeypatch.setattr(bench, "objects_of", lambda recipe: pd.DataFrame([dict(object="Car", train_objects=1, median_width=1.0)]))
     return bench
 
 
@@ -57,11 +58,17 @@ def test_the_hash_is_of_the_values_and_not_of_the_seed(bench, monkeypatch):
 
 @pytest.mark.parametrize("seeds", ["0", "0,1,2"])
 def test_the_readmes_table(bench, tmp_path, monkeypatch, seeds):
+    monkeypatch.setitem(RECIPES, "laptop", RECIPES["laptop"] | dict(learning_rate=0.25))
     bench.main(seeds=seeds, recipe="laptop")
     tables = load("readme_tables")
     monkeypatch.setattr(tables, "resolve", lambda p: tmp_path/p)
     text = tables.table()
-    assert all(f"seed {s}" in text for s in seeds.split(",")) and "0.002" in text
+    assert all(f"seed {s}" in text for s in seeds.split(",")) and "0.250" in text
     assert not any(f"seed {k} " in row[2] for row in tables.ROWS for k in range(3))         # a label is true for any seeds
     table = rows(tmp_path); table.loc[table.index[:1], "config"] = "00000000"; table.to_csv(tmp_path/"results"/"laptop_seeds.csv", index=False)
     with pytest.raises(UserError, match="one laptop recipe"): tables.table()
+
+
+def test_objects_are_counted_in_the_recipes_own_training_part(smoke):
+    table = load("laptop_seeds").objects_of("smoke").set_index("object")
+    assert table.train_objects.sum() > 0 and table.train_objects.idxmax() == "Car" and (table.median_width.dropna() > 2).all()
