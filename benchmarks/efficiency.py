@@ -18,10 +18,10 @@ from mtl_course.models import MultiTaskModel
 KEY = ["device", "backbone", "detection_neck", "what", "model", "part", "size", "batch", "precision", "mode", "metric"]
 
 
-def networks(backbone: str, neck: str) -> dict: # name -> network
+def networks(backbone: str, neck: str, names: tuple = ("shared", *TASKS)) -> dict: # name -> network
     "The shared network and the three single ones."
     make = lambda tasks: MultiTaskModel(backbone, tasks=tasks, detection_neck=neck, lane_skips=neck == "fpn").eval()
-    return {"shared": make(TASKS)} | {t: make((t,)) for t in TASKS}
+    return {n: make(TASKS if n == "shared" else (n,)) for n in names}
 
 def sizes_on_disk(models: dict) -> list[dict]:
     "Parameters by part, and bytes of saved weights: float32, float16, and with Adam's two moments."
@@ -106,11 +106,14 @@ def step_costs(backbone: str, neck: str, size: tuple, batch: int, repeats: int, 
 
 def peak_memory(backbone: str, neck: str, size: tuple, batch: int, device: str, shared: bool) -> int: # bytes
     "Peak memory of one training step in a process of its own: of the GPU, or of the whole process (the interpreter and PyTorch included)."
-    models = {n: m.train().to(device) for n, m in networks(backbone, neck).items() if (n == "shared") == shared}
+    models = {n: m.train().to(device) for n, m in networks(backbone, neck, ("shared",) if shared else TASKS).items()}
     data = {t: (torch.randn(batch, 3, *size, device=device), _targets(t, batch, size, device)) for t in TASKS}
     optimizer = torch.optim.Adam([p for m in models.values() for p in m.parameters()])
     for _ in range(2): training_step(models, shared, data); optimizer.step()
-    return torch.cuda.max_memory_allocated() if device == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*1024
+    if device == "cuda": return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")                                     # Linux: ru_maxrss would begin with the parent's memory
+    if not status.exists(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(next(l for l in status.read_text().splitlines() if l.startswith("VmHWM")).split()[1])*1024
 
 def memories(*about) -> list[dict]:
     backbone, neck, size, batch, device = about
