@@ -168,7 +168,8 @@ def mtl_train(
     if fabric.global_rank == 0 and not no_test:
         results = resolve(config.results_dir)
         held_out = "test" if config.split == "held_out" else "val"                  # the specification's splits have no test part
-        _evaluate(config, results/"checkpoints"/"model_best.pt", held_out, results)
+        device = choose_device(config.device)
+        _evaluate(config, load_model(results/"checkpoints"/"model_best.pt", device), device, held_out, results)
         made = make_figures(results)
         print(f"trained in {run.seconds/60:.1f} minutes; best epoch {run.best_epoch} of {config.epochs}\n"
               f"checkpoint  {_short(results/'checkpoints'/'model_best.pt')}\nlog         {_short(results/'logs'/'training.log')}\n"
@@ -187,10 +188,8 @@ def _short(path):
     return next((path.relative_to(root) for root in (Path.cwd(), project_root()) if path.is_relative_to(root)), path)
 
 # %% ../nbs/17_commands.ipynb #36933cbc
-def _evaluate(config, checkpoint, part, results):
-    "Scores a checkpoint on one part of the data, writes the tables and prints the short one."
-    device = choose_device(config.device)
-    model = load_model(checkpoint, device)
+def _evaluate(config, model, device, part, results):
+    "Scores a model on one part of the data, writes the tables and prints the short one."
     if config.channels_last: model = model.to(memory_format=torch.channels_last)
     tasks = [t for t in config.tasks if t in model.tasks]
     loaders = {t: evaluation_loader(config, part, (t,)) for t in tasks}
@@ -209,15 +208,15 @@ def mtl_evaluate(
     results_dir: Param("folder for the tables; default: the one above the checkpoint's", str) = None,
 ):
     "Scores a trained model on held-out data and adds the scores to evaluation_results.csv."
-    checkpoint = resolve(checkpoint)
-    model = load_model(checkpoint)
+    checkpoint, device = resolve(checkpoint), choose_device(device)
+    model = load_model(checkpoint, device)
     config, wanted = model.config, tasks and make_config(tasks=tasks).tasks
     _check_tasks(wanted, model, checkpoint)
     changes = {k: v for k, v in dict(data_root=data_root, tasks=tasks).items() if v is not None}
     results = resolve(results_dir) if results_dir else checkpoint.parent.parent
     config = dataclasses.replace(config, device=device, **changes)
     prepare_data(config)
-    _evaluate(config, checkpoint, part, results)
+    _evaluate(config, model, device, part, results)
     print(f"scores      {_short(results/'evaluation_results.csv')}")
 
 # %% ../nbs/17_commands.ipynb #a3adeb6b

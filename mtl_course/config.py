@@ -194,7 +194,8 @@ def _parse(kind, name, value):
         raise ValueError
     if kind is tuple:
         if isinstance(value, str): value = value.replace("x", ",").split(",") if name.endswith("_size") else value.split(",")
-        return tuple((int if name.endswith("_size") else float if name.endswith("_ratios") else lambda v: str(v).strip())(v) for v in value)
+        one = int if name.endswith("_size") else float if name.endswith("_ratios") else str
+        return tuple(one(v.strip() if isinstance(v, str) else v) for v in value)
     if kind is int and isinstance(value, float) and value != int(value): raise ValueError
     return kind(value)
 
@@ -203,6 +204,10 @@ _POSITIVE = {"batch_size", "accumulate", "lane_channels", "evaluate_every", "num
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false"}
 _KINDS = {"str": str, "int": int, "float": float, "bool": bool, "tuple": tuple}
 
+def _wanted(f, kind): # in words
+    if f.name.endswith("_ratios"): return "three positive numbers, such as 0.5,1,2"
+    return "height x width, such as 128x416" if kind is tuple and f.name.endswith("_size") else _WORDS.get(kind, "text")
+
 def _checked(f, value):
     "The value of field `f` in its type, or a `UserError` that names it."
     kind = f.type if isinstance(f.type, type) else _KINDS[f.type]
@@ -210,13 +215,13 @@ def _checked(f, value):
     if f.name == "tasks" and value == "all": value = TASKS
     try: value = _parse(kind, f.name, value)
     except (TypeError, ValueError, OverflowError):
-        raise UserError(f"config field '{f.name}' is {value!r}: expected {'height x width, such as 128x416' if kind is tuple and f.name.endswith('_size') else 'three positive numbers, such as 0.5,1,2' if f.name.endswith('_ratios') else _WORDS.get(kind, 'text')}") from None
+        raise UserError(f"config field '{f.name}' is {value!r}: expected {_wanted(f, kind)}") from None
     options = f.metadata.get("options")
     if options and value not in options: raise UserError(f"config field '{f.name}' is {value!r}: expected one of {', '.join(options)}")
     if kind is tuple and f.name.endswith("_size") and (len(value) != 2 or min(value) < 32):
         raise UserError(f"config field '{f.name}' is {value!r}: expected height and width of at least 32 pixels")
     if f.name.endswith("_ratios") and not (len(value) == 3 and all(0 < v < float("inf") for v in value)):
-        raise UserError(f"config field '{f.name}' is {value!r}: expected three positive numbers, such as 0.5,1,2")
+        raise UserError(f"config field '{f.name}' is {value!r}: expected {_wanted(f, kind)}")
     least, most = int(f.name in _POSITIVE), 0.99 if f.name == "dropout" else float("inf")
     if kind in (int, float) and not (least <= value <= most and value < float("inf")):
         raise UserError(f"config field '{f.name}' is {value!r}: expected a finite number of at least {least}{'' if most > 1 else f' and at most {most}'}")

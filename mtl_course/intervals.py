@@ -10,7 +10,7 @@ __all__ = ['RESAMPLES', 'COCO_RECALLS', 'COCO_LIMITS', 'KITTI_SCORES', 'draw_cou
 # %% ../nbs/13d_intervals.ipynb #6c1317e2
 import numpy as np, torch
 from .config import DETECTION_CLASSES
-from .metrics.kitti import DIFFICULTIES, KITTI_CLASSES, _Game, _covered, _match, _overlapping, _pairs, _KINDS, average_precision, precision_curve, recall_thresholds
+from .metrics.kitti import DIFFICULTIES, KITTI_CLASSES, _Game, _corrected_matches, _covered, _match, _overlapping, _pairs, average_precision, precision_curve, recall_thresholds
 
 # %% ../nbs/13d_intervals.ipynb #e7879ae8
 RESAMPLES = 1000  # enough that the ends of an interval move by a few per cent of its width from one seed to the next
@@ -186,26 +186,21 @@ def bootstrap_coco(predictions: list, truths: list, # as for `coco_rankings`
 class KittiRanking:
     "One class at one difficulty: the official and the corrected AP of any resample of the frames."
     def __init__(self, game: _Game, frames: int, candidates: int = 1000):
-        self.game, self.n, role = game, frames, game.found_role
-        truth, found = game.truth, game.found
+        self.game, self.n, truth, found = game, frames, game.truth, game.found
         self.objects = np.bincount(truth.frame[game.label_role == 0], minlength=frames)
-        mine = found.kind == _KINDS[game.name.lower()]
-        self.seen = np.bincount(found.frame[mine & (found.boxes[:, 0] >= 0)], minlength=frames)
-        score = found.scores[game.d]
-        order = np.lexsort((game.d, -score, game.g))
-        won, positive = game.play(order, (score[order] > -1e7)[:, None])
-        hits = order[won[:, 0] & positive]
-        by_score = np.argsort(-score[hits], kind="stable")
-        self.scores, self.frames = score[hits][by_score], found.frame[game.d[hits]][by_score]
+        self.seen = np.bincount(found.frame[found.seen(game.name)], minlength=frames)
+        hits = game.d[game.pass_1_pairs()]
+        hits = hits[np.argsort(-found.scores[hits], kind="stable")]
+        self.scores, self.frames = found.scores[hits], found.frame[hits]
         self.levels = np.unique(self.scores)
         if len(self.levels) > candidates: self.levels = self.levels[np.unique(np.linspace(0, len(self.levels) - 1, candidates).round().astype(int))]
-        self._count(role)
+        self._count()
 
-    def _count(self, role):
+    def _count(self):
         "True and false positives (frames, levels) of every frame at every level, by pass 2."
         game, found = self.game, self.game.found
-        order = np.lexsort((game.d, np.where(role[game.d] == 0, -game.iou, 0), role[game.d], game.g))
-        d, judged = game.d[order], (role == 0) & ~(game.covered > game.limit)
+        order, judged = game.pass_2_order(), game.judged()
+        d = game.d[order]
         self.tp, self.fp = np.zeros((self.n, len(self.levels)), np.int32), np.zeros((self.n, len(self.levels)), np.int32)
         reached = np.searchsorted(self.levels, found.scores[judged], side="right")    # levels not above the score
         np.add.at(self.fp, (found.frame[judged][reached > 0], reached[reached > 0] - 1), 1)
@@ -226,19 +221,9 @@ class KittiRanking:
 # %% ../nbs/13d_intervals.ipynb #17443ee3
 def _corrected_ranking(game: _Game, frames: int) -> Ranking:
     "The judged detections of the corrected score; the matching of `mtl_course.metrics.kitti`, frame by frame."
-    truth, found, (g, d, iou) = game.truth, game.found, game.pairs
-    mine = found.kind == _KINDS[game.name.lower()]
-    keep = (iou > game.limit) & (game.label_role[g] >= 0) & mine[d]
-    g, d, iou = g[keep], d[keep], iou[keep]
-    scores = np.where(np.isnan(found.scores), -np.inf, found.scores)
-    order = np.lexsort((g, game.label_role[g], -iou, d, -scores[d], found.frame[d]))
-    g, d = g[order], d[order]
-    won = _match(d, g, found.frame[d], np.ones((len(g), 1), bool), len(truth.frame), once=game.label_role == 0)[:, 0]
-    hit = np.zeros(len(mine), bool); hit[d[won & (game.label_role[g] == 0)]] = True
-    unjudged = found.low(game.level) | (game.covered > game.limit)
-    unjudged[d[won & (game.label_role[g] == 1)]] = True
-    judged = mine & (hit | ~unjudged)
-    return Ranking(scores[judged], hit[judged], found.frame[judged], np.bincount(truth.frame[game.label_role == 0], minlength=frames), ties=True)
+    judged, hit = _corrected_matches(game)
+    truth, found = game.truth, game.found
+    return Ranking(found.ranked()[judged], hit[judged], found.frame[judged], np.bincount(truth.frame[game.label_role == 0], minlength=frames), ties=True)
 
 KITTI_SCORES = ("r40", "r11", "r40_corrected", "r11_corrected")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from .config import DETECTION_CLASSES, UserError
 from .intervals import KITTI_SCORES, RESAMPLES, bootstrap_kitti, draw_counts, interval
-from .metrics.kitti import KITTI_CLASSES, _Found, _LABEL, _RESULT, _Truth, _label_files, _read_folder, kitti_ap
+from .metrics.kitti import KITTI_CLASSES, _label_files, _read_folders, kitti_ap
 from .metrics.scores import classification_scores, confusion_matrix
 from .metrics.tusimple import tusimple_metric
 
@@ -84,11 +84,8 @@ def score_kitti(folder: str | Path, # what `write_kitti` wrote
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 def _bootstrap_folder(folder, resamples, seed):
-    files = _label_files(folder/"label_2")
-    frame, kind, v, _ = _read_folder(folder/"label_2", files, _LABEL)
-    truth = _Truth(frame, kind, v[0], v[1], np.ascontiguousarray(v[3:7].T))
-    frame, kind, v, _ = _read_folder(folder/"data", files, _RESULT)
-    return bootstrap_kitti(truth, _Found(frame, kind, np.ascontiguousarray(v[3:7].T), v[14]), len(files), resamples, seed)
+    truth, found, _ = _read_folders(folder/"label_2", folder/"data")
+    return bootstrap_kitti(truth, found, len(_label_files(folder/"label_2")), resamples, seed)
 
 # %% ../nbs/13e_official_files.ipynb #5b9ebbcc
 def _write_json_lines(path, entries):

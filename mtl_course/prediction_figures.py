@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from .config import DETECTION_CLASSES, UserError, load_config, resolve
+from .config import DETECTION_CLASSES, UserError, resolve
 from .data.reading import read_image
 from .data.signs import SIGN_NAMES, draw_sign
-from .figures import CLASS_COLOURS, LANE_COLOURS, TASK_COLOURS
+from .figures import CLASS_COLOURS, LANE_COLOURS, TASK_COLOURS, run_config
 from .metrics.kitti import KITTI_CLASSES, kitti_ap, overlap_iou, overlap_share
-from .metrics.tusimple import tusimple_scores
+from .metrics.tusimple import _read_lines, tusimple_scores
 from .official_files import read_gtsrb
 
 # %% ../nbs/16c_prediction_figures.ipynb #7ab9d1fb
@@ -31,9 +31,7 @@ def prediction_folder(results_dir: str | Path, benchmark: str) -> Path: # gtsrb,
 
 def data_folder(results_dir: str | Path, predictions: Path) -> Path:
     "The data root of config.json, which must be the one of the predictions; raises `UserError` when it is missing or another."
-    path = Path(results_dir)/"config.json"
-    if not path.is_file(): raise UserError(f"config.json: no such file in {results_dir}; `mtl_train` makes it")
-    root, used = resolve(load_config(path).data_root), json.loads((predictions/"run.json").read_text(encoding="utf-8"))["data_set"]
+    root, used = resolve(run_config(results_dir).data_root), json.loads((predictions/"run.json").read_text(encoding="utf-8"))["data_set"]
     if root.name != used: raise UserError(f"{predictions} holds predictions on {used}, and config.json names {root.name}; `mtl_evaluate` without --data_root writes them anew")
     if not root.is_dir(): raise UserError(f"{root.name}: the data of the run is not there; `mtl_data make` or `mtl_data get` brings it")
     return root
@@ -103,7 +101,7 @@ def qualitative_detection(results_dir: str | Path) -> Figure: # reads prediction
     return fig
 
 # %% ../nbs/16c_prediction_figures.ipynb #dde628cd
-def _json_lines(path): return {e["raw_file"]: e for line in path.read_text(encoding="utf-8").splitlines() if line.strip() for e in (json.loads(line),)}
+def _json_lines(path): return {e["raw_file"]: e for e in _read_lines(path)}
 
 def _show_lanes(ax, entry, heights):
     for k, lane in enumerate(entry["lanes"]):

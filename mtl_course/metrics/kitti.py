@@ -12,6 +12,7 @@ import os, re, warnings
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
+from fastcore.basics import patch
 from ..config import UserError
 
 # %% ../../nbs/13b_kitti_metric.ipynb #80e32d73
@@ -85,6 +86,14 @@ class _Found:
 
     def low(self, level): # the official program cuts heights to whole pixels, which changes nothing beside whole limits
         return ~(np.abs(self.boxes[:, 3] - self.boxes[:, 1]) >= MIN_HEIGHT[level])
+
+    def ranked(self): # (detections,)
+        "The scores, those that are no number last."
+        return np.where(np.isnan(self.scores), -np.inf, self.scores)
+
+    def seen(self, name): # (detections,) bool
+        "The detections for whose sake the official program evaluates a class."
+        return (self.kind == _KINDS[name.lower()]) & (self.boxes[:, 0] >= 0)
 
     def roles(self, name, level):
         "0 judged, 1 ignored (low, of any class), -1 absent for each detection."
@@ -169,6 +178,7 @@ def _match(seeker,  # (P,) who picks; pairs are sorted by seeker, then by prefer
 # %% ../../nbs/13b_kitti_metric.ipynb #08499e67
 _NO_SCORE = -1e7  # the official program's "nothing found": scores at or below it never win in pass 1
 
+# %% ../../nbs/13b_kitti_metric.ipynb #05cb2acf
 @dataclass
 class _Game:
     "One class at one difficulty: who may match whom, and who is judged."
@@ -187,22 +197,37 @@ class _Game:
         g, d = self.g[order], self.d[order]
         return _match(g, d, self.truth.frame[g], open_, len(self.found.frame)), (self.label_role[g] == 0) & (self.found_role[d] == 0)
 
-    def pass_1(self):
-        "Scores of the true positives when every label picks by score; the first detection wins ties."
+    def pass_1_pairs(self):
+        "The pairs that are true positives when every label picks by score; the first detection wins ties."
         score = self.found.scores[self.d]
         order = np.lexsort((self.d, -score, self.g))
         won, positive = self.play(order, (score[order] > _NO_SCORE)[:, None])
-        return score[order][won[:, 0] & positive]
+        return order[won[:, 0] & positive]
 
-    def pass_2(self, thresholds): # (T,)
-        "True and false positives (T,), (T,) at each threshold, labels picking by IoU."
-        role, score = self.found_role, self.found.scores
-        order = np.lexsort((self.d, np.where(role[self.d] == 0, -self.iou, 0), role[self.d], self.g))
-        d, thresholds = self.d[order], np.asarray(thresholds, np.float64)
-        won, positive = self.play(order, ~(score[d][:, None] < thresholds))
-        judged = (role == 0) & ~(self.covered > self.limit)
-        shown = judged.sum() - np.searchsorted(np.sort(score[judged]), thresholds)   # judged detections that are not below t
-        return won[positive].sum(0), shown - won[judged[d]].sum(0)
+    def pass_1(self):
+        "Scores of the true positives of pass 1."
+        return self.found.scores[self.d[self.pass_1_pairs()]]
+
+# %% ../../nbs/13b_kitti_metric.ipynb #80836e03
+@patch
+def pass_2_order(self: _Game):
+    "All pairs, label after label, in the order in which pass 2 prefers them: by IoU."
+    role = self.found_role[self.d]
+    return np.lexsort((self.d, np.where(role == 0, -self.iou, 0), role, self.g))
+
+@patch
+def judged(self: _Game): # (detections,) bool
+    "Detections that count as false positives unless a label picks them."
+    return (self.found_role == 0) & ~(self.covered > self.limit)
+
+@patch
+def pass_2(self: _Game, thresholds): # (T,)
+    "True and false positives (T,), (T,) at each threshold, labels picking by IoU."
+    order, score, judged = self.pass_2_order(), self.found.scores, self.judged()
+    d, thresholds = self.d[order], np.asarray(thresholds, np.float64)
+    won, positive = self.play(order, ~(score[d][:, None] < thresholds))
+    shown = judged.sum() - np.searchsorted(np.sort(score[judged]), thresholds)   # judged detections that are not below t
+    return won[positive].sum(0), shown - won[judged[d]].sum(0)
 
 # %% ../../nbs/13b_kitti_metric.ipynb #3d6c2e44
 def recall_thresholds(scores: np.ndarray, # scores of the true positives of pass 1, any order
@@ -234,20 +259,25 @@ def average_precision(precision: np.ndarray # (..., 41)
     return 100*precision[..., 1:].mean(-1), 100*precision[..., ::4].mean(-1)
 
 # %% ../../nbs/13b_kitti_metric.ipynb #454e9beb
-def _corrected_curve(game: _Game) -> np.ndarray: # (41,)
-    "Best precision at true recalls of at least 0, 1/40, …, 1; NaN without a valid object."
+def _corrected_matches(game: _Game) -> tuple: # bool (detections,), bool (detections,)
+    "Which detections are judged by the corrected score, and which of all found an object."
     truth, found, (g, d, iou) = game.truth, game.found, game.pairs
     mine = found.kind == _KINDS[game.name.lower()]
     keep = (iou > game.limit) & (game.label_role[g] >= 0) & mine[d]
     g, d, iou = g[keep], d[keep], iou[keep]
-    scores = np.where(np.isnan(found.scores), -np.inf, found.scores)
+    scores = found.ranked()
     order = np.lexsort((g, game.label_role[g], -iou, d, -scores[d], found.frame[d]))   # detections by score, their labels by IoU
     g, d = g[order], d[order]
     won = _match(d, g, found.frame[d], np.ones((len(g), 1), bool), len(truth.frame), once=game.label_role == 0)[:, 0]
     hit = np.zeros(len(mine), bool); hit[d[won & (game.label_role[g] == 0)]] = True
     unjudged = found.low(game.level) | (game.covered > game.limit)
     unjudged[d[won & (game.label_role[g] == 1)]] = True
-    return _curve_at_recalls(scores[mine & (hit | ~unjudged)], hit[mine & (hit | ~unjudged)], game.n_gt)
+    return mine & (hit | ~unjudged), hit
+
+def _corrected_curve(game: _Game) -> np.ndarray: # (41,)
+    "Best precision at true recalls of at least 0, 1/40, …, 1; NaN without a valid object."
+    judged, hit = _corrected_matches(game)
+    return _curve_at_recalls(game.found.ranked()[judged], hit[judged], game.n_gt)
 
 def _curve_at_recalls(scores, hit, n_gt):
     "Best precision at recalls of at least k/40 of a ranked list; equal scores enter together."
@@ -262,7 +292,7 @@ def _curve_at_recalls(scores, hit, n_gt):
 # %% ../../nbs/13b_kitti_metric.ipynb #9da597c4
 def _score_class(name, truth, found, pairs, covered, corrected):
     "The entry of one class in the answer of `kitti_ap`."
-    evaluated = bool(((found.kind == _KINDS[name.lower()]) & (found.boxes[:, 0] >= 0)).any())  # as the official program decides it
+    evaluated = bool(found.seen(name).any())
     curves, better, thresholds, n_gt, n_tp = np.zeros((3, 41)), np.zeros((3, 41)), [], [], []
     for level in range(3):
         game = _Game(truth, found, name, level, pairs, covered)
@@ -341,6 +371,15 @@ def _label_files(label_dir):
     if not files: raise KittiFileError(f"label folder {label_dir}: holds no label, expected files NNNNNN.txt, one per frame")
     return files
 
+def _read_folders(label_dir, result_dir):
+    "(labels, detections, result files with lost words) of all frames."
+    files = _label_files(label_dir)
+    if not os.path.isdir(result_dir): raise KittiFileError(f"result folder {result_dir}: no such folder, expected one with a result file for each label file")
+    frame, kind, v, _ = _read_folder(label_dir, files, _LABEL)
+    truth = _Truth(frame, kind, v[0], v[1], np.ascontiguousarray(v[3:7].T))
+    frame, kind, v, odd = _read_folder(result_dir, files, _RESULT)
+    return truth, _Found(frame, kind, np.ascontiguousarray(v[3:7].T), v[14]), odd
+
 # %% ../../nbs/13b_kitti_metric.ipynb #e0c2e794
 def kitti_ap(label_dir: str | Path, # folder of label files NNNNNN.txt; they say which frames are scored
              result_dir: str | Path, # folder of result files of the same names; an empty file: nothing was detected
@@ -353,10 +392,6 @@ def kitti_ap(label_dir: str | Path, # folder of label files NNNNNN.txt; they say
     `precision` belongs to recalls 0, 1/40, …, 1, in 0..1. R11 is NaN where the official program gives NaN. Warns of result files with incomplete lines.
     Raises `KittiFileError` (a `UserError`, `FileNotFoundError` and `ValueError`) for a missing folder, a folder without labels and a label without a result file.
     """
-    files = _label_files(label_dir)
-    if not os.path.isdir(result_dir): raise KittiFileError(f"result folder {result_dir}: no such folder, expected one with a result file for each label file")
-    frame, kind, v, _ = _read_folder(label_dir, files, _LABEL)
-    truth = _Truth(frame, kind, v[0], v[1], np.ascontiguousarray(v[3:7].T))
-    frame, kind, v, odd = _read_folder(result_dir, files, _RESULT)
+    truth, found, odd = _read_folders(label_dir, result_dir)
     if odd: warnings.warn(f"{len(odd)} result file(s), the first {odd[0]}, have lines that are not a name and 15 numbers: as in the official program a line without a score is dropped and further columns are skipped", stacklevel=2)
-    return _score(truth, _Found(frame, kind, np.ascontiguousarray(v[3:7].T), v[14]), corrected)
+    return _score(truth, found, corrected)
