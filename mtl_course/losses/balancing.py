@@ -10,6 +10,7 @@ __all__ = ['BALANCERS', 'layer_gramians', 'NotFinite', 'BalancedStep', 'streamed
 import inspect, math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 import torch
 from torch import Tensor, nn
 from ..config import UserError
@@ -103,17 +104,37 @@ def _own(leaves: dict[str, dict], shared: list) -> dict[str, list]: # task -> it
     return {task: [p for k, p in parameters.items() if k not in known and p.grad is not None] for task, parameters in leaves.items()}
 
 # %% ../../nbs/12_balancing.ipynb #4d1db8b1
-def _summed(shared, closures, balancer, backward, average) -> BalancedStep:
+def _listen(shared: list, rows: list[list]) -> list: # handles, to be removed
+    "From now on a backward pass also adds each parameter's gradient to the last of `rows`."
+    def hear(i, g): rows[-1][i] = g if rows[-1][i] is None else rows[-1][i] + g
+    return [p.register_hook(partial(hear, i)) for i, p in enumerate(shared)]
+
+def _heard_gramians(shared, rows, weights, average, loss_scale) -> Tensor: # (parameters, T, T)
+    "`layer_gramians` of the tasks' own gradients, from weighted ones."
+    rows = [[torch.zeros_like(p) if g is None else g for p, g in zip(shared, row)] for row in rows]
+    if average:
+        for row in rows: average(row)
+    inverse = torch.tensor([1/w if w else 0.0 for w in weights], dtype=torch.float64)
+    return layer_gramians(rows)*torch.outer(inverse, inverse)/loss_scale**2
+
+# %% ../../nbs/12_balancing.ipynb #a9036b13
+def _summed(shared, closures, balancer, backward, average, loss_scale, record) -> BalancedStep:
     "The step of a balancer that knows a task's weight before its backward pass."
-    losses, weights, leaves = {}, {}, {}
-    for task, parts in closures.items():
-        losses[task], weights[task], leaves[task] = _run_task(parts, lambda loss: balancer.weight(task, loss), backward, average or balancer.has_factor)
-    losses = _checked(losses, average)
+    losses, weights, leaves, rows = {}, {}, {}, []
+    handles = _listen(shared, rows) if record else []
+    try:
+        for task, parts in closures.items():
+            rows.append([None]*len(shared))
+            losses[task], weights[task], leaves[task] = _run_task(parts, lambda loss: balancer.weight(task, loss), backward, average or balancer.has_factor)
+    finally:
+        for h in handles: h.remove()
+    losses, weights = _checked(losses, average), {t: float(w) for t, w in weights.items()}
+    layers = _heard_gramians(shared, rows, weights.values(), average, loss_scale) if record else None
     gradients = [p.grad for p in shared if p.grad is not None] + [p.grad for own in _own(leaves, shared).values() for p in own]
     if average: average(gradients)
     factor = balancer.finish(losses)
     if factor != 1: torch._foreach_mul_(gradients, factor)
-    return BalancedStep(losses, {t: float(w)*factor for t, w in weights.items()})
+    return BalancedStep(losses, {t: w*factor for t, w in weights.items()}, layers)
 
 # %% ../../nbs/12_balancing.ipynb #e77bb3a4
 def _stashed(shared, closures, balancer, backward, average, loss_scale, record) -> BalancedStep:
@@ -160,7 +181,7 @@ def streamed_backward(shared_parameters: Iterable[nn.Parameter], # every paramet
                       backward: Callable = Tensor.backward, # loss -> None; Fabric's, for example
                       average: Callable | None = None, # [tensor, …] -> None: puts their means over all processes in their place
                       loss_scale: float = 1.0, # by which `backward` multiplies a loss (float16 training)
-                      record: bool = False # make the Gramian for its own sake
+                      record: bool = False # make the Gramian for its own sake; the gradients stay the same, digit for digit
                      ) -> BalancedStep:
     """Leaves the balanced gradient in `.grad` of the shared parameters and each head's own in the heads', one task's graph at a time.
 
@@ -173,8 +194,8 @@ def streamed_backward(shared_parameters: Iterable[nn.Parameter], # every paramet
     shared = [p for p in shared_parameters if p.requires_grad]
     for p in shared: p.grad = None
     several = average is not None or any(isinstance(c, (list, tuple)) and len(c) > 1 for c in closures.values())
-    if balancer.needs == "losses" and not record and not (balancer.weight_needs_loss and several):    # a part's or a process's own loss is not the task's
-        return _summed(shared, closures, balancer, backward, average)
+    if balancer.needs == "losses" and not (balancer.weight_needs_loss and several):                    # a part's or a process's own loss is not the task's
+        return _summed(shared, closures, balancer, backward, average, loss_scale, record)
     return _stashed(shared, closures, balancer, backward, average, loss_scale, record)
 
 # %% ../../nbs/12_balancing.ipynb #961af333
