@@ -23,7 +23,7 @@ def figure_to_png(figure: Figure,   # drawn without pyplot
     figure.set_dpi(dpi)
     canvas.draw()
     pixels = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
-    return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE])[1].tobytes()
+    return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 # %% ../../nbs/30_widget_parts.ipynb #36342669
 class Picture(ipw.VBox):
