@@ -12,16 +12,16 @@ import torch
 from fastcore.basics import patch
 from torch import nn, Tensor
 from ..config import Config, TASKS, UserError, make_config
-from .backbone import Backbone
 from .classification_head import ClassificationHead
 from .detection_head import DetectionHead
 from .lane_head import LaneHead
+from .trunks import make_trunk
 
 # %% ../../nbs/10_multi_task_model.ipynb #80b2520b
 class MultiTaskModel(nn.Module):
-    """A shared ResNet trunk with one head per task (hard parameter sharing, Caruana 1997).
+    """A ResNet trunk with one head per task; `sharing` says how the tasks share the trunk (hard parameter sharing unless told otherwise, Caruana 1997).
 
-    `model(images)` -> {"classification": (B, 43) logits, "detection": see `DetectionHead.forward`, "lane": (B, 2, H, W) logits} in one pass of the trunk;
+    `model(images)` -> {"classification": (B, 43) logits, "detection": see `DetectionHead.forward`, "lane": (B, 2, H, W) logits} in one pass of the trunk (see `Trunk.for_each`);
     `model({task: images})` -> the same keys, each from its own images; `model(images, task="lane")` -> that head's output alone.
     Images are (B, 3, H, W) with H, W ≥ 32, normalised as by `create_dataloaders`. Raises `UserError` for a task that the model does not have.
     """
@@ -31,7 +31,7 @@ class MultiTaskModel(nn.Module):
                  num_detection_classes: int = 7, # without background
                  num_lane_classes: int = 2, num_classification_classes: int = 43,
                  tasks: tuple = TASKS, # one task makes a single-task baseline
-                 freeze_backbone: bool = False,
+                 freeze_backbone: bool = False, # keeps the ResNets as they are
                  detection_neck: str = "fpn", # or "c5", the specification's
                  neck_channels: int = 256,
                  anchor_scale: float = 4.0, # smallest anchor in strides
@@ -39,10 +39,11 @@ class MultiTaskModel(nn.Module):
                  roi_samples: int = 128, # proposals per image in the second stage's loss
                  dropout: float = 0.5, # in the classification head
                  lane_skips: bool = True, # False: the specification's lane head
-                 lane_channels: int = 512, lane_positive_weight: float = 1.0, lane_dice: float = 0.0): # of its decoder at stride 32; terms of its loss
+                 lane_channels: int = 512, lane_positive_weight: float = 1.0, lane_dice: float = 0.0, # of its decoder at stride 32; terms of its loss
+                 sharing: str = "hard"): # or "separate", "cross_stitch", "attention", "mtan"
         super().__init__()
         self.tasks = tuple(t for t in TASKS if t in tasks)
-        self.backbone = Backbone(backbone_name, pretrained, self.tasks, freeze_backbone)
+        self.backbone = make_trunk(sharing, backbone_name, pretrained, self.tasks, freeze_backbone)
         channels = self.backbone.channels
         make = dict(classification=lambda: ClassificationHead(channels["c5"], num_classification_classes, dropout),
                     detection=lambda: DetectionHead(channels, num_detection_classes, detection_neck, neck_channels, anchor_scale, anchor_ratios, roi_samples=roi_samples),
@@ -59,8 +60,7 @@ def forward(self: MultiTaskModel, images: Tensor | dict[str, Tensor], task: str 
         self._check(task)
         return self._head(task, self.backbone(images, task), images)
     rows = self.tasks[0] if len(self.tasks) == 1 else None if statistics == "pooled" else self._check(statistics)
-    features = self.backbone(images, rows)                               # once for all heads
-    return {t: self._head(t, features, images) for t in self.tasks}
+    return {t: self._head(t, features, images) for t, features in self.backbone.for_each(images, rows).items()}   # the trunk once for all heads
 
 # %% ../../nbs/10_multi_task_model.ipynb #5da53e94
 @patch
@@ -99,8 +99,8 @@ def decode_detections(self: MultiTaskModel, output: dict, score_threshold: float
 
 @patch
 def shared_parameters(self: MultiTaskModel) -> list[nn.Parameter]:
-    "The trunk's parameters, which every task pulls at."
-    return list(self.backbone.parameters())
+    "The trunk's parameters that more than one task pulls at (all of them in hard sharing)."
+    return self.backbone.shared_parameters()
 
 # %% ../../nbs/10_multi_task_model.ipynb #051d4220
 def model_from_config(config: Config) -> MultiTaskModel:
@@ -108,7 +108,7 @@ def model_from_config(config: Config) -> MultiTaskModel:
     model = MultiTaskModel(config.backbone_name, config.pretrained, tasks=config.tasks, freeze_backbone=config.freeze_backbone,
                            detection_neck=config.detection_neck, neck_channels=config.neck_channels, anchor_scale=config.anchor_scale, anchor_ratios=config.anchor_ratios,
                            roi_samples=config.roi_samples, dropout=config.dropout,
-                           lane_skips=config.lane_skips, lane_channels=config.lane_channels, lane_positive_weight=config.lane_positive_weight, lane_dice=config.lane_dice)
+                           lane_skips=config.lane_skips, lane_channels=config.lane_channels, lane_positive_weight=config.lane_positive_weight, lane_dice=config.lane_dice, sharing=config.sharing)
     model.set_task_weights(**config.task_weights)
     return model
 
@@ -130,7 +130,7 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: str | Path 
     if wrong:
         parts = sorted({".".join(k.split(".")[:2]) for k in wrong})
         raise UserError(f"{path}: the checkpoint is of another architecture; {len(wrong)} of {len(own)} tensors differ (in {', '.join(parts[:4])}"
-                        f"{' …' if len(parts) > 4 else ''}); use the config it was trained with (backbone_name, detection_neck, neck_channels, lane_skips, tasks)")
+                        f"{' …' if len(parts) > 4 else ''}); use the config it was trained with (sharing, backbone_name, detection_neck, neck_channels, lane_skips, tasks)")
     model.load_state_dict(weights)
 
 def load_model(path: str | Path = "results/checkpoints/model_best.pt", # a checkpoint of the training loop
