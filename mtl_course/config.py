@@ -91,6 +91,10 @@ class DataFields:
     lane_batch_size: int = _opt(0, "lane images per step; 0: batch_size")
     num_workers: int = _opt(0, "processes that prepare batches; 0: in the training process")
     cache_images: bool = _opt(False, "keep decoded, resized images in memory")
+    classification_limit: int = _opt(0, "training signs that are used; 0: all")
+    detection_limit: int = _opt(0, "training road scenes that are used; 0: all")
+    lane_limit: int = _opt(0, "training lane images that are used; 0: all")
+    class_skew: float = _opt(1.0, "training signs of the most frequent class for each of the rarest; 1: as they are")
     use_horizontal_flip: bool = _opt(True, "mirror images (signs only where the mirrored sign is a sign)")
     use_rotation: bool = _opt(True, "rotate by up to 10 degrees")
     use_brightness: bool = _opt(True, "change the brightness by up to 30 %")
@@ -104,6 +108,7 @@ class ModelFields:
     backbone_name: str = _choice("resnet50", "resnet18", "resnet34", "resnet50", help="the shared trunk")
     pretrained: str = _choice("false", "true", "false", "require", help="ImageNet weights; require: an error when they cannot be had")
     freeze_backbone: bool = _opt(False, "train the heads only")
+    sharing: str = _choice("hard", "hard", "separate", "cross_stitch", "attention", "mtan", help="how the tasks share the trunk; hard: one trunk for all")
     detection_neck: str = _choice("fpn", "fpn", "c5", help="fpn: feature pyramid; c5: the specification's head on stride-32 features")
     neck_channels: int = _opt(256, "channels of the feature pyramid")
     anchor_scale: float = _opt(4.0, "smallest anchor of a pyramid level, in strides; 2 for small images")
@@ -129,7 +134,14 @@ class TrainingFields:
     classification_weight: float = _opt(1.0, "weight of the classification loss")
     balancer: str = _opt("fixed", "rule that weighs the tasks on top of their fixed weights; mtl_train --help lists them")
     balancer_options: str = _opt("", "its options, such as lr=0.01,seed=1")
+    weight_schedule: str = _opt("", "task weights that change: lane=1>30 over the whole run, or lane=0>1@0.2-0.5 between these parts of it")
+    task_sampling: str = _choice("all", "all", "temperature", "loss", help="all: every task in every step; else one task is drawn for a step")
+    sampling_temperature: float = _opt(1.0, "tasks are drawn in proportion to images^(1/temperature); large: all alike")
+    sampling_temperature_end: float = _opt(0.0, "the temperature at the end, reached in a straight line; 0: it stays")
     accumulate: int = _opt(1, "parts into which each task's batch is cut; memory is needed for one at a time")
+    classification_loss: str = _choice("cross_entropy", "cross_entropy", "focal", "class_balanced", help="focal: hard signs count more; class_balanced: rare classes count more")
+    focal_gamma: float = _opt(2.0, "how much less a sign counts that is known well")
+    class_balance_beta: float = _opt(0.999, "class_balanced: 0 weighs all classes alike, near 1 by the inverse of their signs")
     lane_dice: float = _opt(0.0, "weight of the Dice term beside the lane cross-entropy")
     lane_positive_weight: float = _opt(1.0, "weight of lane pixels against background in the cross-entropy")
 
@@ -143,6 +155,7 @@ class MachineFields:
     num_processes: int = _opt(1, "training processes (gloo on the CPU, NCCL on GPUs)")
     checkpoint_every: int = _opt(0, "also save last.pt every so many steps; 0: at the end of each epoch only")
     evaluate_every: int = _opt(1, "validate every so many epochs")
+    gradient_log_every: int = _opt(0, "write logs/gradients.csv every so many steps; 0: never")
 
 # %% ../nbs/00_config.ipynb #b623ec79
 @dataclass
@@ -200,7 +213,8 @@ def _parse(kind, name, value):
     return kind(value)
 
 # %% ../nbs/00_config.ipynb #b733f71a
-_POSITIVE = {"batch_size", "accumulate", "lane_channels", "evaluate_every", "num_processes", "neck_channels", "roi_samples", "anchor_scale"}  # 0 makes no sense
+_POSITIVE = {"batch_size", "accumulate", "lane_channels", "evaluate_every", "num_processes", "neck_channels", "roi_samples", "anchor_scale", "class_skew", "sampling_temperature"}  # 0 makes no sense
+_AT_MOST = {"dropout": 0.99, "class_balance_beta": 0.999999}
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false"}
 _KINDS = {"str": str, "int": int, "float": float, "bool": bool, "tuple": tuple}
 
@@ -222,7 +236,7 @@ def _checked(f, value):
         raise UserError(f"config field '{f.name}' is {value!r}: expected height and width of at least 32 pixels")
     if f.name.endswith("_ratios") and not (len(value) == 3 and all(0 < v < float("inf") for v in value)):
         raise UserError(f"config field '{f.name}' is {value!r}: expected {_wanted(f, kind)}")
-    least, most = int(f.name in _POSITIVE), 0.99 if f.name == "dropout" else float("inf")
+    least, most = int(f.name in _POSITIVE), _AT_MOST.get(f.name, float("inf"))
     if kind in (int, float) and not (least <= value <= most and value < float("inf")):
         raise UserError(f"config field '{f.name}' is {value!r}: expected a finite number of at least {least}{'' if most > 1 else f' and at most {most}'}")
     return value
@@ -237,6 +251,10 @@ RECIPES = {
                    epochs=5, steps_per_epoch=120, evaluate_every=2, optimizer="adamw", learning_rate=1.2e-3, weight_decay=0.02, warmup_steps=30, gradient_clip=5.0,
                    classification_weight=2.0, detection_weight=4.0, lane_weight=3.0, lane_dice=1.0,
                    use_rotation=False, use_brightness=False, use_contrast=False, use_gaussian_noise=False, cache_images=True, checkpoint_every=50),
+    "study": dict(backbone_name="resnet18", neck_channels=32, anchor_scale=2.0, anchor_ratios=(0.6, 1.2, 3.0), roi_samples=32, dropout=0.2, roi_margin=0.05, results_dir="results/study",
+                  classification_size=(32, 32), detection_size=(96, 320), lane_size=(96, 160), lane_channels=128, classification_batch_size=48, detection_batch_size=3, lane_batch_size=4,
+                  epochs=1, steps_per_epoch=300, optimizer="adamw", learning_rate=1e-3, weight_decay=0.02, warmup_steps=20, gradient_clip=5.0, lane_dice=1.0,
+                  use_rotation=False, use_brightness=False, use_contrast=False, use_gaussian_noise=False, cache_images=True),
     "specification": dict(backbone_name="resnet50", pretrained="true", detection_neck="c5", lane_skips=False, split="specification",
                           detection_size=(384, 1248), lane_size=(384, 640), data_root="datasets", results_dir="results/specification",
                           epochs=5, precision="32-true", num_workers=4),

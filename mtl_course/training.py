@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['LOG_COLUMNS', 'parts_of', 'task_loss', 'training_step', 'learning_rate_factor', 'make_optimizer', 'start_fabric',
            'on_first', 'average', 'average_statistics', 'TrainingLog', 'Run', 'train', 'make_loaders',
-           'continue_or_clear', 'make_run', 'losses_of', 'timed', 'step_rows', 'finish_epoch']
+           'continue_or_clear', 'make_run', 'choose_classification_loss', 'losses_of', 'timed', 'step_rows',
+           'finish_epoch']
 
 # %% ../nbs/15_training.ipynb #2dbe6ed1
 import csv, logging, math, os, random, time
@@ -22,7 +23,9 @@ from .data.loaders import evaluation_loader, prepare_data, training_loader
 from .evaluation import score_task
 from .losses.balancing import BalancedStep, NotFinite, make_balancer, streamed_backward
 from .losses.multi_task_loss import Balancer
+from .losses.schedules import parse_schedule, scheduled_weights
 from .metrics.scores import HEADLINE, selection_score
+from .models.classification_head import effective_number_weights
 from .models.multi_task_model import MultiTaskModel, load_weights, model_from_config, read_checkpoint
 
 # %% ../nbs/15_training.ipynb #2512994a
@@ -122,6 +125,14 @@ class TrainingLog:
         if not self.active: return
         with open(self.csv, "a", newline="", encoding="utf-8") as f: csv.DictWriter(f, LOG_COLUMNS).writerows(rows)
 
+    def mean_losses(self, epoch: int) -> dict[str, float] | None: # task -> mean loss, without weights
+        "The mean loss of each task that was drawn in an epoch (1, 2, …), for sampling by loss; None when none is logged."
+        if not self.active or not self.csv.exists(): return None
+        with open(self.csv, newline="", encoding="utf-8") as f: rows = [r for r in csv.DictReader(f) if r["kind"] == "step" and r["epoch"] == str(epoch)]
+        losses = {}
+        for r in rows: losses.setdefault(r["task"], []).append(float(r["loss"]))
+        return {t: max(1e-3, sum(l)/len(l)) for t, l in losses.items()} or None
+
     def begin(self, run, resume: bool, total: int, fabric):
         "Says what runs, where and from which step."
         self.say(f"{'resumed at' if resume else 'started at'} step {run.step} of {total} · {run.config.recipe} · seed {run.config.seed} · {fabric.device} {fabric._precision.precision}")
@@ -180,6 +191,7 @@ def train(config: Config,
 
     Raises `UserError` for broken data, a loss that is not a number, or a checkpoint that does not fit.
     """
+    parse_schedule(config.weight_schedule, config.tasks)                             # a mistake in it is told before anything is made
     fabric = fabric or start_fabric(config)
     on_first(fabric, partial(prepare_data, config, progress))
     results, main = resolve(config.results_dir), fabric.global_rank == 0
@@ -195,8 +207,10 @@ def train(config: Config,
     for epoch in range(run.epoch, config.epochs):
         run.model.train()
         sampler.epoch, sampler.start = epoch, run.step - epoch*per_epoch
+        if config.task_sampling == "loss": sampler.draw.losses = fabric.broadcast(log.mean_losses(epoch))
         for batch, wait, tick in timed(train_loader):
             seed_everything(derive_seed(config.seed, run.step, fabric.global_rank))   # dropout and box sampling: a function of the step
+            run.model.set_task_weights(**scheduled_weights(config.task_weights, config.weight_schedule, run.step/total))
             balanced = training_step(fabric, run.model, batch := fabric.to_device(batch), run.balancer, config.accumulate)
             if config.gradient_clip: fabric.clip_gradients(run.model, optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
             rate = run.scheduler.get_last_lr()[0]
@@ -231,8 +245,17 @@ def make_run(fabric: Fabric, config: Config, train_loader,
     "A model with random (or ImageNet) weights on Fabric's device, its optimiser, schedule and balancer."
     model = fabric.to_device(model_from_config(config if imagenet else replace(config, pretrained="false")))
     if config.channels_last: model = model.to(memory_format=torch.channels_last)
+    if "classification" in config.tasks: choose_classification_loss(model, config, train_loader)
     balancer = make_balancer(config.balancer, config.tasks, **config.balancer_settings)
     return Run(config, model, *make_optimizer(model, config, train_loader.batch_sampler.steps*config.epochs), balancer, precision=fabric._precision)
+
+def choose_classification_loss(model: MultiTaskModel, config: Config, train_loader):
+    "Tells the classification head which loss the config asks for; class weights come from the training signs in use."
+    head = model.heads["classification"]
+    head.focal_gamma = config.focal_gamma if config.classification_loss == "focal" else 0.0
+    if config.classification_loss == "class_balanced":
+        labels = torch.as_tensor(train_loader.dataset.datasets["classification"].labels)
+        head.class_weights.copy_(effective_number_weights(labels.bincount(minlength=len(head.class_weights)), config.class_balance_beta))
 
 @torch.no_grad()
 def losses_of(fabric: Fabric, model: MultiTaskModel, batch: dict) -> dict[str, float]: # task -> wₜ Lₜ, averaged over processes
