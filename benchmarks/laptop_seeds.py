@@ -9,7 +9,7 @@ import hashlib, json, resource, shutil, subprocess, sys, time
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.script import Param, call_parse
-from mtl_course.config import DETECTION_CLASSES, atomic_write, make_config, resolve
+from mtl_course.config import DETECTION_CLASSES, Config, atomic_write, make_config, resolve
 from mtl_course.data.loaders import make_reader, prepare_data
 
 COLUMNS = ["recipe", "config", "seed", "task", "metric", "value"]
@@ -18,7 +18,8 @@ HEADLINES = [("classification", "accuracy"), ("classification", "macro_f1"), ("d
 
 def recipe_hash(recipe: str) -> str: # 8 hex digits
     "A hash of a recipe's values, those left out that differ from seed to seed."
-    values = {k: v for k, v in make_config(recipe).to_dict().items() if k not in ("seed", "results_dir")}
+    defaults = Config().to_dict()                                                     # a field that is added later, at its default, changes nothing
+    values = {k: v for k, v in make_config(recipe).to_dict().items() if k not in ("seed", "results_dir") and v != defaults[k]}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
