@@ -15,14 +15,16 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 # %% ../../nbs/30_widget_parts.ipynb #61dd9e10
-def figure_to_png(figure: Figure,   # drawn without pyplot
-                  dpi: int = 90     # pixels per inch
+def figure_to_png(figure: Figure | np.ndarray, # drawn without pyplot; or finished pixels, uint8 (H, W, 3) RGB
+                  dpi: int = 90     # pixels per inch, of a figure
                  ) -> bytes:
     "A figure as the bytes of a PNG, packed for speed."
-    canvas = FigureCanvasAgg(figure)
-    figure.set_dpi(dpi)
-    canvas.draw()
-    pixels = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
+    if isinstance(figure, np.ndarray): pixels = cv2.cvtColor(figure, cv2.COLOR_RGB2BGR)
+    else:
+        canvas = FigureCanvasAgg(figure)
+        figure.set_dpi(dpi)
+        canvas.draw()
+        pixels = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
     return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 # %% ../../nbs/30_widget_parts.ipynb #36342669
@@ -35,7 +37,7 @@ class Picture(ipw.VBox):
         self.dpi, self.image, self.caption = dpi, ipw.Image(format="png", layout=ipw.Layout(max_width="100%")), ipw.HTML()
         super().__init__([self.image, self.caption])
 
-    def show(self, figure: Figure,      # drawn without pyplot
+    def show(self, figure: Figure | np.ndarray, # drawn without pyplot; or finished pixels, uint8 (H, W, 3) RGB
              description: str):         # what it shows, in a sentence of plain text
         "Draws the figure in place of the last one."
         self.image.value, self.image.tooltip = figure_to_png(figure, self.dpi), description
@@ -109,11 +111,11 @@ class Playable:
         return self.box._repr_mimebundle_(**kwargs) | {"image/png": png, "text/plain": f"{type(self).__name__}: {self.picture.text}"}
 
 # %% ../../nbs/30_widget_parts.ipynb #d7c31fc0
-def _few_colours(figure: Figure, dpi: int, colours: int) -> np.ndarray: # (H, W, 3) uint8
+def _few_colours(figure, dpi: int, colours: int) -> np.ndarray: # (H, W, 3) uint8
     picture = Image.open(io.BytesIO(figure_to_png(figure, dpi)))
     return np.asarray(picture.quantize(colours, dither=Image.Dither.NONE).convert("RGB"))
 
-def sweep_to_jshtml(figures: Sequence[Figure],      # one for each position of the slider, all of one size
+def sweep_to_jshtml(figures: Sequence,              # figures or finished pixels, one for each position of the slider, all of one size
                     dpi: int = 60,                  # pixels per inch
                     colours: int = 48,              # per picture
                     seconds: float = 0.5            # per picture while it plays
