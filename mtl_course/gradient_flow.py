@@ -23,21 +23,24 @@ from .losses.balancing import BalancedStep
 class Layer:
     "One layer of the shared trunk that is trained."
     name: str # such as layer3.0.conv2
-    stage: str # the first part of the name
+    stage: str # stem, layer1 … layer4 of a ResNet; of other modules the first part of the name
     depth: int # 0 at the image
-    kind: str # convolution, linear or norm (scale and shift)
+    kind: str # conv, linear or norm (scale and shift)
     parameters: list[int] # their places among the trainable shared parameters
 
 def _kind(module: nn.Module) -> str:
     widest = max(p.ndim for p in module.parameters(recurse=False))
-    return {1: "norm", 2: "linear"}.get(widest, "convolution")
+    return {1: "norm", 2: "linear"}.get(widest, "conv")
 
-def trunk_layers(trunk: nn.Module) -> list[Layer]:
-    "The trainable layers of a trunk in network order; none for a frozen one."
-    found = {}
-    for place, name in enumerate(n for n, p in trunk.named_parameters() if p.requires_grad):
-        owner = name.rpartition(".")[0]
-        layer = found.setdefault(owner, Layer(owner, owner.partition(".")[0], len(found), _kind(trunk.get_submodule(owner)), []))
+def _stage(name: str) -> str:
+    return next((part for part in name.split(".") if part == "stem" or part.startswith("layer")), name.partition(".")[0])
+
+def trunk_layers(trunk: nn.Module, shared: list[nn.Parameter] | None = None) -> list[Layer]: # shared: None for all of the trunk's parameters
+    "The trainable layers of a trunk that tasks share, in network order; none for a frozen one."
+    names, found = {id(p): n for n, p in trunk.named_parameters()}, {}
+    for place, p in enumerate(p for p in (trunk.parameters() if shared is None else shared) if p.requires_grad):
+        owner = names[id(p)].rpartition(".")[0]
+        layer = found.setdefault(owner, Layer(owner, _stage(owner), len(found), _kind(trunk.get_submodule(owner)), []))
         layer.parameters.append(place)
     return list(found.values())
 
@@ -130,8 +133,8 @@ class GradientLog:
                loss_scale: float = 1.0): # by which .grad is too large (float16 training)
         "Looks at the gradients and copies the trunk's weights."
         if not self.active: return
-        self.layers, self.balanced, self.fixed = trunk_layers(model.backbone), balanced, dict(model.task_weights)
         self.shared = [p for p in model.shared_parameters() if p.requires_grad]
+        self.layers, self.balanced, self.fixed = trunk_layers(model.backbone, self.shared), balanced, dict(model.task_weights)
         self.old = [p.detach().clone() for p in self.shared]
         grads = _norms([p.grad for p in model.parameters() if p.grad is not None])
         self.network = float(grads.norm())/loss_scale
