@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PICTURES', 'VIDEOS', 'ALL_FIGURES', 'mtl_data', 'mtl_train', 'mtl_evaluate', 'guess_tasks', 'predict_image',
-           'draw_found', 'mtl_predict', 'mtl_figures']
+           'draw_found', 'mtl_predict', 'mtl_compare', 'mtl_figures']
 
 # %% ../nbs/17_commands.ipynb #501a6fc2
 import contextlib, dataclasses, functools, inspect, json, math, sys, warnings
@@ -21,11 +21,13 @@ from .data.reading import read_image, to_image
 from .data.signs import SIGN_NAMES
 from .data.world import WORLD_SIZES, make_world
 from .evaluation import evaluate_model, format_scores, model_label, write_results
+from .experiments import headline_scores, study_summary
 from .figures import FIGURES, draw_predictions, make_figures
 from .losses.balancing import BALANCERS, make_balancer
 from .models.lane_decoding import mask_to_lanes
 from .models.multi_task_model import load_model
 from .prediction_figures import PREDICTION_FIGURES
+from .studies import STUDIES, STUDY_FILE, make_study
 from .training import on_first, start_fabric, train
 
 # %% ../nbs/17_commands.ipynb #fea8a22b
@@ -339,6 +341,28 @@ def _predict_video(model, file, written, tasks, score_threshold):
             if not writer.isOpened(): raise UserError(f"{written}: this OpenCV cannot write mp4 videos of {frame.shape[1]} x {frame.shape[0]} pixels")
             writer.write(np.ascontiguousarray(draw_found(frame, found)[..., ::-1])); text.write(json.dumps(dict(frame=k) | found) + "\n")
         writer.release()
+
+# %% ../nbs/17_commands.ipynb #03a1f98b
+@_command
+def mtl_compare(
+    study: Param("what is compared", str, choices=list(STUDIES)) = "balancers",
+    seeds: Param("seeds, comma-separated", str) = "0,1,2",
+    runs: Param("names of some runs, separated by ;  (empty: all)", str) = "",
+    workers: Param("trainings side by side", int) = 1,
+    part: Param("part whose scores are shown: choose on val, report test", str, choices=["val", "test"]) = "val",
+    out: Param("the table", str) = STUDY_FILE,
+    recipe: Param("recipe from which all runs start", str, choices=list(RECIPES)) = "study",
+):
+    "Trains each run of a study with each seed, keeps all scores in one table, and shows the mean change against the single-task baselines."
+    if workers < 1: raise UserError(f"workers is {workers}: expected a whole number of at least 1")
+    try: numbers = [int(s) for s in seeds.split(",")]
+    except ValueError: raise UserError(f"seeds is {seeds!r}: expected whole numbers, comma-separated, such as 0,1,2") from None
+    names = [n.strip() for n in runs.split(";") if n.strip()]
+    table = make_study(study, numbers, names, workers, path=out, recipe=recipe)
+    table = table[table.run.isin(STUDIES[study])]
+    if table.empty: raise UserError(f"{out}: no run of the study {study!r} could be made; the lines above say why")
+    shown = study_summary(table, part) if "alone" in set(table.run) else headline_scores(table, part).groupby(level="run", sort=False).mean().reset_index()
+    print(shown.to_string(index=False, float_format=lambda v: f"{v:.3f}"))
 
 # %% ../nbs/17_commands.ipynb #9a8a3c12
 ALL_FIGURES = FIGURES | ARCHITECTURE_FIGURES | COMPARISON_FIGURES | PREDICTION_FIGURES # file name -> function of the results folder
