@@ -6,6 +6,8 @@ PYTHON ?= python3
 RECIPE ?= laptop
 ARGS   ?=
 BIN    := .venv/bin
+# uv brings its own certificates; behind a company's proxy only the machine's are right
+export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
 
 .PHONY: train test lab install export notebooks clean
 
