@@ -1,0 +1,319 @@
+"""The task-weight playground: what the sliders do to the training, and that its thread obeys. Without a browser, without a clock."""
+import gc, threading, weakref
+import numpy as np, pytest, torch
+from mtl_course.config import BOOSTED_WEIGHTS, EQUAL_WEIGHTS, UserError
+from mtl_course.losses.balancing import BALANCERS
+from mtl_course.widgets import TaskWeightPlayground
+from mtl_course.widgets import task_weight_playground as module
+from mtl_course.widgets.task_weight_playground import ORDER, PRESETS, BackgroundTraining, Board, Curve, few_images, playground_config, running_mean
+
+pytestmark = pytest.mark.usefixtures("one_thread", "smoke")
+PATIENCE = 60      # seconds after which a thread that does not obey makes a test fail
+
+
+@pytest.fixture
+def make():
+    "Makes playgrounds and ends them."
+    made = []
+    def _make(kind=TaskWeightPlayground, **options):
+        made.append(kind(**options))
+        return made[-1]
+    yield _make
+    for p in made: p.close()
+
+
+def steps(p, n):
+    for _ in range(n): p.step()
+    return p
+
+def trunk(p): return torch.cat([x.detach().flatten() for x in p.run.model.shared_parameters()])
+
+def threads(): return [t for t in threading.enumerate() if t.name == "task-weight playground"]
+
+class Slow:
+    "Stands in for `step`: counts, and waits in the middle of each step to be let through."
+    def __init__(self, playground):
+        self.done, self.inside, self.go = 0, threading.Event(), threading.Semaphore(0)
+        playground.step = self
+    def __call__(self):
+        self.inside.set()
+        assert self.go.acquire(timeout=PATIENCE)
+        self.done += 1
+
+
+def test_weights_change_what_is_trained_and_nothing_else_does(make):
+    one, again, boosted = (make() for _ in range(3))
+    boosted.set_weights(detection=5, lane=30)
+    for p in (one, again, boosted): steps(p, 2)
+    assert torch.equal(trunk(one), trunk(again)) and not torch.equal(trunk(one), trunk(boosted))
+    assert {t: boosted.curve.used[t] for t in ORDER} == {t: [BOOSTED_WEIGHTS[t]]*2 for t in ORDER}
+    for t in ORDER: assert boosted.curve.losses[t][0] == pytest.approx(one.curve.losses[t][0], rel=1e-5)   # without the weight; the first step starts from the same place
+    assert all(np.isfinite(one.curve.losses[t]).all() for t in ORDER)
+
+
+def test_a_wish_is_read_at_the_beginning_of_a_step(make, monkeypatch):
+    p, real = make(), module.training_step
+    def meddling(*args, **kwargs):
+        p.set_weights(lane=7)
+        return real(*args, **kwargs)
+    p.step()
+    monkeypatch.setattr(module, "training_step", meddling)
+    p.step()
+    assert p.curve.weights == EQUAL_WEIGHTS and p.curve.used["lane"] == [1, 1]
+    p.step()
+    assert p.curve.weights["lane"] == 7 and p.curve.used["lane"] == [7] and p.curve.steps == [3]
+
+
+def test_a_changed_setting_leaves_a_ghost_and_a_slider_on_its_way_does_not(make):
+    p = steps(make(), 3)
+    p.set_weights(lane=3); p.step()
+    p.set_weights(lane=30); steps(p, 3)
+    assert p.state()["ghosts"] == ["1/1/1"] and p.curve.label == "1/30/1"
+    assert p.ghosts[0].steps == [1, 2, 3] and p.curve.steps == [5, 6, 7] and p.ghosts[0].number != p.curve.number
+
+
+def test_reset_keeps_the_ghosts_and_begins_again_from_the_same_place(make):
+    p = make(ghosts=2)
+    p.choose("5/30/1"); steps(p, 3)
+    first, start = {t: list(p.curve.losses[t]) for t in ORDER}, trunk(p)
+    p.reset()
+    state = p.state()
+    assert state["step"] == 0 and state["ghosts"] == ["5/30/1"] and state["losses"] == {} and p.ghosts[0].losses == first
+    steps(p, 3)
+    assert p.curve.losses == first and torch.equal(trunk(p), start) and p.curve.steps == [1, 2, 3]
+    p.reset(); p.choose("1/1/1"); steps(p, 3); p.reset()
+    assert p.state()["ghosts"] == ["5/30/1", "1/1/1"]                       # two have room
+    assert len({g.number % p.board.rows for g in p.ghosts}) == 2            # each in its own style
+
+
+def test_each_preset_is_trained(make):
+    assert set(PRESETS) == {"1/1/1", "5/30/1", *BALANCERS} - {"fixed"}
+    p = make(score_every=10**6)
+    for name in PRESETS:
+        p.choose(name)
+        p.step()
+        assert p.curve.label == ("1/1/1 " + name if name in BALANCERS else name)
+        assert p.run.model.task_weights == (BOOSTED_WEIGHTS if name == "5/30/1" else EQUAL_WEIGHTS)
+        assert type(p.run.balancer) is BALANCERS[name if name in BALANCERS else "fixed"]
+    p.choose("uncertainty"); p.step()
+    mine = p.run.balancer
+    p.set_weights(lane=2); p.step()
+    assert p.run.balancer is mine                                           # a weight does not make it forget what it learned
+
+
+def test_a_balancer_that_looks_afterwards_is_told(make, monkeypatch):
+    p, told = make(), []
+    p.choose("famo")
+    monkeypatch.setattr(BALANCERS["famo"], "after_step", lambda self, losses: told.append(losses))
+    p.step()
+    assert len(told) == 1 and set(told[0]) == set(ORDER)
+
+
+def test_wrong_values_get_one_sentence(make):
+    p = make()
+    for wrong, word in ((dict(lane=0), "lane"), (dict(lane=-1), "lane"), (dict(lane=float("nan")), "lane"), (dict(lane="much"), "much"), (dict(lane=1e9), "100"), (dict(road=1), "road"), (dict(lane=True), "lane")):
+        with pytest.raises(UserError, match=word): p.set_weights(**wrong)
+    for wrong in ("scales", "torchjd:x"):
+        with pytest.raises(UserError, match=wrong): p.set_balancer(wrong)
+        with pytest.raises(UserError, match=wrong): p.choose(wrong)
+    with pytest.raises(UserError, match="lane"): p.set_weights(detection=4, lane=-1)
+    assert p.weights == EQUAL_WEIGHTS and p.balancer == "fixed"             # nothing was half done
+    with pytest.raises(UserError, match="banana"): TaskWeightPlayground(banana=1)
+
+
+def test_pause_takes_effect_within_one_step(make):
+    p = make()
+    slow = Slow(p)
+    p.train()
+    slow.go.release(); slow.inside.clear()
+    assert slow.inside.wait(PATIENCE) and p.training
+    ask = threading.Thread(target=p.pause, kwargs=dict(timeout=PATIENCE)); ask.start()
+    assert p._stop.wait(PATIENCE)
+    done = slow.done
+    for _ in range(5): slow.go.release()                                    # it could go on, but must not
+    ask.join(PATIENCE)
+    assert not ask.is_alive() and slow.done <= done + 1 and not p.training and not threads()
+    p.train()                                                               # and goes on when asked
+    for _ in range(3): slow.go.release()
+    p._stop.set(); p.wait(PATIENCE)
+    assert slow.done > done
+
+
+def test_no_validation_after_pause_was_asked_for(make, monkeypatch):
+    p, real = make(score_every=1), module.training_step
+    p.step()
+    before = {t: len(p.curve.scores[t]) for t in ORDER}
+    def asked_for(*args, **kwargs):
+        p._stop.set()
+        return real(*args, **kwargs)
+    monkeypatch.setattr(module, "training_step", asked_for)
+    p.step()
+    assert {t: len(p.curve.scores[t]) for t in ORDER} == before and sum(before.values()) == 1
+
+
+def test_the_thread_trains_and_ends_by_itself(make):
+    p = make()
+    p.train(steps=3); p.wait(PATIENCE)
+    assert p.state()["step"] == 3 and not p.training and not threads() and p.state()["first_point"] > 0
+    assert p.curve.losses == steps(make(), 3).curve.losses                  # the same as by hand
+
+
+def test_close_ends_the_thread(make):
+    p = make()
+    p.box
+    slow = Slow(p)
+    p.train()
+    assert slow.inside.wait(PATIENCE)
+    for _ in range(3): slow.go.release()
+    p.close()
+    assert not threads() and p.run is None and p.box.comm is None
+    with pytest.raises(UserError, match="closed"): p.train()
+
+
+def test_a_removed_display_ends_the_thread(make):
+    p = make()
+    assert p.box._view_count == 0
+    slow = Slow(p)
+    p.box._view_count = 1
+    p.train()
+    assert slow.inside.wait(PATIENCE)
+    for _ in range(3): slow.go.release()
+    p.box._view_count = 2; p.box._view_count = 1
+    assert not p._stop.is_set()                                             # another view is still there
+    p.box._view_count = 0
+    assert not threads()
+
+
+def test_a_forgotten_playground_ends():
+    p = BackgroundTraining()
+    let, inside = threading.Event(), threading.Event()
+    def step(): inside.set(); assert let.wait(PATIENCE)
+    p.step = step
+    p.train()
+    assert inside.wait(PATIENCE)
+    thread, gone = p.thread, weakref.ref(p)
+    del p
+    let.set(); thread.join(PATIENCE)
+    gc.collect()
+    assert not thread.is_alive() and gone() is None
+
+
+def test_one_playground_trains_at_a_time(make):
+    a, b = make(), make()
+    first, second = Slow(a), Slow(b)
+    a.train()
+    assert first.inside.wait(PATIENCE)
+    for _ in range(3): first.go.release()
+    b.train()
+    assert b.training and not a.training
+    for _ in range(3): second.go.release()
+    b.pause()
+
+
+def test_a_mistake_in_the_thread_is_said(make, monkeypatch):
+    p = make()
+    p.box
+    def broken(*args, **kwargs): raise UserError("the loss of task 'lane' is nan")
+    monkeypatch.setattr(module, "training_step", broken)
+    p.train(); p.wait(PATIENCE)
+    assert p.state()["error"] == "the loss of task 'lane' is nan" and "is nan" in p.status.value and not p.training
+    monkeypatch.undo()
+    p.train(steps=1); p.wait(PATIENCE)
+    assert p.state()["error"] is None and p.state()["step"] == 1
+
+
+def test_the_random_generator_of_the_user_is_left_alone(make):
+    p = make()
+    torch.manual_seed(5); np.random.seed(5)
+    before, other = torch.get_rng_state(), np.random.get_state()[1].copy()
+    steps(p, 5)
+    assert torch.equal(before, torch.get_rng_state()) and np.array_equal(other, np.random.get_state()[1])
+
+
+def test_scores_are_of_the_validation_images_and_take_turns(make):
+    p = steps(make(score_every=1), 4)
+    assert sorted(len(p.curve.scores[t]) for t in ORDER) == [1, 1, 2]
+    assert all(0 <= v <= 1 for t in ORDER for _, v in p.curve.scores[t]) and p.run.model.training
+    config = playground_config()
+    val, train = (set(map(str, files)) for files in (few_images(config, "classification", 1000)["files"]["classification"], p.data.dataset.datasets["classification"].files))
+    assert val and not val & train
+    assert len(few_images(config, "classification", 5)["files"]["classification"]) == 5
+
+
+def test_the_sliders_and_the_list_follow_each_other(make):
+    p = make()
+    p.box
+    lane = p.sliders["lane"]
+    assert lane.description == "lane weight" and set(p.sliders) == set(ORDER)
+    before = p.picture.png
+    lane.value = 30
+    assert p.weights == EQUAL_WEIGHTS | dict(lane=30.0) and p.presets.value == "own weights" and "1/30/1" in p.status.value
+    assert p.picture.png != before and "lane 30" in p.picture.text
+    p.presets.value = "5/30/1"
+    assert p.weights == BOOSTED_WEIGHTS and p.sliders["detection"].value == 5
+    p.presets.value = "mgda"
+    assert p.weights == EQUAL_WEIGHTS and p.balancer == "mgda" and lane.value == 1
+    lane.value = 4
+    assert p.balancer == "mgda" and p.presets.value == "mgda" and p.weights["lane"] == 4
+    p.set_weights(detection=2)
+    assert p.sliders["detection"].value == 2
+    p.set_weights(lane=100, detection=0.01)                                 # the ends
+    assert p.weights == dict(lane=100, detection=0.01, classification=1)
+
+
+def test_the_buttons_do_what_they_say(make):
+    p = make()
+    buttons = {b.description: b for b in p.box.children[0].children[1].children[1].children}
+    slow = Slow(p)
+    buttons["train"].click()
+    assert slow.inside.wait(PATIENCE) and "training" in p.status.value or "preparing" in p.status.value
+    for _ in range(3): slow.go.release()
+    buttons["pause"].click()
+    assert not threads()
+    del p.step
+    steps(p, 3)
+    buttons["reset"].click()
+    assert p.state()["ghosts"] == ["1/1/1"] and p.state()["step"] == 0
+    p.closed = True
+    buttons["train"].click()                                                # a sentence, not a traceback
+    assert "closed" in p.status.value
+    p.closed = False
+
+
+def test_the_picture_is_drawn_while_it_trains(make):
+    p = make()
+    p.box
+    before = p.picture.png
+    p.train(steps=4); p.wait(PATIENCE)
+    assert p.picture.png != before and "Step 4" in p.picture.text and "step 4" in p.status.value
+    bundle = p._repr_mimebundle_()
+    assert {"image/png", "text/plain", "application/vnd.jupyter.widget-view+json"} <= set(bundle)
+
+
+def test_the_board_shows_every_curve_with_its_weights():
+    def curve(number, weights, n):
+        c = Curve(weights, "fixed", number, list(range(1, n + 1)))
+        for k, t in enumerate(ORDER): c.losses[t] = [k + number + 1.0]*n; c.scores[t] = [(n, 0.1*(number + 1))]; c.used[t] = [weights[t]]*n
+        return c
+    board, ghosts = Board(3), [curve(0, EQUAL_WEIGHTS, 5), curve(1, BOOSTED_WEIGHTS, 7)]
+    now = curve(2, EQUAL_WEIGHTS | dict(lane=9.0), 3)
+    board.update(now.weights, "fixed", now, ghosts)
+    assert [n.get_text() for n in board.names] == ["1/9/1 (now)", "5/30/1", "1/1/1", ""]
+    styles = [key.get_linestyle() for key in board.keys if key.get_visible()]
+    assert len(styles) == len(set(styles)) == 3                             # not told apart by colour alone
+    axes, lines = board.loss["lane"]
+    drawn = {len(l.get_xdata()): l.get_ydata() for l in lines if len(l.get_xdata())}
+    assert set(drawn) == {5, 7, 3} and np.allclose(drawn[7], 3.0) and np.allclose(drawn[3], 4.0)
+    assert lines[-1].get_linewidth() > lines[0].get_linewidth() and axes.get_xlim()[1] > 7 and axes.get_ylim()[1] > 4
+    assert [v.get_text() for v in board.values] == ["1", "9", "1"]
+    board.update(now.weights, "fixed", now, ghosts, until=4)
+    assert sorted(len(l.get_xdata()) for l in lines if len(l.get_xdata())) == [3, 4, 4] and axes.get_xlim()[1] > 7
+    assert running_mean([1, 2, 3, 4], 2).tolist() == [1, 1.5, 2.5, 3.5] and running_mean([]).tolist() == []
+
+
+def test_a_sweep_for_where_there_is_no_kernel(make):
+    p = make()
+    steps(p, 4); p.choose("5/30/1"); steps(p, 4)
+    html = p.to_jshtml(frames=4)
+    assert html.count("data:image/png;base64") == 4 and 'type="range"' in html and len(html) < 300_000
+    assert p.state()["step"] == 8                                           # nothing was trained for it
