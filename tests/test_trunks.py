@@ -1,4 +1,6 @@
 """Every way of sharing the trunk behind the one interface: shapes, who pulls at what, gradients of the engine, checkpoints, freezing."""
+import os, subprocess, sys
+from pathlib import Path
 import pytest, torch
 from mtl_course.config import TASKS, UserError, make_config
 from mtl_course.losses.balancing import make_balancer, streamed_backward
@@ -297,3 +299,15 @@ def test_autocast_and_channels_last(sharing):
     assert features["c2"].dtype == torch.bfloat16                                     # mixing and masking stay in the fast format
     loss.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("sharing", ["separate", "cross_stitch"])
+def test_two_processes_average_to_one(sharing, smoke, tmp_path):
+    "Shared parameters and those of one task: each process's gradients average to the whole batch's."
+    script, environment = Path(__file__).with_name("two_processes.py"), os.environ | dict(OMP_NUM_THREADS="1")
+    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29523", str(script), str(tmp_path/"two.pt"), "mgda", sharing], check=True, env=environment)
+    subprocess.run([sys.executable, str(script), str(tmp_path/"one.pt"), "mgda", sharing], check=True, env=environment)
+    two, one = (torch.load(tmp_path/f"{n}.pt", weights_only=True) for n in ("two", "one"))
+    assert (two["processes"], one["processes"]) == (2, 1) and torch.allclose(two["gramian"], one["gramian"], rtol=1e-3, atol=1e-5*float(one["gramian"].max()))
+    assert two["weights"] == pytest.approx(one["weights"], rel=1e-2, abs=1e-3)
+    for name, g in one["gradients"].items(): assert (two["gradients"][name] - g).norm() <= 1e-2*g.norm() + 1e-6, name

@@ -1,4 +1,4 @@
-"""Run by test_training under torchrun: writes the averaged gradients of one step on a global batch."""
+"""Run by test_training and test_trunks under torchrun: writes the averaged gradients of one step on a global batch."""
 import sys, torch
 from mtl_course.config import make_config, seed_everything
 from mtl_course.data.loaders import create_dataloaders
@@ -7,8 +7,8 @@ from mtl_course.models import model_from_config
 from mtl_course.training import start_fabric, training_step
 
 
-def main(path, name):
-    config = make_config("smoke", precision="32-true", device="cpu", classification_batch_size=4, cache_images=False)
+def main(path, name, sharing="hard"):
+    config = make_config("smoke", precision="32-true", device="cpu", classification_batch_size=4, cache_images=False, sharing=sharing)
     fabric = start_fabric(config)
     loader, _ = create_dataloaders(config, rank=fabric.global_rank, processes=fabric.world_size)
     seed_everything(0)
