@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 import ipywidgets as ipw, numpy as np, torch
 from fastcore.basics import patch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from ..config import BOOSTED_WEIGHTS, EQUAL_WEIGHTS, Config, UserError, derive_seed, make_config
@@ -85,7 +86,8 @@ class BackgroundTraining:
         weakref.finalize(self, self._stop.set)  # nobody holds it any more, or Python ends
         self._all.add(self)
 
-    def _changed(self): "Something to show has changed."
+    def _wished(self): "The setting of the next step has changed."
+    def _changed(self): "Something else to show has changed."
     def _stepped(self): "A step of the thread is done."
 
 # %% ../../nbs/32_task_weight_playground.ipynb #79d40481
@@ -97,21 +99,21 @@ def set_weights(self: BackgroundTraining, **weights: float): # task -> weight, f
         if not (isinstance(w, (int, float)) and not isinstance(w, bool) and LOWEST <= w <= HIGHEST):
             raise UserError(f"the weight of {task} is {w!r}: expected a number from {LOWEST:g} to {HIGHEST:g} (use {LOWEST:g} for next to nothing)")
     with self._lock: self.weights = self.weights | {t: float(w) for t, w in weights.items()}
-    self._changed()
+    self._wished()
 
 @patch
 def set_balancer(self: BackgroundTraining, name: str): # a key of BALANCERS
     "A fresh balancer from the next step on, on top of the weights; raises `UserError` for an unknown name."
     if name not in BALANCERS: raise UserError(f"unknown balancer {name!r}: expected one of {', '.join(BALANCERS)}")
     with self._lock: self.balancer = name
-    self._changed()
+    self._wished()
 
 @patch
 def choose(self: BackgroundTraining, preset: str): # a key of PRESETS
     "Weights and balancer of a preset; raises `UserError` for an unknown one."
     if preset not in PRESETS: raise UserError(f"unknown preset {preset!r}: expected one of {', '.join(PRESETS)}")
     with self._lock: self.weights, self.balancer = dict(PRESETS[preset][0]), PRESETS[preset][1]
-    self._changed()
+    self._wished()
 
 # %% ../../nbs/32_task_weight_playground.ipynb #b9ec758b
 @patch
@@ -257,7 +259,7 @@ def state(self: BackgroundTraining) -> dict:
     "What there is to know, as plain values: the setting, the last losses and scores, the labels of the ghosts, and how long things took (seconds)."
     with self._lock:
         curve, seconds = self.curve, sorted(self._step_seconds)
-        return dict(training=self.training, step=curve.steps[-1] if curve.steps else 0, weights=dict(self.weights), balancer=self.balancer,
+        return dict(training=self.training, step=self.run.step if self.run else 0, weights=dict(self.weights), balancer=self.balancer,
                     losses={t: curve.losses[t][-1] for t in ORDER if curve.losses[t]}, used={t: curve.used[t][-1] for t in ORDER if curve.used[t]},
                     scores={t: curve.scores[t][-1][1] for t in ORDER if curve.scores[t]}, ghosts=[g.label for g in self.ghosts],
                     seconds_per_step=seconds[len(seconds)//2] if seconds else None, first_point=self.first_point, error=self.error)
@@ -275,12 +277,12 @@ def running_mean(values: list, n: int = 10) -> np.ndarray: # of the last n value
 class Board:
     "The playground's figure; `update` puts curves and weights into it."
     def __init__(self, ghosts: int = 5):        # how many earlier curves have room
-        self.rows = max(1, ghosts)
+        self.rows, self._background = max(1, ghosts), None
         with style():
             self.figure = Figure(figsize=(9.6, 4.2), layout="none")
             grid = self.figure.add_gridspec(2, 4, left=0.085, right=0.99, bottom=0.1, top=0.93, wspace=0.3, hspace=0.28, width_ratios=(1.05, 1, 1, 1))
-            self._weights_panel(self.figure.add_subplot(grid[0, 0]))
-            self._legend_panel(self.figure.add_subplot(grid[1, 0]))
+            self.left = self.figure.add_subplot(grid[0, 0]), self.figure.add_subplot(grid[1, 0])
+            self._weights_panel(self.left[0]); self._legend_panel(self.left[1])
             self.loss = {t: self._panel(grid[0, k + 1], t, title=TASK_LABELS[t], ylabel="loss, mean of 10 steps" if k == 0 else "") for k, t in enumerate(ORDER)}
             self.score = {t: self._panel(grid[1, k + 1], t, title=f"validation: {METRIC_LABELS[HEADLINE[t]]}", xlabel="step", ylabel="score" if k == 0 else "") for k, t in enumerate(ORDER)}
 
@@ -329,9 +331,26 @@ def update(self: Board, weights: dict, balancer: str, curve: Curve, ghosts: list
             score.set_data(*(np.array(c.scores[t]).T if c.scores[t] else ([], []))); score.set_marker(TASK_MARKERS[t])
     self._scale()
     if np.isfinite(until): self._cut(until)
-    self._say_weights(weights, balancer, curve)
-    self._say_curves(entries, Curve(weights, balancer).label)
+    self.update_setting(weights, balancer, curve, ghosts)
     return self.figure
+
+@patch
+def update_setting(self: Board, weights: dict, balancer: str, curve: Curve, ghosts: list[Curve]):
+    "The left column alone: the weights of the next step, and the legend."
+    self._say_weights(weights, balancer, curve)
+    self._say_curves([(g, g.number % self.rows) for g in ghosts] + [(curve, self.rows)], Curve(weights, balancer).label)
+
+@patch
+def pixels(self: Board, dpi: int = 75, curves_too: bool = True) -> np.ndarray: # uint8 (H, W, 3)
+    "The figure drawn; without `curves_too` only the left column is drawn anew, on the last picture of the rest."
+    if self._background is None: self.canvas = FigureCanvasAgg(self.figure); self.figure.set_dpi(dpi)
+    if curves_too or self._background is None:
+        for axes in self.left: axes.set_visible(False)
+        self.canvas.draw(); self._background = self.canvas.copy_from_bbox(self.figure.bbox)
+        for axes in self.left: axes.set_visible(True)
+    self.canvas.restore_region(self._background)
+    for axes in self.left: axes.draw(self.canvas.get_renderer())
+    return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
 
 @patch
 def _scale(self: Board):
@@ -365,7 +384,7 @@ def _say_curves(self: Board, entries: list, now: str):
     "The legend: the present setting first, then the ghosts, the newest first."
     for k, (key, name) in enumerate(zip(self.keys, self.names)):
         c, place = entries[::-1][k] if k < len(entries) else (None, 0)
-        key.set_visible(c is not None); name.set_text("" if c is None else f"{now} (now)" if k == 0 else c.label)
+        key.set_visible(c is not None); name.set_text("" if c is None else c.label if k else f"{now} (now)" if now == c.label or not c.steps else f"{c.label}, next {now}")
         key.set(linewidth=2.2 if k == 0 else 1.2, color="black" if k == 0 else _GREYS[place % len(_GREYS)], linestyle="-" if k == 0 else _DASHES[place % len(_DASHES)])
 
 # %% ../../nbs/32_task_weight_playground.ipynb #00310ec6
@@ -379,7 +398,7 @@ class TaskWeightPlayground(BackgroundTraining, Playable):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self._drawing, self._hurry = threading.Lock(), False
+        self._drawing = threading.Lock()
 
     @cached_property
     def board(self): return Board(self.kept)
@@ -451,36 +470,35 @@ def describe(self: TaskWeightPlayground) -> str:
     return " ".join(parts)
 
 @patch
-def draw(self: TaskWeightPlayground):
+def draw(self: TaskWeightPlayground, curves_too: bool = True): # False: only the setting has changed
     "Draws the picture from what is known now."
-    start = time.perf_counter()
-    picture = self.picture
+    start, picture = time.perf_counter(), self.picture
     with self._drawing:
-        with self._lock: weights, balancer, curve, ghosts = dict(self.weights), self.balancer, self.curve, list(self.ghosts)
-        picture.show(self.board.update(weights, balancer, curve, ghosts), self.describe())
-        self.drawn_at = time.perf_counter(); self.draw_seconds = self.drawn_at - start
+        with self._lock: known = dict(self.weights), self.balancer, self.curve, list(self.ghosts)
+        (self.board.update if curves_too else self.board.update_setting)(*known)
+        picture.show(self.board.pixels(picture.dpi, curves_too), self.describe())
+        if curves_too: self.drawn_at = time.perf_counter(); self.draw_seconds = self.drawn_at - start
 
 # %% ../../nbs/32_task_weight_playground.ipynb #dd57d789
 @patch
 def _shown(self: TaskWeightPlayground) -> bool: return "box" in self.__dict__
 
 @patch
-def _changed(self: TaskWeightPlayground):
-    "Words at once; the picture at once when nothing trains, else with the running step."
+def _wished(self: TaskWeightPlayground):
+    "Words and the left column of the picture at once, whatever is going on."
     if not self._shown(): return
-    self._say()
-    if threading.current_thread() is not self.thread: self._sync()                   # JupyterLab may call from a thread of its own
-    if self.training: self._hurry = True
-    else: self.draw()
+    self._say(); self._sync(); self.draw(curves_too=False)
+
+@patch
+def _changed(self: TaskWeightPlayground):
+    "Words and picture at once."
+    if self._shown(): self._say(); self._sync(); self.draw()
 
 @patch
 def _stepped(self: TaskWeightPlayground):
     "After a step of the thread: a new picture, unless the last one is too young."
-    if not self._shown(): return
     age = time.perf_counter() - self.drawn_at
-    if self._hurry or age > max(1/self.most_pictures, 3*self.draw_seconds) or len(self.curve.steps) == 1:
-        self._hurry = False
-        self._say(); self.draw()
+    if self._shown() and (age > max(1/self.most_pictures, 3*self.draw_seconds) or self.run.step == 1): self._say(); self.draw()
 
 @patch
 def close(self: TaskWeightPlayground):
