@@ -127,6 +127,18 @@ def test_separate_networks_share_their_projections_only():
     assert [torch.equal(before[t], after[t]) for t in TASKS] == [True, True, False]
     with torch.no_grad(): trunk.projections["c5"].weight.mul_(1.5)
     assert not any(torch.equal(after[t], f["c5"]) for t, f in trunk.for_each(x).items())
+    assert all((f["c5"] >= 0).all() for f in trunk.for_each(x).values())              # a ReLU behind the projection
+
+
+@every
+def test_each_head_reads_its_own_tasks_features(sharing):
+    "One image for all heads gives each head what it gets when it is asked alone."
+    model, x = built(sharing, tasks=("classification", "lane")).eval(), torch.randn(1, 3, 64, 64)
+    drifted(model.backbone)
+    with torch.no_grad():
+        for t in model.tasks: torch.testing.assert_close(model(x, statistics=t)[t], model(x, task=t), rtol=1e-4, atol=1e-5)
+        a, b = (f["c5"] for f in model.backbone.for_each(x).values())
+    assert torch.equal(a, b) == (sharing == "hard")
 
 
 def test_cross_stitch_with_the_identity_is_separate_networks():
