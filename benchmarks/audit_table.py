@@ -5,7 +5,8 @@
 import re
 import pandas as pd
 from fastcore.script import call_parse
-from mtl_course.config import atomic_write, resolve
+from mtl_course.config import resolve
+from readme_markers import between_markers, write_between
 
 SHOWN = ("validation_accuracy", "gap", "loss_reduction", "converged", "total", "sum", "size", "baseline", "saving", "size_saving", "faster", "training_time",
          "lane_accuracy", "equal_weights", "lane_30", "forgetting", "all_improve", "batch_variance", "pretrained", "shares")
@@ -26,15 +27,13 @@ def table(audit: pd.DataFrame) -> str: # the whole audit
 
 
 def with_table(readme: str, audit: pd.DataFrame) -> str: # the README's text
-    "The same text with the table between its two markers."
-    if not (START in readme and END in readme): raise ValueError(f"the README has no place for the table: it needs the lines {START} and {END}")
-    return re.sub(f"{re.escape(START)}.*{re.escape(END)}", lambda _: f"{START}\n\n{table(audit)}\n\n{END}", readme, flags=re.S)
+    "The same text with the table between its two markers; raises `UserError` where they are missing."
+    return between_markers(readme, START, END, table(audit))
 
 
 @call_parse
 def main():
     "Puts the table into README.md."
-    readme, audit = resolve("README.md"), pd.read_csv(resolve("results/claims_audit.csv"))
-    text = with_table(readme.read_text(encoding="utf-8"), audit)
-    with atomic_write(readme) as t: t.write_text(text, encoding="utf-8")
+    audit = pd.read_csv(resolve("results/claims_audit.csv"))
+    write_between(resolve("README.md"), START, END, table(audit))
     print(table(audit))

@@ -6,13 +6,15 @@
 Parameters by part, size on disk, floating-point operations, latency of one pass against three (alternating), time and memory of a training step.
 Writes results/efficiency.csv: one tidy row per number (value: a count, or the median; low, high: the quartiles). Rows of another network or device stay.
 """
-import multiprocessing, os, resource, statistics, tempfile, time
-from pathlib import Path
+import multiprocessing, os, statistics, tempfile, time
 import pandas as pd, torch
 from fastcore.script import Param, call_parse
+from lightning.fabric.utilities import move_data_to_device
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
-from mtl_course.config import TASKS, atomic_write, resolve
+from mtl_course import batch_size
+from mtl_course.batch_size import random_batch
+from mtl_course.config import TASKS, atomic_write, make_config, resolve
 from mtl_course.models import MultiTaskModel
 
 KEY = ["device", "backbone", "detection_neck", "what", "model", "part", "size", "batch", "precision", "mode", "metric"]
@@ -76,13 +78,11 @@ def latencies(models: dict, size: tuple, batch: int, precision: str, mode: str, 
     rows = [about | dict(model=n, metric="seconds") | spread(t) for n, t in times.items()]
     return rows + [about | dict(model="ratio", metric="ratio three passes / one pass") | spread([b/a for a, b in zip(*times.values())])]
 
-def _targets(task: str, batch: int, size: tuple, device: str):
-    "Made-up labels: the cost of a step does not depend on what is in the picture, but for the boxes' number."
-    if task == "classification": return torch.randint(43, (batch,), device=device)
-    if task == "lane": return (torch.rand(batch, *size, device=device) < 0.07).long()
-    corner = torch.rand(4, 2, device=device)*torch.tensor([size[1]*0.6, size[0]*0.6], device=device)
-    boxes = torch.cat([corner, corner + torch.tensor([size[1]*0.2, size[0]*0.3], device=device)], 1)
-    return [dict(boxes=boxes, labels=torch.randint(1, 8, (4,), device=device), ignore=boxes[:0])]*batch
+def made_up(size: tuple, batch: int, device: str) -> dict: # task -> (images, labels)
+    "Noise and made-up labels of one size for all tasks: the cost of a step does not depend on what is in the picture, but for the boxes' number."
+    config = make_config("laptop", batch_size=batch, **{f"{t}_size": size for t in TASKS}, **{f"{t}_batch_size": 0 for t in TASKS})
+    data = move_data_to_device(random_batch(config), device)
+    return {t: (data["images"][t], data[t]) for t in TASKS}
 
 def training_step(models: dict, shared: bool, data: dict) -> None:
     "Forward and backward of all tasks, one task's graph at a time; through one trunk, or through three."
@@ -93,7 +93,7 @@ def training_step(models: dict, shared: bool, data: dict) -> None:
 def step_costs(backbone: str, neck: str, size: tuple, batch: int, repeats: int, device: str) -> list[dict]:
     "Seconds of a training step (zeroing, forward, backward, Adam), shared and three single networks, alternating; on a GPU its peak memory."
     models = {n: m.train().to(device) for n, m in networks(backbone, neck).items()}
-    data = {t: (torch.randn(batch, 3, *size, device=device), _targets(t, batch, size, device)) for t in TASKS}
+    data = made_up(size, batch, device)
     optimizers = {True: torch.optim.Adam(models["shared"].parameters()), False: torch.optim.Adam([p for t in TASKS for p in models[t].parameters()])}
     def step(shared):
         optimizers[shared].zero_grad(); training_step(models, shared, data); optimizers[shared].step()
@@ -107,13 +107,10 @@ def step_costs(backbone: str, neck: str, size: tuple, batch: int, repeats: int, 
 def peak_memory(backbone: str, neck: str, size: tuple, batch: int, device: str, shared: bool) -> int: # bytes
     "Peak memory of one training step in a process of its own: of the GPU, or of the whole process (the interpreter and PyTorch included)."
     models = {n: m.train().to(device) for n, m in networks(backbone, neck, ("shared",) if shared else TASKS).items()}
-    data = {t: (torch.randn(batch, 3, *size, device=device), _targets(t, batch, size, device)) for t in TASKS}
+    data = made_up(size, batch, device)
     optimizer = torch.optim.Adam([p for m in models.values() for p in m.parameters()])
     for _ in range(2): training_step(models, shared, data); optimizer.step()
-    if device == "cuda": return torch.cuda.max_memory_allocated()
-    status = Path("/proc/self/status")                                     # Linux: ru_maxrss would begin with the parent's memory
-    if not status.exists(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(next(l for l in status.read_text().splitlines() if l.startswith("VmHWM")).split()[1])*1024
+    return batch_size.peak_memory(device)
 
 def memories(*about) -> list[dict]:
     backbone, neck, size, batch, device = about

@@ -2,11 +2,12 @@
 
     python benchmarks/readme_tables.py
 """
-import re
 import pandas as pd
 from fastcore.script import call_parse
-from mtl_course.config import UserError, atomic_write, resolve
+from mtl_course.config import UserError, resolve
+from readme_markers import write_between
 
+START, END = "<!-- scores: python benchmarks/readme_tables.py -->", "<!-- end of scores -->"
 ROWS = [("classification", "accuracy", "sign top-1 accuracy", 0.95), ("detection", "map50", "detection mAP50", 0.60), ("detection", "map50_95", "detection mAP50:95", None),
         ("lane", "iou", "lane IoU", 0.70), ("lane", "f1", "lane F1", 0.82), ("all", "minutes", "minutes, each seed with a world of its own to make first", 12), ("all", "peak_memory_gib", "largest process, GiB", 6)]
 
@@ -27,8 +28,5 @@ def table() -> str:
 @call_parse
 def main():
     "Puts the table into README.md."
-    readme = resolve("README.md")
-    start, end = "<!-- scores: python benchmarks/readme_tables.py -->", "<!-- end of scores -->"
-    text = re.sub(f"{start}.*{end}", lambda _: f"{start}\n\n{table()}\n\n{end}", readme.read_text(encoding="utf-8"), flags=re.S)
-    with atomic_write(readme) as t: t.write_text(text, encoding="utf-8")
+    write_between(resolve("README.md"), START, END, table())
     print(table())

@@ -11,24 +11,12 @@ import pandas as pd, torch
 from fastcore.script import Param, call_parse
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
+from mtl_course.batch_size import random_batch
 from mtl_course.config import atomic_write, make_config, resolve, seed_everything
 from mtl_course.models import model_from_config
 from mtl_course.training import make_optimizer, start_fabric, training_step
 
 GTSRB_IMAGES, TRAINING_SHARE = 39_209, 0.9      # as published; the specification's split
-OBJECTS = 6                                     # per road scene: KITTI's labels have about six
-
-
-def random_batch(config) -> dict:
-    "A batch as `collate` makes it, of noise, with plausible labels."
-    n, sizes = config.batch_size, {t: config.image_size_of(t) for t in config.tasks}
-    h, w = sizes["detection"]
-    def boxes(count):
-        corner = torch.rand(count, 2)*torch.tensor([0.8*w, 0.6*h])
-        return torch.cat([corner, corner + torch.tensor([0.1*w, 0.3*h])], 1)
-    objects = [dict(boxes=boxes(OBJECTS), labels=torch.randint(1, 8, (OBJECTS,)), ignore=boxes(1)) for _ in range(n)]
-    return dict(images={t: torch.randn(n, 3, *s) for t, s in sizes.items()}, files={t: [""]*n for t in sizes},
-                classification=torch.randint(0, 43, (n,)), detection=objects, lane=(torch.rand(n, *sizes["lane"]) < 0.05).long())
 
 
 def measure(config, steps: int) -> tuple[list, float]: # (seconds of each step, floating-point operations of one)

@@ -1,9 +1,12 @@
-"""What several tests need: few threads (the runner may have one core), a tiny world, the folder with real data."""
-import os
+"""What several tests need: few threads (the runner may have one core), a tiny world, the folder with real data, benchmarks as modules."""
+import importlib.util, os, sys
+from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 import pytest, torch
 from mtl_course.config import make_config, real_data_root
 from mtl_course.data.loaders import prepare_data
+
+BENCHMARKS = Path(__file__).parents[1]/"benchmarks"
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +32,13 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def load_benchmark(name: str):
+    "The module benchmarks/<name>.py, loaded anew; what stands beside it can be imported by it, as when it is run."
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS/f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(BENCHMARKS))
+    try: spec.loader.exec_module(module)
+    finally: sys.path.remove(str(BENCHMARKS))
+    return module

@@ -1,10 +1,7 @@
 """The benchmark of the ways to get the tasks' gradients: all ways agree, memory is counted by storage, stacking walks the graphs T times."""
-import importlib.util
-from pathlib import Path
 import pytest, torch
 from torch import nn
-
-FILE = Path(__file__).parents[1]/"benchmarks"/"balancing_cost.py"
+from conftest import load_benchmark
 
 
 class SmallTrunk(nn.Module):
@@ -18,8 +15,7 @@ class SmallTrunk(nn.Module):
 
 @pytest.fixture
 def cost(monkeypatch):
-    spec = importlib.util.spec_from_file_location("balancing_cost", FILE)
-    module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
+    module = load_benchmark("balancing_cost")
     monkeypatch.setattr(module, "Backbone", SmallTrunk)
     return module
 

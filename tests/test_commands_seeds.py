@@ -1,22 +1,13 @@
 """The benchmark over seeds: rows of different recipes never meet in one mean."""
-import importlib.util
-from pathlib import Path
 import pandas as pd, pytest
+from conftest import load_benchmark
 from mtl_course.config import RECIPES, UserError
-
-BENCHMARKS = Path(__file__).parents[1]/"benchmarks"
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS/f"{name}.py")
-    module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
     "laptop_seeds with a csv of its own and runs that cost nothing: the learning rate is the score."
-    bench = load("laptop_seeds")
+    bench = load_benchmark("laptop_seeds")
     monkeypatch.setattr(bench, "resolve", lambda p: tmp_path/p)
     def run_seed(seed, recipe):
         row = dict(recipe=recipe, config=bench.recipe_hash(recipe), seed=seed)
@@ -60,7 +51,7 @@ def test_the_hash_is_of_the_values_and_not_of_the_seed(bench, monkeypatch):
 def test_the_readmes_table(bench, tmp_path, monkeypatch, seeds):
     monkeypatch.setitem(RECIPES, "laptop", RECIPES["laptop"] | dict(learning_rate=0.25))
     bench.main(seeds=seeds, recipe="laptop")
-    tables = load("readme_tables")
+    tables = load_benchmark("readme_tables")
     monkeypatch.setattr(tables, "resolve", lambda p: tmp_path/p)
     text = tables.table()
     assert all(f"seed {s}" in text for s in seeds.split(",")) and "0.250" in text
@@ -70,5 +61,5 @@ def test_the_readmes_table(bench, tmp_path, monkeypatch, seeds):
 
 
 def test_objects_are_counted_in_the_recipes_own_training_part(smoke):
-    table = load("laptop_seeds").objects_of("smoke").set_index("object")
+    table = load_benchmark("laptop_seeds").objects_of("smoke").set_index("object")
     assert table.train_objects.sum() > 0 and table.train_objects.idxmax() == "Car" and (table.median_width.dropna() > 2).all()
