@@ -1,9 +1,10 @@
 """What flows through the trunk under other weights, clipping, freezing and balancers: short runs at a small size, same seed, gradients recorded.
 
     python benchmarks/gradient_flow.py                         # all runs; one that is there already is kept, so the command can be continued
-    python benchmarks/gradient_flow.py --runs equal,boosted --steps 40
+    python benchmarks/gradient_flow.py --runs equal,boosted
 
-Writes results/gradient_flow.csv (columns as in logs/gradients.csv, means over windows of steps; layers for the first three runs, stages for all; `conflict` is the share of recorded steps with a
+Three long runs (equal weights, the specification's 5/30/1, uncertainty weighting) and short ones that change one thing each; `control` is the short run in which nothing is changed.
+Writes results/gradient_flow.csv (columns as in logs/gradients.csv, means over windows of steps; layers for the long runs, stages for all; `conflict` is the share of recorded steps with a
 negative cosine) and results/gradient_flow_losses.csv (mean loss and weight of each task per window). The three runs named statistics_… are not trainings: the weights that `equal` ended with, the same
 batches, normalised by the batch itself, by the task's own running statistics, and by the pooled ones. Read by notebook 24.
 """
@@ -22,15 +23,18 @@ SMALL = dict(classification_size=(32, 32), detection_size=(96, 320), lane_size=(
 def weights(values): return {f"{t}_weight": w for t, w in values.items()}
 
 EQUAL = SMALL | weights(EQUAL_WEIGHTS)
-RUNS = {"equal": {}, "boosted": weights(BOOSTED_WEIGHTS), "uncertainty": dict(balancer="uncertainty"),
-        "clip_1": dict(gradient_clip=1.0), "clip_0": dict(gradient_clip=0.0), "frozen": dict(freeze_backbone=True), "lane_30": dict(lane_weight=30.0),
-        "pcgrad": dict(balancer="pcgrad"), "mgda": dict(balancer="mgda"), "upgrad": dict(balancer="upgrad"), "nash": dict(balancer="nash")} # run -> what differs from `equal`; its clipping is the recipe's, 5
-IN_FULL = ("equal", "boosted", "uncertainty")                                   # layer by layer
+LONG = {"equal": {}, "boosted": weights(BOOSTED_WEIGHTS), "uncertainty": dict(balancer="uncertainty")}        # run -> what differs from `equal`
+SHORT = {"control": {}, "clip_1": dict(gradient_clip=1.0), "clip_0": dict(gradient_clip=0.0), "frozen": dict(freeze_backbone=True), "lane_30": dict(lane_weight=30.0),
+         "pcgrad": dict(balancer="pcgrad"), "mgda": dict(balancer="mgda"), "upgrad": dict(balancer="upgrad"), "nash": dict(balancer="nash")}   # clipping is the recipe's, at 5
+RUNS = LONG | SHORT
 STATISTICS = ("statistics_batch", "statistics_own", "statistics_pooled")
 KEYS = ["stage", "layer", "depth", "kind", "task"]
 
 
-def run_config(run: str, steps: int, folder): return make_config("laptop", **EQUAL | RUNS[run] | dict(steps_per_epoch=steps, gradient_log_every=2, results_dir=str(folder)))
+def run_config(run: str, steps: int, folder):
+    "The laptop recipe at a small size; short runs warm up in ten steps."
+    warmup = {} if run in LONG else dict(warmup_steps=10)
+    return make_config("laptop", **EQUAL | warmup | RUNS[run] | dict(steps_per_epoch=steps, gradient_log_every=2, results_dir=str(folder)))
 
 
 def windows(step: pd.Series, width: int) -> pd.Series: # the middle of each step's window
@@ -52,7 +56,7 @@ def train_run(run: str, steps: int, width: int) -> tuple[pd.DataFrame, pd.DataFr
     train(config, resume=True)
     log = pd.read_csv(folder/"logs"/"training.csv").query("kind == 'step'")
     losses = log.assign(step=windows(log.step, width)).groupby(["step", "task"], sort=False)[["loss", "weight"]].mean().reset_index()
-    return summary(read_gradients(folder), run in IN_FULL, width).assign(run=run), losses.assign(run=run)
+    return summary(read_gradients(folder), run in LONG, width).assign(run=run), losses.assign(run=run)
 
 
 def statistics_rows(steps: int, batches: int = 6) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -86,11 +90,12 @@ def add(paths, kept, new):
     for k, (path, rows) in enumerate(zip(paths, new)):
         for c in rows.select_dtypes("float"): rows[c] = rows[c].map(lambda v: float(f"{v:.4g}"))
         kept[k] = pd.concat([kept[k], rows[["run", *[c for c in rows if c != "run"]]]], ignore_index=True) if len(kept[k]) else rows[["run", *[c for c in rows if c != "run"]]]
+        if "depth" in kept[k]: kept[k]["depth"] = kept[k]["depth"].astype("Int64")
         with atomic_write(path) as t: kept[k].to_csv(t, index=False)
 
 
 @call_parse
-def main(runs: Param(f"some of {', '.join([*RUNS, 'statistics'])}", str) = ",".join([*RUNS, "statistics"]), steps: Param("steps of each training", int) = 120,
+def main(runs: Param(f"some of {', '.join([*RUNS, 'statistics'])}", str) = ",".join([*RUNS, "statistics"]), steps: Param("steps of a long run", int) = 120, short: Param("steps of a short one", int) = 30,
          width: Param("steps over which a row is a mean", int) = 10, out: Param("csv file", str) = "results/gradient_flow.csv"):
     "Trains the runs one after the other and condenses their gradient logs."
     if unknown := set(runs.split(",")) - {*RUNS, "statistics"}: raise UserError(f"unknown runs {', '.join(sorted(unknown))}: expected some of {', '.join([*RUNS, 'statistics'])}")
@@ -99,6 +104,6 @@ def main(runs: Param(f"some of {', '.join([*RUNS, 'statistics'])}", str) = ",".j
     for run in runs.split(","):
         names, began = STATISTICS if run == "statistics" else (run,), time.perf_counter()
         if set(names) <= set(kept[1].run): print(f"{run}: measured already"); continue
-        add(paths, kept, statistics_rows(steps) if run == "statistics" else train_run(run, steps, width))
+        add(paths, kept, statistics_rows(steps) if run == "statistics" else train_run(run, steps if run in LONG else short, width))
         print(f"{run}: {time.perf_counter() - began:.0f} s", flush=True)
     print(kept[1].groupby("run", sort=False).tail(3).pivot(index="run", columns="task", values="loss").round(3).to_string())

@@ -138,7 +138,7 @@ class GradientLog:
         self.old = [p.detach().clone() for p in self.shared]
         grads = _norms([p.grad for p in model.parameters() if p.grad is not None])
         self.network = float(grads.norm())/loss_scale
-        self.update = _norms([torch.zeros(()) if p.grad is None else p.grad for p in self.shared])/loss_scale
+        self.update = _norms(p.new_zeros(()) if p.grad is None else p.grad for p in self.shared)/loss_scale
 
     @torch.no_grad()
     def after(self, step: int): # as in training.csv: 1 is the first
