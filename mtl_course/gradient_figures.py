@@ -31,7 +31,7 @@ def _heat(ax, grid: pd.DataFrame, norm, cmap: str, lines: list = ()): # lines: b
     ax.set_facecolor("#d9d9d9"); ax.grid(False)
     mesh = ax.pcolormesh(_edges(grid.columns.to_numpy(float)), np.arange(len(grid) + 1) - 0.5, np.ma.masked_invalid(grid.to_numpy(float)), norm=norm, cmap=cmap, rasterized=True)
     for y in lines: ax.axhline(y - 0.5, color="white", lw=0.7)
-    ax.tick_params(length=2, pad=1.5); ax.xaxis.get_major_locator().set_params(nbins=3, integer=True)
+    ax.tick_params(axis="x", length=2, pad=1.5); ax.tick_params(axis="y", length=0, pad=2); ax.xaxis.get_major_locator().set_params(nbins=3, integer=True)
     return mesh
 
 def _decades(values) -> LogNorm: # a scale that leaves out the most extreme hundredth at both ends
@@ -47,7 +47,6 @@ def _stage_ticks(ax, rows: pd.DataFrame, named: bool) -> list[int]: # the first 
     names = list(dict.fromkeys(stages)); first = [stages.index(s) for s in names]
     middle = [(a + b - 1)/2 for a, b in zip(first, [*first[1:], len(stages)])]
     ax.set_yticks(middle, names if named else [])
-    ax.tick_params(axis="y", length=0)
     return first[1:]
 
 def _colorbar(fig, mesh, axes, label, ticks=None): # its pointed ends: values beyond the scale have the colour of the end
@@ -71,7 +70,7 @@ def _cosine_panels(fig, axes, table, pairs):
     for ax, pair in zip(axes, pairs):
         grid = _grid(table[table["task"] == pair], "cosine", "stage")
         mesh = _heat(ax, grid, CenteredNorm(0, limit), "RdBu", range(1, len(grid)))
-        ax.set_yticks(range(len(grid)), grid.index if ax is axes[0] else []); ax.tick_params(axis="y", length=0)
+        ax.set_yticks(range(len(grid)), grid.index if ax is axes[0] else [])
         ax.set_title(" – ".join(_SHORT.get(t, t) for t in pair.split("+")), fontsize=6.5, pad=2); ax.tick_params(labelbottom=False)
     _colorbar(fig, mesh, list(axes), "cosine")
 
