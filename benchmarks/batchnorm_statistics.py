@@ -23,7 +23,7 @@ class WithStatistics:
     def __init__(self, model, row):
         self.model, self.row = (model, row) if row != "shared" else (one_average(model), None)
     def __getattr__(self, name): return getattr(self.model, name)
-    def __call__(self, images, task): return self.model._head(task, self.model.backbone(images, self.row), images)
+    def __call__(self, images, task): return self.model._head(task, self.model.backbone.features_of(images, (task,), self.row)[task], images)
 
 
 def one_average(model):

@@ -48,9 +48,9 @@ class Trunk(nn.Module):
 # %% ../../nbs/09a_trunks.ipynb #379da882
 class HardSharing(Backbone, Trunk):
     "One ResNet whose features all tasks read (Caruana 1997): `Backbone` itself."
-    def for_each(self, images: Tensor, statistics: str | None = None) -> dict[str, dict]: # task -> the same features
+    def features_of(self, images: Tensor, tasks: tuple, statistics: str | None) -> dict[str, dict]: # task -> the same features
         "One pass for all tasks."
-        return dict.fromkeys(self.tasks, self(images, statistics))
+        return dict.fromkeys(tasks, self(images, statistics))
 
 # %% ../../nbs/09a_trunks.ipynb #a0ee8a85
 def copies(backbone: Backbone, tasks: Iterable[str]) -> nn.ModuleDict: # task -> a ResNet
