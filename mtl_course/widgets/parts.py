@@ -14,6 +14,7 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+from traitlets import Unicode
 
 # %% ../../nbs/30_widget_parts.ipynb #61dd9e10
 def figure_to_png(figure: Figure | np.ndarray, # drawn without pyplot; or finished pixels, uint8 (H, W, 3) RGB
@@ -29,13 +30,17 @@ def figure_to_png(figure: Figure | np.ndarray, # drawn without pyplot; or finish
     return cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 # %% ../../nbs/30_widget_parts.ipynb #36342669
+class _TitledImage(ipw.Image):
+    "An image that may have a title: the page's side of ipywidgets (8.1) puts one on widgets only that have a description, and breaks on others."
+    description = Unicode("").tag(sync=True)                                 # stays empty
+
 class Picture(ipw.VBox):
     """An image that is redrawn in place, with a sentence below it that says what is to be seen.
 
     `show` draws a figure; `png` holds the last picture's bytes and `text` its sentence, for tests and for places without a kernel.
     """
     def __init__(self, dpi: int = 90): # pixels per inch
-        self.dpi, self.image, self.caption = dpi, ipw.Image(format="png", layout=ipw.Layout(max_width="100%")), ipw.HTML()
+        self.dpi, self.image, self.caption = dpi, _TitledImage(format="png", layout=ipw.Layout(max_width="100%")), ipw.HTML()
         super().__init__([self.image, self.caption])
 
     def show(self, figure: Figure | np.ndarray, # drawn without pyplot; or finished pixels, uint8 (H, W, 3) RGB
