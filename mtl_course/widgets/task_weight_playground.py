@@ -513,7 +513,7 @@ def _repr_mimebundle_(self: TaskWeightPlayground, **kwargs):
 
 # %% ../../nbs/32_task_weight_playground.ipynb #d5f82730
 @patch
-def to_jshtml(self: TaskWeightPlayground, frames: int = 12) -> str: # positions of the slider
+def to_jshtml(self: TaskWeightPlayground, frames: int = 8) -> str: # positions of the slider
     "HTML with a slider over the steps of all curves so far; when there are none, 20 steps each of 1/1/1 and 5/30/1 are trained first."
     if not self.curve.steps and not self.ghosts:
         for preset in ("1/1/1", "5/30/1"):
@@ -522,4 +522,4 @@ def to_jshtml(self: TaskWeightPlayground, frames: int = 12) -> str: # positions 
     with self._lock: curve, ghosts = self.curve, list(self.ghosts)
     last, board = max(c.steps[-1] for c in (curve, *ghosts) if c.steps), Board(self.kept)
     ends = np.unique(np.linspace(max(1, last/frames), last, frames).round())
-    return sweep_to_jshtml((board.update(curve.weights, curve.balancer, curve, ghosts, end) for end in ends), dpi=70, colours=24)
+    return sweep_to_jshtml((board.update(curve.weights, curve.balancer, curve, ghosts, end) for end in ends), dpi=70, colours=12)
