@@ -9,7 +9,7 @@ __all__ = ['CHECKPOINTS', 'DEFAULTS', 'FLOOR', 'LEVELS', 'COLOURS', 'DASHES', 'M
            'PredictionBrowser']
 
 # %% ../../nbs/34_prediction_browser.ipynb #bf8a825f
-import dataclasses, functools, html
+import base64, dataclasses, functools, html
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from ..intervals import COCO_RECALLS, Ranking, lane_score_rows
 from ..models.multi_task_model import MultiTaskModel, load_model
 from ..prediction_figures import SHOWN_SCORE, _plain_sign, match_boxes
 from ..training import train
-from .parts import Picture, Playable, button, choice, slider, sweep_to_jshtml, tick
+from .parts import Picture, Playable, _webp, button, choice, slider, sweep_to_jshtml, tick
 
 # %% ../../nbs/34_prediction_browser.ipynb #ed1f18b3
 CHECKPOINTS = ("results/checkpoints", "results/seeds/*/checkpoints", "results/smoke/checkpoints")  # where trained networks lie, the first choice first
@@ -581,8 +581,8 @@ def _follow(self: PredictionBrowser):
     finally: self._quiet = False
 
 @patch
-def to_jshtml(self: PredictionBrowser, pictures: int = 2, levels=(0.1, 0.3, 0.5, 0.7, 0.9), quality: int = 20) -> str:
-    "The task's first pictures in the present order at several thresholds, as a page that needs no Python; photographs are smoothed to keep it small. The browser stays as it was."
+def to_jshtml(self: PredictionBrowser, pictures: int = 2, levels=(0.1, 0.3, 0.5, 0.7, 0.9), kilobytes: int = 290) -> str:
+    "The task's first pictures in the present order at several thresholds, as a page that needs no Python; of the given size at most, if need be at less quality. The browser stays as it was."
     name, before, place = "lane" if self.task == "lane" else "score", dict(self.thresholds), self.places[self.task]
     pages = []
     try:
@@ -590,10 +590,20 @@ def to_jshtml(self: PredictionBrowser, pictures: int = 2, levels=(0.1, 0.3, 0.5,
             for level in levels:
                 self.thresholds[name], self.places[self.task] = level, k
                 self._pixels_of(self.shown_case(), self._place())
-                self._pixels = self._pixels[0], cv2.medianBlur(self._pixels[1], 3) if self.task != "classification" else self._pixels[1]
+                self._pixels = self._pixels[0], cv2.medianBlur(self._pixels[1], 5) if self.task != "classification" else self._pixels[1]
                 pages.append(self.page())
     finally: self.thresholds, self.places[self.task], self._pixels = before, place, (None, None)
+    room = 750*(kilobytes - 40)                                            # bytes for all pictures: base64 makes four of three, the player itself takes the rest
+    quality = next((q for q in (30, 20, 12, 6) if sum(len(_webp(p, q)) for p in pages)*3//4 < room), 3)
     return sweep_to_jshtml(pages, photo=quality)
+
+@patch
+def _repr_mimebundle_(self: PredictionBrowser, **kwargs):
+    "As every widget's, the picture as a JPEG: photographs in stored notebooks should be small."
+    return {k: v for k, v in Playable._repr_mimebundle_(self, **kwargs).items() if k != "image/png"} | {"image/jpeg": _jpeg(self.page())}
+
+def _jpeg(page: np.ndarray, quality: int = 60) -> str:
+    return base64.b64encode(cv2.imencode(".jpg", page[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]).decode()
 
 @patch
 def _redraw(self: PredictionBrowser):
