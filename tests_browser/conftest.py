@@ -67,18 +67,25 @@ def browser():
         started.close()
 
 
-@pytest.fixture
-def page(browser, request):
-    "An empty tab that can reach this machine only."
-    context = browser.new_context(viewport={"width": 1500, "height": 1100})
+@pytest.fixture(scope="session")
+def context(browser):
+    "Can reach this machine only; keeps JupyterLab's files from one test to the next."
+    made = browser.new_context(viewport={"width": 1500, "height": 1100})
     def local_only(route): route.continue_() if urlparse(route.request.url).hostname in ("127.0.0.1", None) else route.abort()
-    context.route("**/*", local_only)
+    made.route("**/*", local_only)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context, request):
+    "A new tab; what it showed is kept when the test fails."
     tab = context.new_page()
     yield tab
     if request.node.rep_call.failed:                                     # what was on the screen
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         tab.screenshot(path=SCREENSHOTS/f"failed-{request.node.name.replace('/', '-')}.png")
-    context.close()
+    tab.close()
 
 
 @pytest.hookimpl(hookwrapper=True)
