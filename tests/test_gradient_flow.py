@@ -6,7 +6,7 @@ from torch import nn
 import mtl_course.training as training
 from mtl_course.config import UserError, make_config
 from mtl_course.gradient_figures import GRADIENT_FIGURES, figure_11_gradient_flow
-from mtl_course.gradient_flow import GRADIENT_COLUMNS, GradientLog, pooled_gramians, read_gradients, task_cosines, task_norms, task_shares, trunk_layers
+from mtl_course.gradient_flow import GRADIENT_COLUMNS, GradientLog, pooled_gramians, read_gradients, rows_up_to, task_cosines, task_norms, task_shares, trunk_layers
 from mtl_course.losses.balancing import BALANCERS, make_balancer, streamed_backward
 from mtl_course.models.backbone import Backbone
 from mtl_course.models.multi_task_model import MultiTaskModel, read_checkpoint
@@ -73,6 +73,10 @@ def test_every_number_agrees_with_gradients_taken_by_hand(tmp_path, balancer, sc
             g = flat(hand[t], prefix)
             assert cell(table, "norm", layer=layer, task=t) == pytest.approx(g.norm().item(), **close)
             assert cell(table, "share", layer=layer, task=t) == pytest.approx((total[t]*g@update/update.square().sum()).item(), rel=1e-2, abs=1e-3)
+    fresh, head = Small(), {t: model.task_weights[t]*(step.weights[t] if BALANCERS[balancer].needs == "losses" else 1) for t in "abc"}
+    heads = [head[t]*torch.cat([g.reshape(-1) for g in torch.autograd.grad(fresh.raw(t), list(fresh.heads[t].parameters()))]) for t in "abc"]
+    update = sum(total[t]*flat(hand[t]) for t in "abc")
+    assert cell(table, "norm", stage="network") == pytest.approx(torch.cat([update, *heads]).norm().item(), rel=2e-3)
     for stage, prefix in {"stem": "stem.", "layer1": "layer1.", "trunk": ""}.items():
         for a, b in ("ab", "ac", "bc"):
             x, y = flat(hand[a], prefix), flat(hand[b], prefix)
@@ -151,6 +155,13 @@ def test_a_frozen_trunk_has_no_layers_and_other_trunks_have_theirs():
         assert {"stem", "layer1", "layer4"} <= {l.stage for l in layers}
         names = {id(p): n for n, p in model.backbone.named_parameters()}
         assert all(names[id(shared[p])].rpartition(".")[0] == l.name for l in layers for p in l.parameters)
+
+
+def test_a_continued_log_keeps_whole_rows_up_to_the_step(tmp_path):
+    path = tmp_path/"log.csv"
+    path.write_text("step,task\n1,lane\n4,lane\nx,lane\n5,lane\n5\n7,lane\n")
+    assert rows_up_to(path, ("step", "task"), 5) == [["1", "lane"], ["4", "lane"], ["5", "lane"]]
+    assert rows_up_to(path, ("step", "task"), 0) == [] == rows_up_to(tmp_path/"none.csv", ("step", "task"), 5)
 
 
 # ---- in the loop
