@@ -9,7 +9,7 @@ __all__ = []
 import importlib
 
 # %% ../../nbs/35_widgets.ipynb #27e64987
-_PLACES = {"GradientArrows": "gradient_arrows", "TaskWeightPlayground": "task_weight_playground"}   # class -> module
+_PLACES = {"GradientArrows": "gradient_arrows", "ImbalanceLab": "imbalance_lab", "PredictionBrowser": "prediction_browser", "TaskWeightPlayground": "task_weight_playground"}   # class -> module
 __all__ = list(_PLACES)
 
 def __getattr__(name: str):
