@@ -40,7 +40,7 @@ class Picture(ipw.VBox):
     `show` draws a figure; `png` holds the last picture's bytes and `text` its sentence, for tests and for places without a kernel.
     """
     def __init__(self, dpi: int = 90): # pixels per inch
-        self.dpi, self.image, self.caption = dpi, _TitledImage(format="png", layout=ipw.Layout(max_width="100%")), ipw.HTML()
+        self.dpi, self.image, self.caption = dpi, _TitledImage(format="png", layout=ipw.Layout(max_width="100%", align_self="flex-start")), ipw.HTML()
         super().__init__([self.image, self.caption])
 
     def show(self, figure: Figure | np.ndarray, # drawn without pyplot; or finished pixels, uint8 (H, W, 3) RGB
