@@ -7,12 +7,13 @@ __all__ = ['PICTURES', 'VIDEOS', 'ALL_FIGURES', 'mtl_data', 'mtl_train', 'mtl_ev
            'draw_found', 'mtl_predict', 'mtl_compare', 'mtl_figures']
 
 # %% ../nbs/17_commands.ipynb #501a6fc2
-import contextlib, dataclasses, functools, inspect, json, math, sys, warnings
+import contextlib, dataclasses, functools, inspect, json, math, os, sys, warnings
 from pathlib import Path
 import cv2, numpy as np, torch
 from fastcore.script import Param, anno_parser
 from tqdm.auto import tqdm
 from .architecture_figures import ARCHITECTURE_FIGURES
+from .batch_size import batch_size_sentence, find_batch_size as search_batch_size, write_batch_sizes
 from .comparison_figures import COMPARISON_FIGURES, write_data_counts
 from .config import Config, DETECTION_CLASSES, RECIPES, TASKS, UserError, atomic_write, choose_device, choose_precision, load_config, make_config, project_root, resolve
 from .data.checking import check_data, check_labels, download, how_to_get
@@ -23,10 +24,13 @@ from .data.world import WORLD_SIZES, make_world
 from .evaluation import evaluate_model, format_scores, model_label, write_results
 from .experiments import headline_scores, study_summary
 from .figures import FIGURES, draw_predictions, make_figures
+from .gradient_figures import GRADIENT_FIGURES
+from .imbalance_figures import IMBALANCE_FIGURES
 from .losses.balancing import BALANCERS, make_balancer
 from .models.lane_decoding import mask_to_lanes
 from .models.multi_task_model import load_model
 from .prediction_figures import PREDICTION_FIGURES
+from .sharing_figures import SHARING_FIGURES
 from .studies import STUDIES, STUDY_FILE, make_study
 from .training import on_first, start_fabric, train
 
@@ -75,7 +79,14 @@ def _parsed(function) -> dict: # parameter -> value
     def refuse(message): raise UserError(f"{message}; {function.__name__} --help lists the options")
     parser = anno_parser(function, function.__name__)
     parser.error = refuse                                                             # of this parser alone
-    return {k: v for k, v in vars(parser.parse_args()).items() if k in inspect.signature(function).parameters}
+    arguments = vars(parser.parse_args([_underscored(a) for a in sys.argv[1:]]))
+    return {k: v for k, v in arguments.items() if k in inspect.signature(function).parameters}
+
+def _underscored(argument):
+    "An option's name with underscores, as parameters have them: --no-test is --no_test. Values stay as they are."
+    if not argument.startswith("--"): return argument
+    name, equals, value = argument[2:].partition("=")
+    return "--" + name.replace("-", "_") + equals + value
 
 # %% ../nbs/17_commands.ipynb #c3d123b5
 def _with_config_options(function):
@@ -156,6 +167,7 @@ def mtl_train(
     recipe: Param("named recipe that the other options change", str, choices=list(RECIPES)) = "laptop",
     resume: Param("go on from the last checkpoint in results_dir, with its config", bool) = False,
     no_test: Param("do not evaluate on the test part at the end", bool) = False,
+    find_batch_size: Param("train nothing: measure steps of growing batch size and print the largest sensible one", bool) = False,
     **overrides,
 ):
     "Trains one network on all tasks, evaluates it on held-out data and writes checkpoints, logs, tables and figures."
@@ -164,6 +176,7 @@ def mtl_train(
     saved = resolve(config.results_dir)/"config.json"
     if resume and saved.exists(): config = dataclasses.replace(load_config(saved), **changes)
     make_balancer(config.balancer, config.tasks, **config.balancer_settings)            # a wrong option is found now, not after the world is made
+    if find_batch_size: return _tell_batch_size(config)
     fabric = start_fabric(config)
     on_first(fabric, functools.partial(_prepare_and_check, config))
     run = train(config, resume, fabric=fabric)
@@ -176,6 +189,15 @@ def mtl_train(
         print(f"trained in {run.seconds/60:.1f} minutes; best epoch {run.best_epoch} of {config.epochs}\n"
               f"checkpoint  {_short(results/'checkpoints'/'model_best.pt')}\nlog         {_short(results/'logs'/'training.log')}\n"
               f"scores      {_short(results/'evaluation_results.csv')}\nfigures     {', '.join(Path(p).name for p in made)}")
+
+# %% ../nbs/17_commands.ipynb #98bb7088
+def _tell_batch_size(config):
+    "Prints what steps of each batch size take, and the choice; keeps the table in the results folder."
+    if "LOCAL_WORLD_SIZE" in os.environ: raise UserError("find_batch_size measures one process: start it without torchrun")
+    found = search_batch_size(config)
+    shown = found.table[found.table.fits].assign(peak_memory_gib=lambda t: t.memory/2**30)
+    print(shown[["batch_size", "images", "seconds", "low", "high", "images_per_second", "peak_memory_gib"]].to_string(index=False, float_format=lambda v: f"{v:.3g}"))
+    print(f"{batch_size_sentence(found)}\ntable       {_short(write_batch_sizes(found))}")
 
 # %% ../nbs/17_commands.ipynb #3917ac4a
 def _prepare_and_check(config):
@@ -365,7 +387,8 @@ def mtl_compare(
     print(shown.to_string(index=False, float_format=lambda v: f"{v:.3f}"))
 
 # %% ../nbs/17_commands.ipynb #9a8a3c12
-ALL_FIGURES = FIGURES | ARCHITECTURE_FIGURES | COMPARISON_FIGURES | PREDICTION_FIGURES # file name -> function of the results folder
+ALL_FIGURES = FIGURES | ARCHITECTURE_FIGURES | COMPARISON_FIGURES | PREDICTION_FIGURES | GRADIENT_FIGURES | IMBALANCE_FIGURES | SHARING_FIGURES \
+    | {"data_counts": COMPARISON_FIGURES["figure_12_data_imbalance"]} # file name -> function of the results folder; later ones replace earlier ones of the same name
 
 @_command
 def mtl_figures(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COUNT_COLUMNS', 'SCORES', 'EFFICIENCY_COLUMNS', 'COMPARISON_FIGURES', 'count_data', 'write_data_counts',
            'figure_12_data_imbalance', 'pick_score', 'evaluation_comparison', 'single_rows', 'performance_comparison',
-           'read_efficiency', 'efficiency_analysis', 'relative_change', 'mtl_benefits']
+           'read_efficiency', 'efficiency_analysis', 'relative_change', 'benefit_figure', 'mtl_benefits']
 
 # %% ../nbs/16a_comparison_figures.ipynb #f6e63a32
 from pathlib import Path
@@ -241,28 +241,33 @@ def relative_change(shared: tuple, single: tuple) -> tuple: # (value, low, high)
     if s == 0: return (np.nan,)*3
     return (m - s)/s, (m - s - np.hypot(m - m1, s2 - s))/s, (m - s + np.hypot(m2 - m, s - s1))/s
 
-def mtl_benefits(results_dir: str | Path) -> Figure: # reads config.json, efficiency.csv, evaluation_results.csv here and in single/<task>/
+def benefit_figure(changes: dict,              # task -> (value, low, high): shares of the single-task score, NaN where unknown
+                   mean: tuple,                # Δm with its interval, or with NaN
+                   table: pd.DataFrame | None, # rows of efficiency.csv with the parameters; None: without that panel
+                   note: str = "") -> Figure:  # above the figure
     "Relative change of every task's headline score against its single-task network, their mean Δm, and the parameters that sharing saves."
-    shared = _run_rows(results_dir, model="multi_task", split="test")
-    single, table = single_rows(results_dir, shared), read_efficiency(results_dir, run_config(results_dir))
-    tasks = [t for t in TASKS if t in set(shared["task"])]
-    changes = [relative_change(pick_score(shared, t, HEADLINE[t]), pick_score(single, t, HEADLINE[t])) for t in tasks]
-    fig = Figure(figsize=(3.5, 3.2)); top, bottom = fig.subplots(2, 1, height_ratios=[2, 1])
-    for y, (task, (value, low, high)) in enumerate(zip(tasks, changes)):
-        top.barh(y, value, color=TASK_COLOURS[task], height=0.6, alpha=0.85)
+    fig = Figure(figsize=(3.5, 3.2 if table is not None else 2.2)); top, *bottom = fig.subplots(1 if table is None else 2, 1, height_ratios=[2, 1][:1 if table is None else 2], squeeze=False)[:, 0]
+    for y, (name, (value, low, high)) in enumerate([*changes.items(), ("mean", mean)]):
+        top.barh(y, value, color=TASK_COLOURS.get(name, OKABE_ITO["black"]), height=0.6, alpha=0.85 if name in TASKS else 0.6)
         if not np.isnan(low): top.hlines(y, low, high, color="black", lw=1)
         top.text(1.02, y, "–" if np.isnan(value) else f"{100*value:+.1f} %", transform=top.get_yaxis_transform(), va="center", fontsize=6.5)
-    mean = np.mean([c[0] for c in changes])
-    top.barh(len(tasks), mean, color=OKABE_ITO["black"], height=0.6)
-    top.text(1.02, len(tasks), f"{100*mean:+.1f} %", transform=top.get_yaxis_transform(), va="center", fontsize=6.5)
     top.axvline(0, color="black", lw=0.8)
-    top.set(yticks=range(len(tasks) + 1), yticklabels=[f"{TASK_LABELS[t]}\n({METRIC_LABELS[HEADLINE[t]]})" for t in tasks] + ["mean (Δm)"], ylim=(len(tasks) + 0.5, -0.5),
+    top.set(yticks=range(len(changes) + 1), yticklabels=[f"{TASK_LABELS[t]}\n({METRIC_LABELS[HEADLINE[t]]})" for t in changes] + ["mean (Δm)"], ylim=(len(changes) + 0.5, -0.5),
             xlabel="change against a network of its own")
     top.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100*v:+.3g} %" if v else "0")); top.grid(axis="y", visible=False); top.xaxis.get_major_locator().set_params(nbins=5)
-    _parameter_bars(bottom, table)
-    ways = [sum(parts.values()) for parts in _parameters(table).values()]
-    bottom.set_xlabel(f"parameters (millions): sharing saves {100*(1 - ways[1]/ways[0]):.0f} %")
+    if note: fig.suptitle(note, fontsize=7)
+    for ax in bottom:
+        _parameter_bars(ax, table)
+        three, one = [sum(parts.values()) for parts in _parameters(table).values()]
+        ax.set_xlabel(f"parameters (millions): sharing saves {100*(1 - one/three):.0f} %")
     return fig
+
+def mtl_benefits(results_dir: str | Path) -> Figure: # reads config.json, efficiency.csv, evaluation_results.csv here and in single/<task>/
+    "Gain and saving of the run in a results folder; raises `UserError` naming the command for what is missing."
+    shared = _run_rows(results_dir, model="multi_task", split="test")
+    single, table = single_rows(results_dir, shared), read_efficiency(results_dir, run_config(results_dir))
+    changes = {t: relative_change(pick_score(shared, t, HEADLINE[t]), pick_score(single, t, HEADLINE[t])) for t in TASKS if t in set(shared["task"])}
+    return benefit_figure(changes, (np.mean([c[0] for c in changes.values()]), np.nan, np.nan), table)
 
 # %% ../nbs/16a_comparison_figures.ipynb #efc4790e
 COMPARISON_FIGURES = {"figure_12_data_imbalance": figure_12_data_imbalance, "evaluation_comparison": evaluation_comparison, "performance_comparison": performance_comparison,

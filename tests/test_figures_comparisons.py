@@ -80,7 +80,7 @@ def test_the_command_names_what_is_missing(smoke, tmp_path):
     smoke.save(tmp_path/"config.json")
     code, out, err = run_command(results_dir=str(tmp_path), format="pdf")
     assert code == 0 and (tmp_path/"data_counts.csv").is_file()
-    assert {Path(line).stem for line in out.split()} == {"figure_6_resnet50_architecture", "architecture_diagram", "figure_12_data_imbalance"} and "pdf" in out
+    assert {Path(line).stem for line in out.split()} == {"figure_6_resnet50_architecture", "architecture_diagram", "figure_12_data_imbalance", "data_counts"} and "pdf" in out
     lines = {line.split(" is left out: ")[0]: line for line in err.splitlines()}
     assert set(lines) == set(ALL_FIGURES) - {Path(line).stem for line in out.split()}
     assert "efficiency.csv" in lines["efficiency_analysis"] and "benchmarks/efficiency.py" in lines["efficiency_analysis"]
