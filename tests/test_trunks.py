@@ -150,6 +150,18 @@ def test_cross_stitch_with_the_identity_is_separate_networks():
         assert not torch.allclose(trunk(x, "lane")["c5"], trunk(x, "detection")["c5"])
 
 
+def test_cross_stitch_against_a_stack_of_streams():
+    trunk, x = drifted(trunk_of("cross_stitch")).eval(), torch.randn(1, 3, 64, 64)
+    nets = list(trunk.backbones.values())
+    with torch.no_grad():
+        for net in nets: net.use_statistics("detection")
+        streams = torch.stack([net.stem(x) for net in nets])                          # (T, B, C, H, W)
+        for k, (stage, unit) in enumerate(trunk.units.items()):
+            unit.alpha.add_(0.2*torch.rand_like(unit.alpha))                          # by no means symmetric
+            streams = torch.einsum("stc,tbchw->sbchw", unit.alpha, torch.stack([net.stages()[k](s) for net, s in zip(nets, streams)]))
+        for row, features in zip(streams, trunk.for_each(x, "detection").values()): torch.testing.assert_close(features["c5"], row, rtol=1e-3, atol=1e-4)
+
+
 def test_a_cross_stitch_unit_by_hand():
     unit, streams = CrossStitchUnit(2, 3, keep=0.8), dict(a=torch.ones(1, 3, 2, 2), b=torch.full((1, 3, 2, 2), 10.0))
     with torch.no_grad(): unit.alpha[0, 1, 2] = -1.0                                  # stream a listens to channel 2 of stream b
