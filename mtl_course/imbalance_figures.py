@@ -226,7 +226,7 @@ def _share_bars(ax, gramians: np.ndarray, weights: dict): # label -> (3,) weight
         shares = shares/shares.sum()
         for task, share, hatch in zip(TASKS, shares, ("", "////", "....")):
             ax.barh(k, share, left=left, color=TASK_COLOURS[task], hatch=hatch, edgecolor="white", lw=0.3, height=0.72); left += share
-        ax.text(1.01, k, f"lane {shares[2]:.1%}" if shares[2] >= 0.001 else f"lane {shares[2]:.2%}", va="center", fontsize=6)
+        ax.text(1.01, k, f"lane {100*shares[2]:.2g} %", va="center", fontsize=6)
     ax.set(yticks=range(len(weights)), yticklabels=list(weights), ylim=(len(weights) - 0.5, -0.5), xlim=(0, 1)); ax.grid(visible=False)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0)); ax.tick_params(axis="x", labelsize=6, pad=1); ax.tick_params(axis="y", length=0, labelsize=6)
     ax.set_title("parts of the shared update (plain: signs, lines: objects, dots: lanes)", fontsize=6)
@@ -248,8 +248,8 @@ SHARE_WEIGHTS = {"weights 1 : 1 : 1": (1, 1, 1), "lane × 1/30": (1, 1, 1/30), "
 
 def _note(table: pd.DataFrame, part: str) -> str: # below the figure
     seeds, missing = table.groupby("run")["seed"].nunique(), missing_names(table, IMBALANCE_RUNS)
-    count = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"  # runs may differ while a study is being made
-    lines = [f"{part} part; lines: 95 % intervals over {count} seeds, cut at the edges; ticks: seeds; hollow: remedies (+)"]
+    count = f"{seeds.min()} to {seeds.max()} seeds" if seeds.min() < seeds.max() else f"{seeds.min()} seed{'s' if seeds.min() > 1 else ''}"  # runs may differ while a study is being made
+    lines = [f"{part} part; lines: 95 % intervals over {count}, cut at the edges; ticks: seeds;", "hollow: remedies (+); dashed: undisturbed"]
     if missing: lines.append(f"{len(missing)} of {len(IMBALANCE_RUNS)} runs are not made yet: {study_command('imbalance')}")
     return "\n".join(lines)
 

@@ -120,8 +120,8 @@ class Measured:
     "The runs of a table as points in the space of knobs."
     def __init__(self, table: pd.DataFrame, data: Data, part: str = "test"): # STUDY_COLUMNS
         self.data, runs = data, {n: f for study in STUDIES.values() for n, f in study.items()}
-        scores = headline_scores(table, part)
-        there = set(scores.index.get_level_values("run"))
+        scores = headline_scores(table, part) if (table["part"] == part).any() else None
+        there = set() if scores is None else set(scores.index.get_level_values("run"))
         self.knobs = {n: k for n, f in runs.items() if n in there and (k := knobs_of(f, data))}
         self.scores = {n: {t: mean_and_interval(scores.loc[n][t].dropna()) for t in TASKS} for n in self.knobs}
         self.seeds = {n: len(scores.loc[n]) for n in self.knobs}
@@ -170,11 +170,11 @@ class Board:
         self.figure = Figure(figsize=(9, 4.7), dpi=dpi); self.canvas, self.moving = FigureCanvasAgg(self.figure), []
         cells = self.figure.add_gridspec(2, 3)
         axes = [self.figure.add_subplot(cells[0, k]) for k in range(3)] + [self.figure.add_subplot(cells[1, 0]), self.figure.add_subplot(cells[1, 1:])]
-        self.step, self.step_text = self._bars(axes[0], "one step: chance that a task is in it", (0, 1.5))
-        self.seen, self.seen_text = self._bars(axes[1], "an epoch: times each image is seen", (0.01, 3e4), "log")
-        self.share, self.share_text = self._bars(axes[3], "the shared update: part of each task", (-0.1, 1.4))
-        axes[1].axvline(1, color="#555555", ls="--", lw=0.8); axes[3].axvline(0, color="#555555", lw=0.8)
-        axes[2].set(title="an epoch: signs of each class, by rank", xlim=(0, len(data.signs)), ylim=(0.05, 3000), yscale="log", xlabel="classes, most frequent first", ylabel="signs")
+        self.step, self.step_text = self._bars(axes[0], "chance that a step holds a task", (0, 2.3))
+        self.seen, self.seen_text = self._bars(axes[1], "times each image is seen in an epoch", (0.01, 3e5), "log")
+        self.share, self.share_text = self._bars(axes[3], "part of the shared update", (-0.1, 1.5))
+        axes[0].set_xticks([0, 0.5, 1]); axes[3].set_xticks([0, 0.5, 1]); axes[1].axvline(1, color="#555555", ls="--", lw=0.8); axes[3].axvline(0, color="#555555", lw=0.8)
+        axes[2].set(title="signs of each class in an epoch", xlim=(0, len(data.signs)), ylim=(0.05, 1e5), yscale="log", xlabel="classes, most frequent first")
         self.signs = self._keep(axes[2].stairs(np.ones(len(data.signs)), baseline=0.05, fill=True, color=TASK_COLOURS["classification"]))
         self.signs_text = self._keep(axes[2].text(0.97, 0.92, "", transform=axes[2].transAxes, ha="right", va="top", fontsize=8))
         self._outcome_axes(axes[4], reference)
@@ -226,11 +226,11 @@ def draw(self: Board, made: Composition, data: Data, found: Outcome) -> np.ndarr
 
 # %% ../../nbs/33_imbalance_lab.ipynb #8b76150d
 STOPS = dict(classification=(200, 600, 1500, 3000, 6370, 8636, 14000), detection=(20, 60, 120, 240, 480), lane=(10, 20, 40, 65, 100, 200, 400)) # images; all of them is the last stop
-SKEWS, TEMPERATURES, WEIGHTS = (1, 2, 3, 5, 10, 20, 50), (None, 1, 1.5, 2, 3, 5, 10, 1e6), (1/30, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+SKEWS, TEMPERATURES, WEIGHTS = (1, 2, 3, 5, 10, 20, 50), (0, 1, 1.5, 2, 3, 5, 10, 1e6), (1/30, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _WRAP = ipw.Layout(flex_flow="row wrap")
 
 def _name(value) -> str: # of a slider's stop
-    if value is None: return "all tasks in each step"
+    if value == 0: return "all tasks in each step"                       # a slider cannot hold None
     return "1/30" if np.isclose(value, 1/30) else "∞ (alike)" if value >= 1e5 else f"{value:,g}" if value < 1000 else f"{value:,.0f}"
 
 def _stops(label: str, values: tuple, value, on_change) -> ipw.SelectionSlider:
@@ -243,8 +243,8 @@ def _move(slider: ipw.SelectionSlider, value):
     "Moves a slider to a value, which becomes a stop if it was none."
     values = [v for _, v in slider.options]
     if value not in values:
-        none, numbers = [v for v in values if v is None], [v for v in values if v is not None]
-        slider.options = [(_name(v), v) for v in (*none, *sorted([*numbers, value]))]
+        kept = slider.value
+        slider.options = [(_name(v), v) for v in sorted([*values, value])]; slider.value = kept
     slider.value = value
 
 # %% ../../nbs/33_imbalance_lab.ipynb #af36d000
@@ -261,15 +261,15 @@ class ImbalanceLab(Playable):
         except UserError as e: self.gramians = None; self.notes.append(str(e))
         try: table = read_table(find_result(folder, "studies.csv"), STUDY_COLUMNS, study_command("imbalance"))
         except UserError as e: table = pd.DataFrame(columns=STUDY_COLUMNS); self.notes.append(str(e))
-        self.measured = Measured(table, self.data) if len(table) else Measured.__new__(Measured)
-        if not len(table): self.measured.knobs, self.measured.points, self.measured.data = {}, np.zeros((0, len(KNOB_NAMES))), self.data
-        self.board = Board(self.data, {t: v[0] for t, v in self.measured.scores["equal"].items()} if "equal" in self.measured.knobs else None)
+        self.measured = Measured(table, self.data)
+        self.reference = {t: v[0] for t, v in self.measured.scores.get("equal", {}).items()}
+        self.board = Board(self.data, self.reference)
         self._controls(); self.redraw()
 
     def _controls(self):
         names, self.picture, self.quiet = _SHORT, Picture(), False
         self.images = {t: _stops(f"{'lane' if t == 'lane' else names[t][:-1]} images", (*[s for s in STOPS[t] if s < n], n), n, self.redraw) for t, n in zip(TASKS, self.data.images)}
-        self.skew, self.temperature = _stops("class skew of the signs", SKEWS, 1, self.redraw), _stops("sampling temperature", TEMPERATURES, None, self.redraw)
+        self.skew, self.temperature = _stops("class skew of the signs", SKEWS, 1, self.redraw), _stops("sampling temperature", TEMPERATURES, 0, self.redraw)
         self.weights = {t: _stops(f"{names[t][:-1]} weight", WEIGHTS, 1, self.redraw) for t in TASKS}
         self.runs = choice("go to a measured run", [("–", ""), *((n, n) for n in self.measured.knobs)], on_change=lambda n: n and self.set_run(n))
         sliders = [*self.images.values(), self.skew, self.temperature, *self.weights.values()]
@@ -280,7 +280,7 @@ class ImbalanceLab(Playable):
 @patch
 def knobs(self: ImbalanceLab) -> Knobs:
     "What the sliders stand at."
-    return Knobs(tuple(self.images[t].value for t in TASKS), float(self.skew.value), self.temperature.value, tuple(float(self.weights[t].value) for t in TASKS))
+    return Knobs(tuple(self.images[t].value for t in TASKS), float(self.skew.value), self.temperature.value or None, tuple(float(self.weights[t].value) for t in TASKS))
 
 @patch
 def state(self: ImbalanceLab) -> dict:
@@ -329,7 +329,7 @@ def set_skew(self: ImbalanceLab, skew: float): # ≥ 1
 def set_temperature(self: ImbalanceLab, temperature: float | None): # None: all tasks in each step
     "Sets the sampling temperature; raises `UserError` unless it is above 0."
     if temperature is not None and not temperature > 0: raise UserError(f"a sampling temperature is above 0, not {temperature}; None stands for all tasks in each step")
-    self._change([(self.temperature, temperature)])
+    self._change([(self.temperature, temperature or 0)])
 
 @patch
 def set_weights(self: ImbalanceLab, **weights: float): # task -> weight
@@ -341,7 +341,7 @@ def set_run(self: ImbalanceLab, name: str): # of the table
     "Sets all knobs as a measured run has them; raises `UserError` for a run that is not in the table or turns other things."
     if name not in self.measured.knobs: raise UserError(f"no run {name!r} to go to: expected one of {', '.join(self.measured.knobs) or 'those that ' + study_command('imbalance') + ' makes'}")
     k = self.measured.knobs[name]
-    self._change([*zip(self.images.values(), k.images), (self.skew, k.skew), (self.temperature, k.temperature), *zip(self.weights.values(), k.weights)])
+    self._change([*zip(self.images.values(), k.images), (self.skew, k.skew), (self.temperature, k.temperature or 0), *zip(self.weights.values(), k.weights)])
 
 # %% ../../nbs/33_imbalance_lab.ipynb #d11564c9
 def describe(made: Composition, data: Data, found: Outcome) -> str:
@@ -351,7 +351,7 @@ def describe(made: Composition, data: Data, found: Outcome) -> str:
     seen = f"In {made.steps} steps each image is seen: " + ", ".join(f"{_SHORT[t]} {n:.3g} times" for t, n in made.seen.items())
     share = "The shared update is made of: " + ", ".join(f"{_SHORT[t]} {s:.2%}" for t, s in made.shares.items()) if made.shares else "No gradients were recorded"
     scores = ", ".join(f"{METRIC_LABELS[HEADLINE[t]]} {v[0]:.3f}" for t, v in found.scores.items())
-    outcome = {"measured": f"Measured, {found.seeds} seeds: {scores}", "interpolated": f"Interpolated between {' and '.join(found.runs)}, not measured: {scores}",
+    outcome = {"measured": f"Measured, {found.seeds} seed{'s' if found.seeds != 1 else ''}: {scores}", "interpolated": f"Interpolated between {' and '.join(found.runs)}, not measured: {scores}",
                "nearest": f"Nearest measured, not the same ({found.distance:.2f} decades away; different: {found.differs}): {' '.join(found.runs)}: {scores}",
                "none": f"No measured runs here; {study_command('imbalance')} makes them"}[found.kind]
     return f"{step}. {seen}. {share}. {outcome}."
@@ -368,10 +368,10 @@ def to_jshtml(self: ImbalanceLab, knob: str = "lane images") -> str:
     "The pictures of all stops of one knob, with a slider that needs no kernel; raises `UserError` for an unknown knob."
     sliders = {s.description: s for s in (*self.images.values(), self.skew, self.temperature, *self.weights.values())}
     if knob not in sliders: raise UserError(f"unknown knob {knob!r}: expected one of {', '.join(sliders)}")
-    slider, frames = sliders[knob], []
+    slider, frames, board = sliders[knob], [], Board(self.data, self.reference, dpi=72)                    # smaller than on the page: eight pictures travel at once
     before = slider.value
     for _, value in slider.options:
         self.quiet = True; slider.value = value; self.quiet = False
-        frames.append(self.board.draw(self.composition(), self.data, self.nearest()))
+        frames.append(board.draw(self.composition(), self.data, self.nearest()))
     self.quiet = True; slider.value = before; self.quiet = False
-    return sweep_to_jshtml(frames)
+    return sweep_to_jshtml(frames, colours=20)

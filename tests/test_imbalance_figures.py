@@ -1,0 +1,207 @@
+"""Imbalance figures: causes, remedies, learning curves and sentences from the studies' table, whatever part of it is there."""
+import json
+import numpy as np, pandas as pd, pytest
+from matplotlib.colors import to_hex
+from mtl_course import imbalance_figures as module
+from mtl_course.config import TASKS, UserError, project_root
+from mtl_course.figures import TASK_COLOURS, make_figures, style
+from mtl_course.imbalance_figures import *
+from mtl_course.metrics.scores import HEADLINE
+from mtl_course.studies import CURVE_RUNS, IMBALANCE_RUNS, curve_name
+
+LUCK = (0.04, 0.0, -0.04)       # of the seeds, in every run and task
+
+
+def table_of(values, seeds=3, part="test"):
+    "A studies' table from {run: (sign accuracy, mAP50, lane IoU)}; None: not trained."
+    rows = [dict(run=run, config="x", seed=s, steps=200, part=part, task=t, metric=m, value=v + LUCK[s] + (0.1 if m == "macro_f1" else 0))
+            for run, scores in values.items() for s in range(seeds) for t, v in zip(TASKS, scores) if v is not None
+            for m in ((HEADLINE[t], "macro_f1") if t == "classification" else (HEADLINE[t],))]
+    return pd.DataFrame(rows)
+
+def wobble(table, run, amount):
+    "Other luck for one run, so that its differences have a spread."
+    table = table.copy(); mine = table["run"] == run
+    table.loc[mine, "value"] += table.loc[mine, "seed"].map(dict(zip(range(3), (amount, -amount, 0.0))))
+    return table
+
+CAUSES = {"equal": (0.6, 0.2, 0.5), "few lanes": (0.6, 0.2, 0.38), "few lanes, boosted": (0.5, 0.22, 0.44), "few lanes, alone": (None, None, 0.3),
+          "rare lanes": (0.61, 0.2, 0.49), "small lane loss": (0.6, 0.2, 0.5)}
+
+@pytest.fixture
+def causes():
+    table = table_of(CAUSES)
+    for run in CAUSES: table = wobble(table, run, 0.03 if run in ("rare lanes", "small lane loss") else 0.002*len(run)/10)
+    return table
+
+@pytest.fixture
+def folder(tmp_path, causes):
+    causes.to_csv(tmp_path/"studies.csv", index=False)
+    return tmp_path
+
+def record(path, gramians, tasks=TASKS):
+    path.write_text(json.dumps(dict(source="", tasks=list(tasks), steps=list(range(len(gramians))), losses=[[1, 1, 1]]*len(gramians), gramians=dict(trunk=np.asarray(gramians).tolist()))))
+
+
+def test_differences_are_paired_by_seed():
+    table = wobble(table_of({"equal": (0.6, 0.2, 0.5), "few lanes": (0.6, 0.2, 0.4)}), "few lanes", 0.001)
+    change = paired_change(table, "few lanes", "equal", "lane")
+    assert change["change"] == pytest.approx(-0.1) and change["high"] - change["low"] < 0.006      # 2 · 4.30 · 0.001/√3: the luck of the seeds (0.04) is not in it
+    assert change["high"] - change["low"] == pytest.approx(2*4.302653*0.001/3**0.5, rel=1e-4)
+    assert (change["run"], change["control"], change["seeds"]) == (pytest.approx(0.4), pytest.approx(0.5), 3) and verdict(change) == "lower"
+
+def test_only_common_seeds_are_compared():
+    table = table_of({"equal": (0.6, 0.2, 0.5), "few lanes": (0.6, 0.2, 0.4)})
+    table = table[~((table["run"] == "few lanes") & (table["seed"] == 0))]
+    change = paired_change(table, "few lanes", "equal", "lane")
+    assert change["seeds"] == 2 and change["control"] == pytest.approx(0.48) and change["change"] == pytest.approx(-0.1)
+    assert paired_change(table[table["run"] == "equal"], "few lanes", "equal", "lane") is None
+
+def test_the_test_part_is_read_unless_another_is_named():
+    table = pd.concat([table_of({"equal": (0.6, 0.2, 0.5)}), table_of({"equal": (0.1, 0.1, 0.1)}, part="val")])
+    assert scores_of(table, "equal", "lane").mean() == pytest.approx(0.5) and scores_of(table, "equal", "lane", part="val").mean() == pytest.approx(0.1)
+
+def test_verdicts():
+    make = lambda low, high, seeds=3: dict(change=(low + high)/2, low=low, high=high, seeds=seeds)
+    assert [verdict(make(*ends)) for ends in ((-2, -1), (1, 2), (-1, 2))] == ["lower", "higher", "undecided"]
+    assert verdict(make(np.nan, np.nan, 1)) == "one seed" and "one seed" in change_text(make(-2, -1, 1) | dict(low=np.nan)) and change_text(None) == "not measured"
+    assert change_text(make(-0.2, -0.1)) == "−0.150 (−0.200 to −0.100, 3 seeds: lower)"
+
+
+def test_a_cause_is_compared_with_the_control_that_differs_in_one_thing(causes):
+    assert cause_table(causes).set_index("group")["against"].to_dict() == {"few images": "equal", "drawn rarely": "equal", "a small loss": "equal"}
+    more = pd.concat([causes, table_of({"drawn alike": (0.6, 0.2, 0.55), "skewed signs": (0.5, 0.2, 0.5), "as many signs, balanced": (0.56, 0.2, 0.5)})])
+    rows = cause_table(more).set_index("group")
+    assert rows["against"]["drawn rarely"] == "drawn alike" and rows["change"]["drawn rarely"] == pytest.approx(-0.06)
+    assert rows["victim"]["skewed classes"] == "classification" and rows["change"]["skewed classes"] == pytest.approx(-0.06)
+
+def test_what_a_remedy_repairs_and_costs(causes):
+    row = remedy_table(causes).set_index("remedy").loc["few lanes, boosted"]
+    assert row["change"] == pytest.approx(0.06, abs=1e-6) and row["repaired"] == pytest.approx(0.5, abs=1e-6)
+    assert row["classification change"] == pytest.approx(-0.1, abs=1e-6) and row["classification verdict"] == "lower" and row["detection verdict"] == "higher"
+    alone = remedy_table(causes).set_index("remedy").loc["few lanes, alone"]
+    assert np.isnan(alone["detection change"]) and alone["detection verdict"] == "not measured"
+    assert any("The other tasks are not trained" in s for s in remedy_sentences(causes))
+    assert any("50% of what the cause took" in s and "classification −0.100 (lower)" in s for s in remedy_sentences(causes))
+
+def test_the_sentence_names_the_cause_that_costs_most(causes):
+    last = cause_sentences(causes)[-1]
+    assert "Of the 3 causes" in last and "“few images” costs the lane task most" in last and "“a small loss”" in last.split(";")[1] and "“few images”" not in last.split(";")[1]
+    harmless = table_of({r: (0.6, 0.2, 0.5) for r in ("equal", "few lanes", "rare lanes")})
+    for r in ("few lanes", "rare lanes"): harmless = wobble(harmless, r, 0.02)
+    assert cause_sentences(harmless)[-1].startswith("None of the 2 causes")
+    swapped = causes.assign(run=causes["run"].replace({"few lanes": "small lane loss", "small lane loss": "few lanes"}))
+    assert "“a small loss” costs the lane task most" in cause_sentences(swapped)[-1]
+
+def test_what_is_missing_is_named_with_its_command(causes):
+    said = missing_sentence(causes)
+    assert said.startswith(f"{len(IMBALANCE_RUNS) - len(CAUSES)} of {len(IMBALANCE_RUNS)} runs") and said.endswith("mtl_compare --study imbalance") and "seeds" not in said
+    fewer = causes[~((causes["run"] == "equal") & (causes["seed"] == 2))]
+    assert "1 have fewer than 3 seeds: equal (2)" in missing_sentence(fewer)
+    assert missing_sentence(table_of({r: (0.6, 0.2, 0.5) for r in IMBALANCE_RUNS})) == ""
+
+@pytest.mark.parametrize("table", [pd.DataFrame(columns=["run", "config", "seed", "steps", "part", "task", "metric", "value"]), table_of({"equal": (0.6, 0.2, 0.5)}, 1), table_of(CAUSES, 1)])
+def test_any_part_of_the_table_will_do(table):
+    assert isinstance(cause_sentences(table), list) and isinstance(remedy_sentences(table), list) and missing_sentence(table)
+    assert all("nan" not in s for s in [*cause_sentences(table), *remedy_sentences(table)])
+    for t in TASKS: assert "nothing can be said" in curve_sentence(table, t, 100)
+
+
+def test_labels_and_groups_cover_the_study():
+    assert {r for cause, _, _, remedies in GROUPS.values() for r in (cause, *remedies)} == set(IMBALANCE_RUNS)
+    assert all(run_label(r) for r in IMBALANCE_RUNS)
+
+def test_shares_add_up_and_follow_the_weights():
+    G = np.array([np.diag([4.0, 1.0, 0.25])])
+    assert update_shares(G, np.ones(3)) == pytest.approx([4/5.25, 1/5.25, 0.25/5.25]) and update_shares(G, np.array([1, 1, 4])) == pytest.approx([4/9, 1/9, 4/9])
+    assert update_shares(np.array([[[1.0, -2.0], [-2.0, 9.0]]]), np.ones(2)) == pytest.approx([-1/6, 7/6])     # moved backwards
+
+def test_gramians_are_put_in_the_order_of_the_tasks(tmp_path):
+    record(tmp_path/"gradient_recording.json", [np.diag([3.0, 2.0, 1.0])], TASKS[::-1])
+    assert np.diag(read_gramians(tmp_path)[1][0]).tolist() == [1, 2, 3]
+    (tmp_path/"gradient_recording.json").write_text("{}")
+    with pytest.raises(UserError, match="gradient_recording.py"): read_gramians(tmp_path)
+    with pytest.raises(UserError, match="gradient_recording.py"): read_gramians(tmp_path/"elsewhere"/"deeper")
+
+def test_the_drowned_sentence_has_the_numbers(tmp_path):
+    record(tmp_path/"gradient_recording.json", [np.diag([81.0, 1.0, 0.01])])
+    said = drowned_sentence(tmp_path)
+    assert "1.0% of the three lengths" in said and "0.01% of the shared update" in said and f"{9/91.:.1%} of the update" in said
+
+
+def points(ax): # the runs' means of a panel, without intervals, ticks of seeds and the dashed line
+    return {round(float(np.ravel(l.get_ydata())[0]), 2): (float(np.ravel(l.get_xdata())[0]), l) for l in ax.lines if l.get_marker() in "^os"}
+
+def test_figure_12_has_a_row_per_run_and_a_column_per_task(folder, causes):
+    with style(): figure = figure_12_data_imbalance(folder)
+    figure.canvas.draw()
+    labels, lane, detection, signs = figure.subfigs[1].axes
+    assert [len(points(ax)) for ax in (lane, detection, signs)] == [len(CAUSES), len(CAUSES) - 1, len(CAUSES) - 1]
+    means = sorted(x for x, _ in points(lane).values())
+    assert means == pytest.approx(sorted(v[2] for v in CAUSES.values()), abs=1e-6)
+    words = [t.get_text() for t in labels.texts]
+    assert "few images" in words and "65 lane images" in words and "+ weight ×30" in words and "skewed classes" not in words
+    hollow = [l.get_markerfacecolor() == "white" for _, l in points(lane).values()]
+    assert sum(hollow) == 2 and {to_hex(l.get_color()) for _, l in points(lane).values()} == {TASK_COLOURS["lane"].lower()}
+    assert f"{len(IMBALANCE_RUNS) - len(CAUSES)} of {len(IMBALANCE_RUNS)} runs are not made yet: mtl_compare --study imbalance" in figure._supxlabel.get_text()
+    assert figure.get_size_inches()[0] == 3.5
+
+def test_intervals_in_the_figure_are_students(folder, causes):
+    with style(): lane = figure_12_data_imbalance(folder).subfigs[1].axes[1]
+    y = next(y for y, (x, _) in points(lane).items() if x == pytest.approx(0.5) and y < 1)                      # the undisturbed run
+    line = next(l for l in lane.lines if len(l.get_xdata()) == 2 and round(float(l.get_ydata()[0]), 2) == y)
+    values = scores_of(causes, "equal", "lane")
+    assert np.diff(line.get_xdata())[0]/2 == pytest.approx(4.302653*values.std()/3**0.5, rel=1e-4)
+
+def test_panels_without_input_are_left_out_and_come_with_it(folder):
+    with style(): bare = figure_12_data_imbalance(folder)
+    assert [len(s.axes) for s in bare.subfigs] == [0, 4, 0]
+    pd.DataFrame([dict(part="train", task=t, **{"class": "all"}, unit="images", count=n) for t, n in zip(TASKS, (900, 90, 10))]).to_csv(folder/"study_data.csv", index=False)
+    record(folder/"gradient_recording.json", [np.diag([4.0, 1.0, 0.25])])
+    with style(): full = figure_12_data_imbalance(folder)
+    full.canvas.draw()
+    assert [len(s.axes) for s in full.subfigs] == [1, 4, 1]
+    assert any("900 (90.0%)" in t.get_text() for t in full.subfigs[0].axes[0].texts) and any("lane 4.8 %" in t.get_text() for t in full.subfigs[2].axes[0].texts)
+
+def test_the_table_is_found_above_a_run(folder):
+    (folder/"laptop").mkdir()
+    assert make_figures(folder/"laptop", names=["figure_12_data_imbalance"], figures=IMBALANCE_FIGURES)[0].stat().st_size > 10_000
+
+def test_without_the_study_the_counts_are_drawn_or_the_command_is_named(tmp_path):
+    (tmp_path/"a"/"run").mkdir(parents=True)
+    with pytest.raises(UserError, match="mtl_compare --study imbalance"): figure_12_data_imbalance(tmp_path/"a"/"run")
+    table_of({"sunshine": (0.6, 0.2, 0.5)}).to_csv(tmp_path/"a"/"studies.csv", index=False)
+    with pytest.raises(UserError, match="no run of the study 'imbalance' yet; `mtl_compare --study imbalance`"): figure_12_data_imbalance(tmp_path/"a"/"run")
+    (tmp_path/"a"/"studies.csv").write_text("run,seed\nequal,0\n")
+    with pytest.raises(UserError, match="column"): figure_12_data_imbalance(tmp_path/"a"/"run")
+    rows = [dict(part="train", task=t, **{"class": c}, unit="images", count=n) for t, c, n in (("classification", "all", 5), ("classification", "stop", 5), ("lane", "all", 5), ("lane", "lane", 1), ("lane", "background", 9))]
+    pd.DataFrame(rows).to_csv(tmp_path/"a"/"run"/"data_counts.csv", index=False)
+    with style(): assert "lanes cover 10.0 %" in figure_12_data_imbalance(tmp_path/"a"/"run").axes[-1].get_title(loc="left")
+
+
+def test_learning_curves(tmp_path):
+    values = {"equal": (0.6, 0.2, 0.5), "alone": (0.65, 0.1, 0.52)} | {curve_name("lane", n, s): (0.6, 0.2, v) for n, s, v in ((20, True, 0.3), (20, False, 0.2), (200, True, 0.4), (200, False, 0.39))}
+    table = table_of(values)
+    for k, run in enumerate(values): table = wobble(table, run, 0.002*(k + 1) if "200" not in run else 0.03*("shared" in run))
+    table.to_csv(tmp_path/"studies.csv", index=False)
+    points_ = curve_table(table, "lane", 850)
+    assert points_["images"].tolist() == [20, 200, 850] and points_["change"].tolist() == pytest.approx([0.1, 0.01, -0.02], abs=1e-6)
+    said = curve_sentence(table, "lane", 850)
+    assert "20 images +0.100 (higher)" in said and said.endswith("sharing helps up to 20 images and no longer, as far as the seeds tell, from 200 on.")
+    assert curve_sentence(wobble(table, curve_name("lane", 20, True), 0.2), "lane", 850).endswith("at no size is sharing better by more than the seeds scatter.")
+    pd.DataFrame([dict(part="train", task=t, **{"class": "all"}, unit="images", count=n) for t, n in zip(TASKS, (900, 90, 850))]).to_csv(tmp_path/"study_data.csv", index=False)
+    with style(): figure = learning_curves(tmp_path)
+    figure.canvas.draw()
+    shared, alone = figure.axes[2].lines
+    assert shared.get_ydata().tolist() == pytest.approx([0.3, 0.4, 0.5], abs=1e-6) and alone.get_ydata().tolist() == pytest.approx([0.2, 0.39, 0.52], abs=1e-6)
+    assert shared.get_linestyle() != alone.get_linestyle() and alone.get_markerfacecolor() == "white" and len(figure.axes[0].lines) == 2
+
+def test_learning_curves_without_smaller_sets_name_the_command(folder):
+    with pytest.raises(UserError, match="mtl_compare --study learning_curves"): learning_curves(folder)
+    with pytest.raises(UserError, match="mtl_compare --study learning_curves"): learning_curves(folder/"a"/"b")
+
+def test_the_committed_counts_are_those_of_the_studies_world():
+    "27 and 33 read them; a limit of all images must be no limit."
+    images = training_images(project_root()/"results")
+    assert list(images.index) == list(TASKS) and images["lane"] > 65 and all(images[t] >= IMBALANCE_RUNS["regime"][f"{t}_limit"] for t in TASKS)
+    assert images["classification"] > IMBALANCE_RUNS["as many signs, balanced"]["classification_limit"] and module.find_result(project_root()/"results", "study_data.csv").is_file()
