@@ -452,11 +452,12 @@ def _sync(self: TaskWeightPlayground):
 @patch
 def _say(self: TaskWeightPlayground):
     "The line under the buttons."
-    s = self.state()
-    pace = f" · {s['seconds_per_step']:.2f} s a step" if s["seconds_per_step"] else ""
-    doing = "closed" if self.closed else "training" if s["training"] else "paused" if s["step"] else "ready: press train"
-    if s["training"] and not s["step"] and not s["ghosts"]: doing = "preparing the data"
-    self.status.value = f"<b>{doing}</b> · step {s['step']}{pace} · next step with {Curve(s['weights'], s['balancer']).label}" + (f" · <b>{s['error']}</b>" if s["error"] else "")
+    with self._lock:                             # two threads speak: the one that speaks last has to know the latest
+        s = self.state()
+        pace = f" · {s['seconds_per_step']:.2f} s a step" if s["seconds_per_step"] else ""
+        doing = "closed" if self.closed else "training" if s["training"] else "paused" if s["step"] else "ready: press train"
+        if s["training"] and not s["step"] and not s["ghosts"]: doing = "preparing the data"
+        self.status.value = f"<b>{doing}</b> · step {s['step']}{pace} · next step with {Curve(s['weights'], s['balancer']).label}" + (f" · <b>{s['error']}</b>" if s["error"] else "")
 
 @patch
 def describe(self: TaskWeightPlayground) -> str:
@@ -471,13 +472,17 @@ def describe(self: TaskWeightPlayground) -> str:
 
 @patch
 def draw(self: TaskWeightPlayground, curves_too: bool = True): # False: only the setting has changed
-    "Draws the picture from what is known now."
-    start, picture = time.perf_counter(), self.picture
-    with self._drawing:
+    "Draws the picture from what is known now. A slider does not wait for a picture that is being drawn: whoever draws it draws the left column again."
+    self._again, start = True, time.perf_counter()
+    if not self._drawing.acquire(blocking=curves_too): return
+    try:
+        self._again = False
         with self._lock: known = dict(self.weights), self.balancer, self.curve, list(self.ghosts)
         (self.board.update if curves_too else self.board.update_setting)(*known)
-        picture.show(self.board.pixels(picture.dpi, curves_too), self.describe())
+        self.picture.show(self.board.pixels(self.picture.dpi, curves_too), self.describe())
         if curves_too: self.drawn_at = time.perf_counter(); self.draw_seconds = self.drawn_at - start
+    finally: self._drawing.release()
+    if self._again: self.draw(curves_too=False)
 
 # %% ../../nbs/32_task_weight_playground.ipynb #dd57d789
 @patch
