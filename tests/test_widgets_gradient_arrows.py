@@ -48,6 +48,17 @@ def test_settled_weights_are_what_the_methods_converge_to():
     assert np.allclose(weights["fixed"], 1) and np.allclose(weights["dwa"], 1)
 
 
+@pytest.mark.parametrize("name", [n for n in BALANCERS if ga.can_settle(n)])
+def test_settling_is_sixty_steps_of_the_balancer_at_this_place(name):
+    "With the whole Gramian: that the widget remembers them by losses and lengths alone must not show."
+    gramian = torch.from_numpy(J@J.T)
+    slow = make_balancer(name, LOSSES, lr=0.15)
+    for _ in range(60): slow.weights(gramian, LOSSES) if slow.needs == "gramian" else slow.finish(LOSSES)
+    quick = ga.fresh_balancer(name, gramian, LOSSES, settled=True)
+    both = [b.weights(gramian, LOSSES) if b.needs == "gramian" else torch.tensor([float(b.weight(t, torch.tensor(l))) for t, l in LOSSES.items()]) for b in (slow, quick)]
+    assert torch.allclose(*both, rtol=1e-6)
+
+
 def test_another_seed_changes_those_that_draw_lots_and_nobody_else():
     a, b = (balanced_updates(in_plane([90, 210, 330], [1, 1.5, 2]), LOSSES, seed=s) for s in (0, 3))
     changed = {m for m in METHODS if not np.allclose(a[m].direction, b[m].direction)}

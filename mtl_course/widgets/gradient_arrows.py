@@ -53,10 +53,10 @@ def can_settle(name: str) -> bool: # a key of BALANCERS
     return "lr" in _options(name) and not BALANCERS[name].wants_losses_after
 
 @lru_cache(maxsize=256)
-def _settled_state(name: str, gramian: tuple, losses: tuple) -> dict: # rows of numbers (empty if it does not look at them), (task, loss) pairs
-    "What a balancer has learned after sixty steps at the same place."
+def _settled_state(name: str, squares: tuple, losses: tuple) -> dict: # squared lengths of the gradients, (task, loss) pairs
+    "What a balancer has learned after sixty steps at the same place. It learns from losses and lengths alone, whatever the angles; so a turned arrow needs no new sixty steps."
     balancer, losses = make_balancer(name, [t for t, _ in losses], lr=0.15), dict(losses)
-    for _ in range(60): balancer.weights(torch.tensor(gramian, dtype=torch.float64), losses) if gramian else balancer.finish(losses)
+    for _ in range(60): balancer.weights(torch.diag(torch.tensor(squares, dtype=torch.float64)), losses) if balancer.needs == "gramian" else balancer.finish(losses)
     return balancer.state_dict()
 
 def fresh_balancer(method: str,                 # a key of METHODS
@@ -71,8 +71,8 @@ def fresh_balancer(method: str,                 # a key of METHODS
     if "seed" in _options(name): options["seed"] = seed
     balancer = make_balancer(name, losses, **options)
     if settled and can_settle(name):
-        seen = tuple(map(tuple, gramian.tolist())) if balancer.needs == "gramian" else ()
-        balancer.load_state_dict(_settled_state(name, seen, tuple(losses.items())))
+        squares = tuple(float(f"{g:.9g}") for g in gramian.diagonal()) if name == "gradnorm" else (1.0,)*len(losses)
+        balancer.load_state_dict(_settled_state(name, squares, tuple(losses.items())))
     return balancer
 
 def balanced_updates(gradients: np.ndarray,     # (T, P)
@@ -430,26 +430,32 @@ class HandmadeGradients(Playable):
         if task not in self.tasks: raise UserError(f"unknown task {task!r}: expected one of {', '.join(self.tasks)}")
         self._set({self.controls.sliders[task][k]: v for k, v in dict(angle=angle, length=length, loss=loss).items() if v is not None})
 
-    def draw_again(self):
-        "Gives the methods that draw lots another seed."
-        self.seed += 1; self.redraw()
+    quiet = False           # True while several controls change
 
-    quiet = False
-    def _set(self, values: dict): # control -> value; one redraw for all
-        if self.quiet: return
-        self.quiet = True
-        try:
-            for control, value in values.items(): control.value = value
-        finally: self.quiet = False
-        self.redraw()
+# %% ../../nbs/31_gradient_arrows.ipynb #b3a50e1f
+@patch
+def draw_again(self: HandmadeGradients):
+    "Gives the methods that draw lots another seed."
+    self.seed += 1; self.redraw()
 
-    def redraw(self):
-        "Computes all updates from fresh balancers and draws them."
-        if self.quiet: return
-        figure, self.table, text = handmade_figure(self.state())
-        self.controls.show_rows(self.tasks)
-        self.table_html.value = table_to_html(self.table)
-        self.picture.show(figure, text)
+@patch
+def _set(self: HandmadeGradients, values: dict): # control -> value
+    "Sets several controls with one redraw."
+    if self.quiet: return
+    self.quiet = True
+    try:
+        for control, value in values.items(): control.value = value
+    finally: self.quiet = False
+    self.redraw()
+
+@patch
+def redraw(self: HandmadeGradients):
+    "Computes all updates from fresh balancers and draws them."
+    if self.quiet: return
+    figure, self.table, text = handmade_figure(self.state())
+    self.controls.show_rows(self.tasks)
+    self.table_html.value = table_to_html(self.table)
+    self.picture.show(figure, text)
 
 # %% ../../nbs/31_gradient_arrows.ipynb #77ad1d3c
 def replay_figure(recording: Recording, step: int, # index of the recorded step
