@@ -196,7 +196,15 @@ def test_learning_curves(tmp_path):
     assert shared.get_ydata().tolist() == pytest.approx([0.3, 0.4, 0.5], abs=1e-6) and alone.get_ydata().tolist() == pytest.approx([0.2, 0.39, 0.52], abs=1e-6)
     assert shared.get_linestyle() != alone.get_linestyle() and alone.get_markerfacecolor() == "white" and len(figure.axes[0].lines) == 2
 
+def test_one_training_serves_two_studies(folder):
+    "`few lanes` of one study is `65 lane, shared` of the other."
+    table = read_runs(folder, CURVE_RUNS, "learning_curves")
+    assert set(table["run"]) == {"equal", curve_name("lane", 65, True), curve_name("lane", 65, False)}
+    assert curve_table(table, "lane")[["images", "shared", "alone"]].values.tolist() == [pytest.approx([65, 0.38, 0.3], abs=1e-6)]
+    assert set(read_runs(folder, IMBALANCE_RUNS, "imbalance")["run"]) == set(CAUSES)
+
 def test_learning_curves_without_smaller_sets_name_the_command(folder):
+    table_of({"equal": (0.6, 0.2, 0.5), "alone": (0.6, 0.2, 0.5)}).to_csv(folder/"studies.csv", index=False)
     with pytest.raises(UserError, match="mtl_compare --study learning_curves"): learning_curves(folder)
     with pytest.raises(UserError, match="mtl_compare --study learning_curves"): learning_curves(folder/"a"/"b")
 

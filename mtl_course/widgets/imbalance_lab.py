@@ -90,7 +90,7 @@ KNOB_NAMES = ("sign images", "scene images", "lane images", "class skew", "sign 
 def coordinates(knobs: Knobs, data: Data) -> np.ndarray: # (9,) in the order of KNOB_NAMES
     "A point in the space of knobs: base-10 logarithms, and two numbers for sampling."
     images = list(knobs.images)
-    if sum(kept_signs(data.signs, images[0], knobs.skew)) == sum(kept_signs(data.signs, data.images[0], knobs.skew)): images[0] = data.images[0] # the skew leaves fewer anyway
+    if sum(kept_signs(data.signs, images[0], knobs.skew)) >= sum(kept_signs(data.signs, data.images[0], knobs.skew)) - len(data.signs): images[0] = data.images[0] # the skew leaves no more anyway, but for rounding
     weights = np.log10(knobs.weights)
     drawn = knobs.temperature is not None
     return np.array([*np.log10(images), math.log10(knobs.skew), *(weights - weights.mean()), drawn, 1/knobs.temperature if drawn else 0.0])
