@@ -85,8 +85,9 @@ def _verdict(rows, opponent, chosen):
     "The last two sentences."
     said = {o: [r.run for r in rows if outcome(r) == o] for o in ("beats", "loses to", "a hint of better", "a hint of worse", "unclear")}
     words = {"beats": "beat it", "loses to": "lose to it", "unclear": "cannot be told from it"}
-    yield f"The {len(rows)} balancers against {opponent}: " + "; ".join(f"{words.get(o, o)}: {', '.join(v)}" for o, v in said.items() if v) + "."
-    if said["beats"]: yield f"Finding: yes, here tuned fixed weights are beaten, by {', '.join(said['beats'])}."
+    yield f"The {sum(r.run != 'random' for r in rows)} balancers{' and random weights' if any(r.run == 'random' for r in rows) else ''} against {opponent}: " + "; ".join(f"{words.get(o, o)}: {', '.join(v)}" for o, v in said.items() if v) + "."
+    winners = [r for r in said["beats"] if r != "random"]
+    if winners: yield f"Finding: yes, here tuned fixed weights are beaten, by {', '.join(winners)}."
     else:
         best = next(r for r in rows if r.run == chosen)
         lies = f"lies {'ahead' if best.mean > 0 else 'behind'}"
@@ -104,7 +105,7 @@ def balancer_findings(table: pd.DataFrame) -> list[str]: # of the study `balance
     lines.append(f"Chosen on validation: of {len(fixed)} fixed weights {chosen['fixed']} (Δm {change['val'][chosen['fixed']].mean():+.1f} %), of {len(balancers)} balancers {chosen['balancer']} ({change['val'][chosen['balancer']].mean():+.1f} %).")
     for run in (chosen["fixed"], chosen["balancer"], *(r for r in ("equal", "random") if r in runs and r != chosen["fixed"])):
         lines.append(f"On test, {run}: Δm {_number(*mean_and_interval(change['test'][run]))}.")
-    rows = list(paired_differences(block, chosen["fixed"], balancers).itertuples())
+    rows = list(paired_differences(block, chosen["fixed"]).itertuples())
     best = next(r for r in rows if r.run == chosen["balancer"])
     lines.append(f"Seed by seed, {best.run} minus {chosen['fixed']}: {_number(best.mean, best.low, best.high, ' points')}.")
     if len(seeds) < 2: return lines + ["Finding: none. With one seed there is no telling a difference from luck."]
@@ -146,8 +147,8 @@ def front_figure(block: pd.DataFrame, part: str = "test", named: tuple = ()) -> 
                 ax.plot(x, y, ls="", ms=8 if run == "alone" else 4.5, **KIND_STYLES[run_kind(run)])
                 if run in named: ax.annotate(run, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=6)
             ax.set(xlabel=f"{TASK_LABELS[a]}: {METRIC_LABELS[HEADLINE[a]]}", ylabel=f"{TASK_LABELS[b]}: {METRIC_LABELS[HEADLINE[b]]}"); ax.margins(0.14)
-        for kind, look in KIND_STYLES.items(): ax.plot([], [], ls="", ms=5, label=kind, **look)
-        ax.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        marks = [ax.plot([], [], ls="", ms=5, label=kind, **look)[0] for kind, look in KIND_STYLES.items()]
+        fig.legend(handles=marks, fontsize=6.5, loc="outside upper center", ncols=len(marks))
     return fig
 
 def undominated(block: pd.DataFrame, part: str = "test") -> list[str]: # runs

@@ -31,7 +31,7 @@ def finding(table): return balancer_findings(table)[-1]
 def test_a_planted_winner_is_found():
     text = balancer_findings(study(PLAIN | {"upgrad": 12, "mgda": -9}))
     assert "of 2 fixed weights fixed 1:5:30" in text[1] and "of 2 balancers upgrad" in text[1]
-    assert "beat it: upgrad" in text[-2] and "lose to it: mgda" in text[-2] and text[-1] == "Finding: yes, here tuned fixed weights are beaten, by upgrad."
+    assert "beat it: upgrad" in text[-2] and "lose to it: random, mgda" in text[-2] and text[-1] == "Finding: yes, here tuned fixed weights are beaten, by upgrad."
 
 
 def test_a_tie_is_no_finding():
