@@ -87,6 +87,8 @@ def test_what_a_remedy_repairs_and_costs(causes):
 def test_the_sentence_names_the_cause_that_costs_most(causes):
     last = cause_sentences(causes)[-1]
     assert "Of the 3 causes" in last and "“few images” costs the lane task most" in last and "“a small loss”" in last.split(";")[1] and "“few images”" not in last.split(";")[1]
+    both = wobble(table_of({"equal": (0.6, 0.2, 0.5), "few lanes": (0.6, 0.2, 0.38), "rare lanes": (0.6, 0.2, 0.45)}), "equal", 0.002)
+    assert "“few images” costs the lane task most; each of them lowers it" in cause_sentences(both)[-1]
     harmless = table_of({r: (0.6, 0.2, 0.5) for r in ("equal", "few lanes", "rare lanes")})
     for r in ("few lanes", "rare lanes"): harmless = wobble(harmless, r, 0.02)
     assert cause_sentences(harmless)[-1].startswith("None of the 2 causes")
