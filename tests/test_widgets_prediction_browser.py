@@ -150,6 +150,14 @@ def test_controls_do_what_the_methods_do_and_follow_them(browser):
     assert {"score threshold", "NMS overlap", "lane threshold"} <= {x.description for x in c.values()}
 
 
+def test_a_control_draws_once(browser, monkeypatch):
+    drawn, c = [], browser.controls
+    monkeypatch.setattr(browser.picture, "show", lambda *args: drawn.append(args))
+    for name, value in (("score", 0.3), ("index", 3), ("worst", True), ("task", "lane"), ("task", "detection")):
+        drawn.clear(); c[name].value = value
+        assert len(drawn) == 1, name
+
+
 def test_a_wrong_path_is_one_sentence_and_changes_nothing(browser):
     browser.controls["path"].value = "/no/such/place"
     browser.controls["open"].click()
@@ -178,7 +186,7 @@ def test_ones_own_pictures(browser, smoke, tmp_path):
     with pytest.raises(UserError, match="no truth"): browser.sort_by_worst()
     for task in ("classification", "detection", "lane"):
         s = browser.show(task, 0).state()
-        assert s["own"] and not {"iou", "f1", "precision"} & set(s["scores"]) and bytes(browser.picture.png).startswith(b"\x89PNG")
+        assert s["own"] and not {"iou", "f1", "precision"} & set(s["scores"]) and bytes(browser.picture.png).startswith(b"\xff\xd8")
     case = browser.cases["detection"][0]; case.raw = said(case.size, [([10, 10, 60, 50], 1, 0.9), ([100, 20, 150, 60], 2, 0.4)]); browser._found.clear(); browser._curves.clear()
     assert browser.show("detection").scores().loc["boxes", "now"] == 1 and browser.set_thresholds(score=0.3).scores().loc["boxes", "now"] == 2 and "2 boxes" in browser.picture.text
     assert browser.open(tmp_path/"road.png").tasks == ("detection", "lane") and browser.open([tmp_path/"road.png"], tasks=("lane",)).tasks == ("lane",)
@@ -215,7 +223,8 @@ def test_without_arguments_the_best_network_is_taken_and_else_one_is_trained(bro
     asked = []
     def fake_train(config, progress):
         asked.append(config)
-        (resolve(config.results_dir)/"checkpoints").mkdir(parents=True); torch.save(dict(model=browser.model.state_dict(), config=smoke.to_dict()), resolve(config.results_dir)/"checkpoints"/"model_best.pt")
+        folder = tmp_path/config.results_dir/"checkpoints"; folder.mkdir(parents=True)
+        torch.save(dict(model=browser.model.state_dict(), config=smoke.to_dict()), folder/"model_best.pt")
     monkeypatch.setattr(module, "train", fake_train)
     monkeypatch.setattr(module, "resolve", lambda p: tmp_path/p)
     assert trained_model(5).config.recipe == "smoke" and len(asked) == 1 and asked[0].steps_per_epoch == 5 and "about a minute" in capsys.readouterr().out
