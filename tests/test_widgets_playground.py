@@ -133,6 +133,7 @@ def test_pause_takes_effect_within_one_step(make):
     for _ in range(5): slow.go.release()                                    # it could go on, but must not
     ask.join(PATIENCE)
     assert not ask.is_alive() and slow.done <= done + 1 and not p.training and not threads()
+    assert p.state()["error"] is None                                       # it stopped because it was asked to
     p.train()                                                               # and goes on when asked
     for _ in range(3): slow.go.release()
     p._stop.set(); p.wait(PATIENCE)
@@ -186,8 +187,8 @@ def test_a_removed_display_ends_the_thread(make):
 
 def test_a_forgotten_playground_ends():
     p = BackgroundTraining()
-    let, inside = threading.Event(), threading.Event()
-    def step(): inside.set(); assert let.wait(PATIENCE)
+    let, inside, done = threading.Event(), threading.Event(), []
+    def step(): inside.set(); done.append(1); assert let.wait(PATIENCE)
     p.step = step
     p.train()
     assert inside.wait(PATIENCE)
@@ -195,7 +196,7 @@ def test_a_forgotten_playground_ends():
     del p
     let.set(); thread.join(PATIENCE)
     gc.collect()
-    assert not thread.is_alive() and gone() is None
+    assert not thread.is_alive() and gone() is None and len(done) == 1      # after the running step
 
 
 def test_one_playground_trains_at_a_time(make):
@@ -257,6 +258,8 @@ def test_the_sliders_and_the_list_follow_each_other(make):
     assert p.balancer == "mgda" and p.presets.value == "mgda" and p.weights["lane"] == 4
     p.set_weights(detection=2)
     assert p.sliders["detection"].value == 2
+    p.set_balancer("dwa")
+    assert p.presets.value == "dwa" and p.weights["lane"] == 4              # the list follows; it does not choose
     p.set_weights(lane=100, detection=0.01)                                 # the ends
     assert p.weights == dict(lane=100, detection=0.01, classification=1)
 
@@ -265,9 +268,14 @@ def test_a_slider_does_not_wait_for_a_picture(make, monkeypatch):
     p = make()
     p.box; p.draw()
     before = p.picture.png
-    with p._drawing:                                                        # another thread is drawing
-        p.sliders["lane"].value = 20
-        assert "1/20/1" in p.status.value and p.picture.png == before
+    class Taken: # another thread is drawing
+        def acquire(self, blocking=True, timeout=-1):
+            assert not blocking and timeout == -1
+            return False
+    lock, p._drawing = p._drawing, Taken()
+    p.sliders["lane"].value = 20
+    assert "1/20/1" in p.status.value and p.picture.png == before
+    p._drawing = lock
     p.draw()
     assert "lane 20" in p.picture.text
     real, moved = p.picture.show, []
@@ -320,6 +328,7 @@ def test_the_board_shows_every_curve_with_its_weights():
     styles = [key.get_linestyle() for key in board.keys if key.get_visible()]
     assert len(styles) == len(set(styles)) == 3                             # not told apart by colour alone
     axes, lines = board.loss["lane"]
+    assert {lines[g.number].get_linestyle() for g in ghosts} | {lines[-1].get_linestyle()} == set(styles)
     drawn = {len(l.get_xdata()): l.get_ydata() for l in lines if len(l.get_xdata())}
     assert set(drawn) == {5, 7, 3} and np.allclose(drawn[7], 3.0) and np.allclose(drawn[3], 4.0)
     assert lines[-1].get_linewidth() > lines[0].get_linewidth() and axes.get_xlim()[1] > 7 and axes.get_ylim()[1] > 4
