@@ -64,6 +64,7 @@ def study_parameters(rows: pd.DataFrame) -> pd.DataFrame | None: # what, model, 
         found += [dict(what="parameters", model=name, part=p, value=sum(q.numel() for q in m.parameters())) for p, m in parts.items()]
     return pd.DataFrame(found)
 
+# %% ../nbs/16j_sharing_figures.ipynb #ec93ee4d
 def performance_comparison(results_dir: str | Path) -> Figure: # reads studies.csv, or else what comparison_figures.performance_comparison reads
     "Test scores of each task alone and shared: mean, 95 % interval and every seed; without a study the comparison of single runs."
     rows = sharing_rows(results_dir)
