@@ -248,11 +248,11 @@ def draw_arrows(gradients: dict[str, np.ndarray],   # task -> (2,)
     return figure
 
 # %% ../../nbs/31_gradient_arrows.ipynb #5034db26
-PRESETS = {"agreement": {2: ([20, 70], [1.5, 1.0]), 3: ([20, 50, 85], [1.5, 1.2, 1.0])},                    # name -> number of tasks -> (angles, lengths)
-           "conflict": {2: ([15, 140], [1.5, 1.2]), 3: ([15, 80, 150], [1.5, 1.0, 1.2])},
-           "one dominating": {2: ([15, 140], [3.0, 0.4]), 3: ([15, 80, 150], [0.6, 3.0, 0.4])},
-           "linearly dependent": {2: ([40, 220], [1.5, 1.0]), 3: ([40, 220, 110], [1.5, 1.0, 1.0])},        # two of them opposite
-           "no common way": {2: ([40, 220], [1.0, 1.0]), 3: ([90, 210, 330], [1.2, 1.2, 1.2])}}
+PRESETS = {"agreement": {2: ([20, 70], [1.41, 1.0]), 3: ([20, 50, 85], [1.41, 1.26, 1.0])},                    # name -> number of tasks -> (angles, lengths)
+           "conflict": {2: ([15, 140], [1.41, 1.26]), 3: ([15, 80, 150], [1.41, 1.0, 1.26])},
+           "one dominating": {2: ([15, 140], [3.16, 0.398]), 3: ([15, 80, 150], [0.631, 3.16, 0.398])},
+           "linearly dependent": {2: ([40, 220], [1.41, 1.0]), 3: ([40, 220, 110], [1.41, 1.0, 1.0])},        # two of them opposite
+           "no common way": {2: ([40, 220], [1.0, 1.0]), 3: ([90, 210, 330], [1.26, 1.26, 1.26])}}
 
 def in_plane(angles: Iterable[float], lengths: Iterable[float]) -> np.ndarray: # degrees, lengths → (T, 2)
     "Arrows of these angles and lengths."
@@ -395,7 +395,7 @@ class _ArrowControls:
         self.same_length = choice("updates", [("true length", False), ("same length", True)], on_change=changed, width="14em")
         self.settled = choice("learned weights", [("as they start", False), ("settled", True)], on_change=changed, width="18em")
         self.sliders = {t: dict(angle=slider(f"{t}: angle (°)", -180, 360, 0, 5, changed, "27em"), length=log_slider("length", 0.1, 10, 1, 20, changed, "20em"),
-                                loss=log_slider("loss", 0.05, 20, 1, 10, changed, "18em")) for t in TASKS}
+                                loss=log_slider("loss", 0.1, 10, 1, 20, changed, "18em")) for t in TASKS}
         self.rows = {t: ipw.HBox(list(s.values()), layout=ipw.Layout(flex_flow="row wrap")) for t, s in self.sliders.items()}
         again = button("draw lots again", draw_again, "random, pcgrad and graddrop draw lots: with another seed")
         self.box = ipw.VBox([ipw.HBox([self.preset, self.number, self.same_length, self.settled, again], layout=_WRAP), *self.rows.values()])
@@ -425,7 +425,7 @@ class HandmadeGradients(Playable):
         if name not in PRESETS: raise UserError(f"unknown preset {name!r}: expected one of {', '.join(PRESETS)}")
         self._set({self.controls.preset: name} | {self.controls.sliders[t][k]: v for t, *values in zip(self.tasks, *PRESETS[name][len(self.tasks)]) for k, v in zip(("angle", "length"), values)})
 
-    def set_gradient(self, task: str, angle: float | None = None, length: float | None = None, loss: float | None = None): # degrees; 0.1..10; 0.05..20
+    def set_gradient(self, task: str, angle: float | None = None, length: float | None = None, loss: float | None = None): # degrees; 0.1..10 both
         "Moves one task's arrow, or sets its loss; None leaves a value as it is."
         if task not in self.tasks: raise UserError(f"unknown task {task!r}: expected one of {', '.join(self.tasks)}")
         self._set({self.controls.sliders[task][k]: v for k, v in dict(angle=angle, length=length, loss=loss).items() if v is not None})
