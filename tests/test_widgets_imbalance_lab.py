@@ -188,6 +188,7 @@ def test_a_study_that_is_only_begun(folder):
 def test_sliders_are_labelled_and_a_sweep_has_a_picture_per_stop(lab):
     labels = [s.description for s in (*lab.images.values(), lab.skew, lab.temperature, *lab.weights.values())]
     assert labels == ["sign images", "scene images", "lane images", "class skew of the signs", "sampling temperature", "sign weight", "scene weight", "lane weight"]
+    lab.set_images(lane=65)
     before, png = lab.state(), lab.picture.png
     page = lab.to_jshtml("lane images")
     assert page.count("data:image/png;base64") == len(lab.images["lane"].options) and lab.state() == before and lab.picture.png == png
