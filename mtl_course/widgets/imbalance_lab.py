@@ -368,10 +368,10 @@ def to_jshtml(self: ImbalanceLab, knob: str = "lane images") -> str:
     "The pictures of all stops of one knob, with a slider that needs no kernel; raises `UserError` for an unknown knob."
     sliders = {s.description: s for s in (*self.images.values(), self.skew, self.temperature, *self.weights.values())}
     if knob not in sliders: raise UserError(f"unknown knob {knob!r}: expected one of {', '.join(sliders)}")
-    slider, frames, board = sliders[knob], [], Board(self.data, self.reference, dpi=72)                    # smaller than on the page: eight pictures travel at once
+    slider, frames, board = sliders[knob], [], Board(self.data, self.reference, dpi=64)                    # smaller than on the page: eight pictures travel at once
     before = slider.value
     for _, value in slider.options:
         self.quiet = True; slider.value = value; self.quiet = False
         frames.append(board.draw(self.composition(), self.data, self.nearest()))
     self.quiet = True; slider.value = before; self.quiet = False
-    return sweep_to_jshtml(frames, colours=20)
+    return sweep_to_jshtml(frames, colours=16)
