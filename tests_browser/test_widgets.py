@@ -15,7 +15,8 @@ class Move:
 
 
 CASES = {"30_widget_parts": [Move("periods")],                              # notebook -> moves, one after the other
-         "31_gradient_arrows": [Move("lane: angle"), Move("recorded step", tab="from a real run")]}
+         "31_gradient_arrows": [Move("lane: angle"), Move("recorded step", tab="from a real run")],
+         "33_imbalance_lab": [Move("class skew")]}
 RUN_SECONDS, PICTURE_SECONDS = 240, 30                                     # for all cells; for an answer (on a busy machine: no measure of the widget)
 
 CURRENT = "window.jupyterapp.shell.currentWidget"
