@@ -115,7 +115,7 @@ def test_a_made_up_batch_is_one_to_train_on():
     batch = random_batch(config, objects=4)
     assert {t: tuple(x.shape) for t, x in batch["images"].items()} == dict(classification=(3, 3, 32, 32), detection=(1, 3, 96, 320), lane=(2, 3, 96, 160))
     assert batch["lane"].shape == (2, 96, 160) and set(batch["lane"].unique().tolist()) == {0, 1} and len(batch["detection"][0]["boxes"]) == 4
-    b = batch["detection"][0]["boxes"]
+    b = random_batch(config, objects=500)["detection"][0]["boxes"]
     assert (b[:, :2] >= 0).all() and (b[:, 2] <= 320).all() and (b[:, 3] <= 96).all() and (b[:, 2:] > b[:, :2]).all()
     assert all(len(batch["files"][t]) == len(batch["images"][t]) for t in config.tasks)
     model = model_from_config(config).train()

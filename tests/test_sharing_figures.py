@@ -37,9 +37,9 @@ def test_the_effect_by_hand(tmp_path):
 
 def test_only_what_is_comparable(tmp_path):
     odd = [("equal", "none", 7, 200, "test", "lane", "iou", 0.9), ("alone", "none", 8, 100, "test", "lane", "iou", 0.9), ("equal", "none", 8, 200, "test", "lane", "iou", 0.9),
-           ("pcgrad", "none", 0, 200, "test", "lane", "iou", 0.9)]
+           ("pcgrad", "none", 0, 200, "test", "lane", "iou", 0.9), ("equal", "none", 0, 100, "test", "lane", "iou", 0.9)]
     rows = sharing_rows(write(tmp_path, more=odd))
-    assert set(rows.run) == {"alone", "equal"} and set(rows.seed) == {0, 1, 2}
+    assert set(rows.run) == {"alone", "equal"} and set(rows.seed) == {0, 1, 2} and set(rows.steps) == {200}
     table = pd.read_csv(tmp_path/"studies.csv")
     table[table.run == "equal"].to_csv(tmp_path/"studies.csv", index=False)
     assert sharing_rows(tmp_path) is None and sharing_rows(tmp_path/"nothing") is None
