@@ -107,7 +107,7 @@ class ModelFields:
     "The network."
     backbone_name: str = _choice("resnet50", "resnet18", "resnet34", "resnet50", help="the shared trunk")
     pretrained: str = _choice("false", "true", "false", "require", help="ImageNet weights; require: an error when they cannot be had")
-    freeze_backbone: bool = _opt(False, "train the heads only")
+    freeze_backbone: bool = _opt(False, "keep the ResNet (or ResNets) as it is; train the rest")
     sharing: str = _choice("hard", "hard", "separate", "cross_stitch", "attention", "mtan", help="how the tasks share the trunk; hard: one trunk for all")
     detection_neck: str = _choice("fpn", "fpn", "c5", help="fpn: feature pyramid; c5: the specification's head on stride-32 features")
     neck_channels: int = _opt(256, "channels of the feature pyramid")

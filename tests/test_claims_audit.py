@@ -1,7 +1,9 @@
 """The audit of claims: complete, computed from its input files, and shown in the README as it was written."""
-import contextlib, importlib.util, io, json, re, shutil, warnings
+import contextlib, io, json, re, shutil, warnings
 from pathlib import Path
 import matplotlib, pandas as pd, pytest
+from conftest import load_benchmark
+from mtl_course.config import UserError
 
 ROOT = Path(__file__).parents[1]
 VERDICT = re.compile(r"reproduced|not reproduced|contradicts itself|cannot be tested without \S.*|untested so far: \S.*")
@@ -38,10 +40,7 @@ def stored(name): return pd.read_csv(ROOT/"results"/f"{name}.csv")
 def audit(): return stored("claims_audit").set_index("id")
 
 @pytest.fixture(scope="module")
-def table_program():
-    spec = importlib.util.spec_from_file_location("audit_table", ROOT/"benchmarks"/"audit_table.py")
-    module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
-    return module
+def table_program(): return load_benchmark("audit_table")
 
 
 def test_every_claim_has_a_row_and_an_allowed_verdict(audit):
@@ -75,11 +74,12 @@ def test_verdicts_follow_the_input_files(tmp_path):
     for id in ("forgetting", "all_improve"): assert got[id] == "not reproduced", id
 
 
-def weights_table(equal, boosted, seeds=(0, 1)):
-    "A table as benchmarks/task_weights.py writes it; equal, boosted: scores in the order of the tasks."
+def study_table(equal, boosted, seeds=(0, 1), **more):
+    "A table as mtl_compare writes it; equal, boosted and more: scores in the order of the tasks; the same on both parts."
     tasks = (("classification", "accuracy"), ("detection", "map50"), ("lane", "iou"))
-    return pd.DataFrame([dict(run=run, recipe="laptop", steps=300, seed=s, task=t, metric=m, value=v, seconds=1.0)
-                         for s in seeds for run, scores in (("equal", equal), ("boosted", boosted)) for (t, m), v in zip(tasks, scores)])
+    runs = {"equal": equal, "fixed 1:5:30": boosted} | {k.replace("_", " "): v for k, v in more.items()}
+    return pd.DataFrame([dict(run=run, config="0", seed=s, steps=200, part=p, task=t, metric=m, value=v)
+                         for s in seeds for p in ("val", "test") for run, scores in runs.items() for (t, m), v in zip(tasks, scores)])
 
 
 def efficiency_table(ratio):
@@ -92,15 +92,15 @@ def time_table(hours):
 
 
 @pytest.mark.parametrize("name,inputs,wanted", [
-    ("nothing measured", dict(efficiency=None, specification_time=None, task_weights=None),
+    ("nothing measured", dict(efficiency=None, specification_time=None, studies=None),
      dict(faster="untested so far: python benchmarks/efficiency.py", training_time="untested so far: python benchmarks/specification_time.py",
-          equal_weights="untested so far: python benchmarks/task_weights.py", lane_30="untested so far: python benchmarks/task_weights.py")),
-    ("the claims hold", dict(efficiency=efficiency_table(2.9), specification_time=time_table(7.0), task_weights=weights_table((.8, .2, .4), (.8, .2, .5))),
-     dict(faster="reproduced", training_time="reproduced", equal_weights="reproduced", lane_30="reproduced")),
-    ("the claims fail", dict(efficiency=efficiency_table(1.6), specification_time=time_table(90.0), task_weights=weights_table((.8, .2, .4), (.5, .1, .3))),
-     dict(faster="not reproduced", training_time="not reproduced", lane_30="not reproduced")),
-    ("lanes win, the others pay more", dict(task_weights=weights_table((.8, .2, .4), (.4, .1, .5))), dict(lane_30="reproduced", equal_weights="not reproduced")),
-    ("one seed is no evidence", dict(task_weights=weights_table((.8, .2, .4), (.8, .2, .5), seeds=(0,))), dict(lane_30="not reproduced")),
+          equal_weights="untested so far: mtl_compare", lane_30="untested so far: mtl_compare --runs", imbalance="untested so far: mtl_compare --study imbalance")),
+    ("the claims hold", dict(efficiency=efficiency_table(2.9), specification_time=time_table(7.0), studies=study_table((.8, .2, .4), (.8, .2, .5), few_lanes=(.8, .2, .2), rare_lanes=(.8, .2, .3), small_lane_loss=(.8, .2, .4))),
+     dict(faster="reproduced", training_time="reproduced", equal_weights="reproduced", lane_30="reproduced", imbalance="reproduced")),
+    ("the claims fail", dict(efficiency=efficiency_table(1.6), specification_time=time_table(90.0), studies=study_table((.8, .2, .4), (.5, .1, .3), few_lanes=(.8, .2, .3), rare_lanes=(.8, .2, .2), small_lane_loss=(.8, .2, .4))),
+     dict(faster="not reproduced", training_time="not reproduced", lane_30="not reproduced", equal_weights="not reproduced", imbalance="not reproduced")),
+    ("lanes win, the others pay more", dict(studies=study_table((.8, .2, .4), (.4, .1, .5))), dict(lane_30="reproduced", equal_weights="not reproduced", imbalance="untested")),
+    ("one seed is no evidence", dict(studies=study_table((.8, .2, .4), (.8, .2, .5), seeds=(0,))), dict(lane_30="not reproduced")),
 ])
 def test_measurements_to_come_decide_their_claims(name, inputs, wanted, tmp_path):
     got = audit_in(tmp_path, **inputs).verdict
@@ -116,4 +116,4 @@ def test_arithmetic_of_the_lane_claim():
 def test_the_readme_shows_the_audit_as_it_was_written(table_program):
     readme = (ROOT/"README.md").read_text(encoding="utf-8")
     assert table_program.with_table(readme, stored("claims_audit")) == readme, "python benchmarks/audit_table.py"
-    with pytest.raises(ValueError, match="no place"): table_program.with_table("no markers", stored("claims_audit"))
+    with pytest.raises(UserError, match=f"{table_program.START} 0 times"): table_program.with_table("no markers", stored("claims_audit"))
