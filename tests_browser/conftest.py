@@ -85,6 +85,7 @@ def page(context, request):
     if request.node.rep_call.failed:                                     # what was on the screen
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         tab.screenshot(path=SCREENSHOTS/f"failed-{request.node.name.replace('/', '-')}.png")
+    if tab.evaluate("() => !!window.jupyterapp"): tab.evaluate("async () => { await window.jupyterapp.serviceManager.sessions.shutdownAll() }")   # the next notebook has the machine to itself
     tab.close()
 
 
