@@ -227,7 +227,7 @@ def draw_box(sheet: Sheet, box, kind: str, text: str = "", inside=None): # x1, y
 
 # %% ../../nbs/34_prediction_browser.ipynb #8b4d65f2
 class Photo(Picture):
-    "A picture packed as JPEG: a photograph is packed as PNG at four times the size and time."
+    "A picture packed as JPEG: a photograph packed as PNG is larger and takes longer."
     def show(self, page: np.ndarray, description: str): # uint8 (H, W, 3); a sentence
         "Shows the page and the sentence."
         self.image.format, self.image.value, self.text, self.image.tooltip = "jpeg", _jpeg(page, 85), description, description
@@ -236,6 +236,7 @@ class Photo(Picture):
 def _jpeg(page: np.ndarray, quality: int = 45) -> bytes:
     return cv2.imencode(".jpg", page[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
+# %% ../../nbs/34_prediction_browser.ipynb #632b4cd6
 IMAGES = dict(classification=86, detection=24, lane=24)  # pictures per task that are looked at unless told otherwise
 
 class PredictionBrowser(Playable):
@@ -425,6 +426,7 @@ def page(self: PredictionBrowser) -> np.ndarray: # uint8 (H, W, 3) RGB
     self._draw_curve(sheet, layout["curve"], beside=self.task == "detection")
     return sheet.finished()
 
+# %% ../../nbs/34_prediction_browser.ipynb #827ed85e
 def _legend(sheet, kinds: dict, x: int, y: int, boxes: bool): # kind -> words; samples as boxes or as filled patches
     for kind, words in kinds.items():
         if kind == "truth": cv2.rectangle(sheet.pixels, (x - 2, y - 2), (x + 24, y + 12), (90, 90, 90), -1)   # white needs a dark ground
@@ -590,6 +592,7 @@ def _follow(self: PredictionBrowser):
         c["worst"].value = self.orders[self.task] != sorted(self.orders[self.task]); c["worst"].disabled = self.own; c["back"].disabled = not self.own
     finally: self._quiet = False
 
+# %% ../../nbs/34_prediction_browser.ipynb #e4e56ebb
 @patch
 def to_jshtml(self: PredictionBrowser, pictures: int = 2, levels=(0.1, 0.3, 0.5, 0.7, 0.9), kilobytes: int = 290) -> str:
     "The task's first pictures in the present order at several thresholds, as a page that needs no Python; of about the given size, if need be at less quality. The browser stays as it was."
