@@ -118,6 +118,7 @@ class ModelFields:
     lane_skips: bool = _opt(True, "U-Net skip connections from the trunk into the lane decoder")
     lane_channels: int = _opt(512, "channels of the lane decoder at stride 32; each of its five blocks halves them")
 
+# %% ../nbs/00_config.ipynb #7579b528
 @dataclass
 class TrainingFields:
     "The optimiser, its schedule and the weights of the losses."

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 import pandas as pd, torch
+from fastcore.basics import patch
 from torch import Tensor, nn
 from .config import UserError, atomic_write
 from .evaluation import read_table
@@ -140,20 +141,22 @@ class GradientLog:
         self.network = float(grads.norm())/loss_scale
         self.update = _norms(p.new_zeros(()) if p.grad is None else p.grad for p in self.shared)/loss_scale
 
-    @torch.no_grad()
-    def after(self, step: int): # as in training.csv: 1 is the first
-        "Compares the trunk's weights with their copies, and writes the step's rows."
-        if not self.active: return
-        moved, length = _norms(p - o for p, o in zip(self.shared, self.old)), _norms(self.old)
-        places, groups = places_of(self.layers)
-        rows = []
-        for place, gramian, d, m, w in zip(places, pooled_gramians(self.balanced.layers, groups), _over(self.update, groups), _over(moved, groups), _over(length, groups)):
-            rows += gradient_rows(place, gramian, self.balanced, self.fixed)
-            rows.append(place | dict(task="all", norm=_shown(d), ratio=_shown(m/w if w else math.nan)))
-            if "layer" not in place: rows += cosine_rows(place, gramian, list(self.balanced.losses))
-        rows.append(dict(stage="network", task="all", norm=_shown(self.network)))
-        with open(self.path, "a", newline="", encoding="utf-8") as f: csv.DictWriter(f, GRADIENT_COLUMNS).writerows([dict(step=step) | r for r in rows])
-        self.old = self.shared = self.balanced = None                                # free the copy
+# %% ../nbs/14a_gradient_flow.ipynb #b2ddc4c7
+@patch
+@torch.no_grad()
+def after(self: GradientLog, step: int): # as in training.csv: 1 is the first
+    "Compares the trunk's weights with their copies, and writes the step's rows."
+    if not self.active: return
+    moved, length = _norms(p - o for p, o in zip(self.shared, self.old)), _norms(self.old)
+    places, groups = places_of(self.layers)
+    rows = []
+    for place, gramian, d, m, w in zip(places, pooled_gramians(self.balanced.layers, groups), _over(self.update, groups), _over(moved, groups), _over(length, groups)):
+        rows += gradient_rows(place, gramian, self.balanced, self.fixed)
+        rows.append(place | dict(task="all", norm=_shown(d), ratio=_shown(m/w if w else math.nan)))
+        if "layer" not in place: rows += cosine_rows(place, gramian, list(self.balanced.losses))
+    rows.append(dict(stage="network", task="all", norm=_shown(self.network)))
+    with open(self.path, "a", newline="", encoding="utf-8") as f: csv.DictWriter(f, GRADIENT_COLUMNS).writerows([dict(step=step) | r for r in rows])
+    self.old = self.shared = self.balanced = None                                # free the copy
 
 # %% ../nbs/14a_gradient_flow.ipynb #ebf329ad
 def read_gradients(results_dir: str | Path) -> pd.DataFrame: # GRADIENT_COLUMNS

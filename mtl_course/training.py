@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['LOG_COLUMNS', 'parts_of', 'task_loss', 'loss_scale', 'training_step', 'learning_rate_factor', 'make_optimizer',
-           'start_fabric', 'on_first', 'average', 'average_statistics', 'TrainingLog', 'Run', 'train', 'make_loaders',
-           'continue_or_clear', 'make_run', 'choose_classification_loss', 'losses_of', 'timed', 'step_rows',
-           'finish_epoch']
+           'start_fabric', 'on_first', 'average', 'average_statistics', 'TrainingLog', 'Run', 'update', 'train',
+           'make_loaders', 'continue_or_clear', 'make_run', 'choose_classification_loss', 'losses_of', 'timed',
+           'step_rows', 'finish_epoch']
 
 # %% ../nbs/15_training.ipynb #2dbe6ed1
 import csv, logging, math, os, random, time
@@ -184,6 +184,21 @@ class Run:
 _FREE = {"num_workers", "cache_images", "results_dir", "device", "checkpoint_every", "pretrained", "gradient_log_every"} # may differ on resume
 
 # %% ../nbs/15_training.ipynb #fafdfd1b
+def update(fabric: Fabric, run: Run, optimizer, batch: dict, gradients: GradientLog,
+           progress: float) -> BalancedStep: # the part of the run that is over, 0..1
+    "One step of training: gradients of all tasks, balanced; clipping; the optimiser."
+    config, record = run.config, gradients.due(run.step)
+    seed_everything(derive_seed(config.seed, run.step, fabric.global_rank))           # dropout and box sampling: a function of the step
+    run.model.set_task_weights(**scheduled_weights(config.task_weights, config.weight_schedule, progress))
+    balanced = training_step(fabric, run.model, batch, run.balancer, config.accumulate, record)
+    if record: gradients.before(run.model, balanced, loss_scale(fabric))             # of clipping and of the update
+    if config.gradient_clip: fabric.clip_gradients(run.model, optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
+    optimizer.step(); run.scheduler.step(); optimizer.zero_grad(set_to_none=True)
+    if record: gradients.after(run.step + 1)
+    if run.balancer.wants_losses_after: run.balancer.after_step(losses_of(fabric, run.model, batch))
+    return balanced
+
+# %% ../nbs/15_training.ipynb #20f471db
 def train(config: Config,
           resume: bool = False, # go on from results_dir/checkpoints/last.pt
           progress: bool = True,
@@ -211,16 +226,8 @@ def train(config: Config,
         sampler.epoch, sampler.start = epoch, run.step - epoch*per_epoch
         if config.task_sampling == "loss": sampler.draw.losses = fabric.broadcast(log.mean_losses(epoch))
         for batch, wait, tick in timed(train_loader):
-            seed_everything(derive_seed(config.seed, run.step, fabric.global_rank))   # dropout and box sampling: a function of the step
-            run.model.set_task_weights(**scheduled_weights(config.task_weights, config.weight_schedule, run.step/total))
-            record = gradients.due(run.step)
-            balanced = training_step(fabric, run.model, batch := fabric.to_device(batch), run.balancer, config.accumulate, record)
-            if record: gradients.before(run.model, balanced, loss_scale(fabric))     # of clipping and of the update
-            if config.gradient_clip: fabric.clip_gradients(run.model, optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
             rate = run.scheduler.get_last_lr()[0]
-            optimizer.step(); run.scheduler.step(); optimizer.zero_grad(set_to_none=True)
-            if record: gradients.after(run.step + 1)
-            if run.balancer.wants_losses_after: run.balancer.after_step(losses_of(fabric, run.model, batch))
+            balanced = update(fabric, run, optimizer, fabric.to_device(batch), gradients, run.step/total)
             run.step, run.seconds = run.step + 1, time.perf_counter() - began
             log.rows(step_rows(run, epoch, batch, balanced, rate, wait, time.perf_counter() - tick))
             bar.update(); bar.set_postfix_str(" ".join(f"{t} {l:.2f}" for t, l in balanced.losses.items()))
@@ -254,6 +261,7 @@ def make_run(fabric: Fabric, config: Config, train_loader,
     balancer = make_balancer(config.balancer, config.tasks, **config.balancer_settings)
     return Run(config, model, *make_optimizer(model, config, train_loader.batch_sampler.steps*config.epochs), balancer, precision=fabric._precision)
 
+# %% ../nbs/15_training.ipynb #7a12b21e
 def choose_classification_loss(model: MultiTaskModel, config: Config, train_loader):
     "Tells the classification head which loss the config asks for; class weights come from the training signs in use."
     head = model.heads["classification"]

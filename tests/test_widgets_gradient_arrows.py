@@ -237,10 +237,3 @@ def test_what_a_place_without_a_kernel_gets():
     assert base64.b64decode(bundle["image/png"]) == arrows.picture.png and arrows.picture.text in bundle["text/plain"]
     html = arrows.to_jshtml(angles=(60, 150, 240))
     assert html.count("data:image/png;base64") == 3 and len(html) < 300_000 and arrows.state() == state
-
-
-def test_a_redraw_is_quick():
-    hand, spent = HandmadeGradients(), []
-    for k in range(9):
-        start = time.process_time(); hand.set_gradient("lane", angle=60 + 10*k); spent.append(time.process_time() - start)
-    assert sorted(spent)[4] < 0.25                                                         # 0.1 s on an idle machine: leave room for a shared core

@@ -340,6 +340,7 @@ def update_setting(self: Board, weights: dict, balancer: str, curve: Curve, ghos
     self._say_weights(weights, balancer, curve)
     self._say_curves([(g, g.number % self.rows) for g in ghosts] + [(curve, self.rows)], Curve(weights, balancer).label)
 
+# %% ../../nbs/32_task_weight_playground.ipynb #bda1bfff
 @patch
 def pixels(self: Board, dpi: int = 75, curves_too: bool = True) -> np.ndarray: # uint8 (H, W, 3)
     "The figure drawn; without `curves_too` only the left column is drawn anew, on the last picture of the rest."
@@ -352,6 +353,7 @@ def pixels(self: Board, dpi: int = 75, curves_too: bool = True) -> np.ndarray: #
     for axes in self.left: axes.draw(self.canvas.get_renderer())
     return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
 
+# %% ../../nbs/32_task_weight_playground.ipynb #4659d555
 @patch
 def _scale(self: Board):
     "All panels share the steps; each loss has its own range."
