@@ -16,7 +16,9 @@ class Move:
 
 CASES = {"30_widget_parts": [Move("periods")],                              # notebook -> moves, one after the other
          "31_gradient_arrows": [Move("lane: angle"), Move("recorded step", tab="from a real run")],
-         "33_imbalance_lab": [Move("class skew")]}
+         "32_task_weight_playground": [Move("lane weight")],
+         "33_imbalance_lab": [Move("class skew")],
+         "34_prediction_browser": [Move("score threshold")]}
 RUN_SECONDS, PICTURE_SECONDS = 240, 30                                     # for all cells; for an answer (on a busy machine: no measure of the widget)
 
 CURRENT = "window.jupyterapp.shell.currentWidget"
