@@ -176,6 +176,7 @@ def affinity_summary(affinity: pd.DataFrame # columns source, target, affinity, 
     return table.assign(own=table.target.map(selves))
 
 def verdict(low: float, high: float) -> str: # helps, hurts, or unclear: zero lies in the interval, or there is none
+    "What an interval of an affinity allows to be said."
     return "helps" if low > 0 else "hurts" if high < 0 else "unclear"
 
 # %% ../nbs/16h_affinity.ipynb #2c75e134

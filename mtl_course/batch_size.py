@@ -46,6 +46,7 @@ def with_batch_size(config: Config, batch_size: int) -> Config:
     return dataclasses.replace(config, batch_size=batch_size, **{k: max(1, round(n*batch_size/config.batch_size)) for k, n in own.items() if n})
 
 def images_per_task(config: Config) -> dict: # task -> images in a step
+    "How many images of each task a step holds."
     return {t: config.batch_size_of(t) for t in config.tasks}
 
 # %% ../nbs/16i_batch_size.ipynb #0085dca2

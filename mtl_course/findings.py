@@ -23,6 +23,7 @@ def run_kind(run: str) -> str: # of a run of the balancer study
     return "single-task" if run == "alone" else "control" if run in ("equal", "random") else "fixed weights" if run.startswith("fixed ") else "balancer"
 
 def is_fixed(run: str) -> bool: # one of the candidates when fixed weights are tuned; equal weights are the middle of the grid
+    "Whether a run of the study has fixed task weights."
     return run == "equal" or run.startswith("fixed ")
 
 def complete_block(table: pd.DataFrame, # with STUDY_COLUMNS
@@ -40,6 +41,7 @@ def complete_block(table: pd.DataFrame, # with STUDY_COLUMNS
     return table[table.run.isin(complete) & table.seed.isin(chosen)]
 
 def not_in(block: pd.DataFrame, runs=tuple(BALANCER_RUNS)) -> list[str]: # runs of the study without a place in the block
+    "Which runs the finding says nothing about."
     return [r for r in runs if r not in set(block.run)]
 
 # %% ../nbs/16i_findings.ipynb #cdd6263b

@@ -46,6 +46,7 @@ IMBALANCE_RUNS = {
 SIZES = {"classification": (600, 3000), "detection": (60, 240), "lane": (20, 65, 200)}
 
 def curve_name(task: str, images: int, shared: bool) -> str: # of a run in CURVE_RUNS
+    "The name of a point of a learning curve."
     return f"{images} {task}, {'shared' if shared else 'alone'}"
 
 CURVE_RUNS = {"equal": {}, "alone": ALONE} | {curve_name(t, n, shared): {f"{t}_limit": n} | ({} if shared else dict(tasks=(t,))) for t, sizes in SIZES.items() for n in sizes for shared in (True, False)}

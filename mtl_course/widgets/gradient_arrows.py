@@ -509,6 +509,7 @@ def state(self: GradientReplay) -> dict:
 
 @patch
 def set_step(self: GradientReplay, step: int): # index of the recorded step; the nearest there is
+    "Turns to a recorded step."
     self.step.value = step
 
 @patch
