@@ -230,7 +230,7 @@ SKEWS, TEMPERATURES, WEIGHTS = (1, 2, 3, 5, 10, 20, 50), (0, 1, 1.5, 2, 3, 5, 10
 _WRAP = ipw.Layout(flex_flow="row wrap")
 
 def _name(value) -> str: # of a slider's stop
-    if value == 0: return "all tasks in each step"                       # a slider cannot hold None
+    if value == 0: return "all tasks"                       # a slider cannot hold None
     return "1/30" if np.isclose(value, 1/30) else "∞ (alike)" if value >= 1e5 else f"{value:,g}" if value < 1000 else f"{value:,.0f}"
 
 def _stops(label: str, values: tuple, value, on_change) -> ipw.SelectionSlider:
