@@ -11,6 +11,7 @@ __all__ = ['GROUPS', 'LABELS', 'SHARE_WEIGHTS', 'IMBALANCE_FIGURES', 'find_resul
 
 # %% ../nbs/16h_imbalance_figures.ipynb #aa43de3f
 import json
+from collections.abc import Iterator
 from pathlib import Path
 import numpy as np, pandas as pd
 from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ from .comparison_figures import COUNT_COLUMNS
 from .comparison_figures import figure_12_data_imbalance as data_counts_figure
 from .config import TASKS, UserError
 from .evaluation import read_table
-from .experiments import STUDY_COLUMNS, headline_scores, mean_and_interval
+from .experiments import STUDY_COLUMNS, mean_and_interval
 from .figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS
 from .metrics.scores import HEADLINE
 from .studies import CURVE_RUNS, IMBALANCE_RUNS, SIZES, curve_name
@@ -98,21 +99,21 @@ def control_of(table: pd.DataFrame, group: str) -> str | None: # a key of GROUPS
     return next((c for c in GROUPS[group][2] if c in set(table["run"])), None)
 
 # %% ../nbs/16h_imbalance_figures.ipynb #562c9e5b
+def _causes(table: pd.DataFrame, part: str) -> Iterator[tuple]: # (group, run, victim, remedies, control, what the cause changes)
+    "Every group with the best control that the table has and the `paired_change` against it; both None where nothing can be compared."
+    for group, (run, victim, _, remedies) in GROUPS.items():
+        control = control_of(table, group)
+        yield group, run, victim, remedies, control, paired_change(table, run, control, victim, part=part) if control else None
+
 def cause_table(table: pd.DataFrame, part: str = "test") -> pd.DataFrame: # one row per cause that was measured
     "What each cause does to its victim's headline score, against its control: columns group, victim, cause, against, control, run, change, low, high, seeds."
-    rows = []
-    for group, (run, victim, controls, _) in GROUPS.items():
-        control = control_of(table, group)
-        change = paired_change(table, run, control, victim, part=part) if control else None
-        if change: rows.append(dict(group=group, victim=victim, cause=run, against=control) | change)
+    rows = [dict(group=group, victim=victim, cause=run, against=control) | taken for group, run, victim, _, control, taken in _causes(table, part) if taken]
     return pd.DataFrame(rows, columns=["group", "victim", "cause", "against", "control", "run", "change", "low", "high", "seeds"])
 
 def remedy_table(table: pd.DataFrame, part: str = "test") -> pd.DataFrame: # one row per remedy that was measured
     "What a remedy gives the victim (`change` with its interval, `repaired`: as a part of what the cause took, NaN where it took nothing) and what it does to the other tasks, against the run with the cause alone."
     rows = []
-    for group, (run, victim, _, remedies) in GROUPS.items():
-        control = control_of(table, group)
-        taken = paired_change(table, run, control, victim, part=part) if control else None
+    for group, run, victim, remedies, control, taken in _causes(table, part):
         for remedy in remedies:
             change = paired_change(table, remedy, run, victim, part=part)
             if change is None or remedy == control: continue
