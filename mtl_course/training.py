@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LOG_COLUMNS', 'parts_of', 'task_loss', 'loss_scale', 'training_step', 'learning_rate_factor', 'make_optimizer',
-           'start_fabric', 'on_first', 'average', 'average_statistics', 'TrainingLog', 'Run', 'update', 'train',
-           'make_loaders', 'continue_or_clear', 'make_run', 'choose_classification_loss', 'losses_of', 'timed',
+           'start_fabric', 'on_first', 'average', 'average_statistics', 'TrainingLog', 'Run', 'descend', 'update',
+           'train', 'make_loaders', 'continue_or_clear', 'make_run', 'choose_classification_loss', 'losses_of', 'timed',
            'step_rows', 'finish_epoch']
 
 # %% ../nbs/15_training.ipynb #2dbe6ed1
@@ -184,6 +184,12 @@ class Run:
 _FREE = {"num_workers", "cache_images", "results_dir", "device", "checkpoint_every", "pretrained", "gradient_log_every"} # may differ on resume
 
 # %% ../nbs/15_training.ipynb #fafdfd1b
+def descend(fabric: Fabric, run: Run, optimizer, batch: dict): # optimizer: the run's, set up by Fabric
+    "The second half of a step: clips the gradient, moves the weights, and shows a balancer that asks for it what that changed."
+    if run.config.gradient_clip: fabric.clip_gradients(run.model, optimizer, max_norm=run.config.gradient_clip, error_if_nonfinite=False)
+    optimizer.step(); run.scheduler.step(); optimizer.zero_grad(set_to_none=True)
+    if run.balancer.wants_losses_after: run.balancer.after_step(losses_of(fabric, run.model, batch))
+
 def update(fabric: Fabric, run: Run, optimizer, batch: dict, gradients: GradientLog,
            progress: float) -> BalancedStep: # the part of the run that is over, 0..1
     "One step of training: gradients of all tasks, balanced; clipping; the optimiser."
@@ -192,10 +198,8 @@ def update(fabric: Fabric, run: Run, optimizer, batch: dict, gradients: Gradient
     run.model.set_task_weights(**scheduled_weights(config.task_weights, config.weight_schedule, progress))
     balanced = training_step(fabric, run.model, batch, run.balancer, config.accumulate, record)
     if record: gradients.before(run.model, balanced, loss_scale(fabric))             # of clipping and of the update
-    if config.gradient_clip: fabric.clip_gradients(run.model, optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
-    optimizer.step(); run.scheduler.step(); optimizer.zero_grad(set_to_none=True)
+    descend(fabric, run, optimizer, batch)
     if record: gradients.after(run.step + 1)
-    if run.balancer.wants_losses_after: run.balancer.after_step(losses_of(fabric, run.model, batch))
     return balanced
 
 # %% ../nbs/15_training.ipynb #20f471db

@@ -338,7 +338,7 @@ def record_gradients(config: Config,        # what to train; its number of steps
                     ) -> Recording:
     "Trains for one epoch with the config's balancer and records losses and Gramians, stage by stage."
     from mtl_course.data.loaders import prepare_data                                  # here: training loads far more than a widget needs
-    from mtl_course.training import make_loaders, make_run, start_fabric, training_step
+    from mtl_course.training import descend, make_loaders, make_run, start_fabric, training_step
     fabric = start_fabric(config)
     prepare_data(config, progress=False); seed_everything(config.seed)
     loader, _ = make_loaders(fabric, config, progress=False)
@@ -349,9 +349,9 @@ def record_gradients(config: Config,        # what to train; its number of steps
     loader.batch_sampler.epoch = loader.batch_sampler.start = 0
     for step, batch in enumerate(loader):
         seed_everything(derive_seed(config.seed, step))
-        balanced = training_step(fabric, run.model, fabric.to_device(batch), run.balancer, record=step % every == 0)
-        fabric.clip_gradients(run.model, optimizer, max_norm=config.gradient_clip or 1e9)
-        optimizer.step(); run.scheduler.step(); optimizer.zero_grad(set_to_none=True)
+        batch = fabric.to_device(batch)
+        balanced = training_step(fabric, run.model, batch, run.balancer, record=step % every == 0)
+        descend(fabric, run, optimizer, batch)
         if progress: progress(step + 1, len(loader))
         if step % every: continue
         steps.append(step); losses.append(list(balanced.losses.values()))

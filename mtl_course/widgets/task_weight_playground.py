@@ -23,7 +23,7 @@ from ..figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, st
 from ..losses.balancing import BALANCERS, make_balancer
 from ..metrics.scores import HEADLINE
 from ..models.multi_task_model import MultiTaskModel
-from ..training import losses_of, make_optimizer, make_run, start_fabric, training_step
+from ..training import descend, make_optimizer, make_run, start_fabric, training_step
 from .parts import Picture, Playable, button, choice, log_slider, sweep_to_jshtml
 
 # %% ../../nbs/32_task_weight_playground.ipynb #e59e96dc
@@ -160,9 +160,7 @@ def step(self: BackgroundTraining):
         torch.manual_seed(derive_seed(self.config.seed, run.step))
         batch = self.fabric.to_device(next(self._batches))
         balanced = training_step(self.fabric, run.model, batch, run.balancer)
-        if self.config.gradient_clip: self.fabric.clip_gradients(run.model, self._optimizer, max_norm=self.config.gradient_clip, error_if_nonfinite=False)
-        self._optimizer.step(); run.scheduler.step(); self._optimizer.zero_grad(set_to_none=True)
-        if run.balancer.wants_losses_after: run.balancer.after_step(losses_of(self.fabric, run.model, batch))
+        descend(self.fabric, run, self._optimizer, batch)
         run.step += 1
     self._note(balanced, time.perf_counter() - start)
     if run.step % self.score_every == 0 and not self._stop.is_set(): self._score(ORDER[run.step//self.score_every % len(ORDER)])
