@@ -7,7 +7,7 @@ __all__ = ['random_batch', 'with_batch_size', 'images_per_task', 'available_memo
            'find_batch_size', 'draw_batch_sizes', 'batch_size_sentence', 'write_batch_sizes']
 
 # %% ../nbs/16i_batch_size.ipynb #0010398f
-import dataclasses, json, os, resource, subprocess, sys, tempfile, time
+import dataclasses, os, resource, time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from tqdm.auto import tqdm
 from .config import DETECTION_CLASSES, TASKS, Config, UserError, atomic_write, choose_device, make_config, resolve, seed_everything
 from .data.signs import SIGN_NAMES
-from .experiments import peak_memory, process_status
+from .experiments import ProcessError, in_own_process, peak_memory, process_status
 from .figures import OKABE_ITO
 from .losses.balancing import make_balancer
 from .models.multi_task_model import model_from_config
@@ -112,19 +112,16 @@ def _time_steps(config, steps):
     return seconds[1:], torch.cuda.get_device_name() if fabric.device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads", fabric.device.type
 
 # %% ../nbs/16i_batch_size.ipynb #6053eefc
-def _child():
-    "What the measuring process does: an order from stdin, the answer to the file named there."
-    order = json.load(sys.stdin)
-    config = make_config(**order["config"])
-    if choose_device(config.device) == "cpu": _limit_memory(order["limit"])
-    try: seconds, name, device = _time_steps(config, order["steps"])
+def _measure(config: dict, steps: int, limit: int) -> dict: # fits and, where it does, device, seconds, low, high, memory
+    "What the measuring process does."
+    config = make_config(**config)
+    if choose_device(config.device) == "cpu": _limit_memory(limit)
+    try: seconds, name, device = _time_steps(config, steps)
     except (RuntimeError, MemoryError) as e:
         if not any(w in f"{type(e).__name__} {e}" for w in _REFUSALS): raise
-        answer = dict(fits=False)
-    else:
-        low, median, high = np.quantile(seconds, [0.25, 0.5, 0.75])
-        answer = dict(fits=True, device=name, seconds=median, low=low, high=high, memory=peak_memory(device))
-    Path(order["answer"]).write_text(json.dumps(answer), encoding="utf-8")
+        return dict(fits=False)
+    low, median, high = np.quantile(seconds, [0.25, 0.5, 0.75])
+    return dict(fits=True, device=name, seconds=median, low=low, high=high, memory=peak_memory(device))
 
 def measure_step(config: Config,
                  batch_size: int, # images per task; tasks with sizes of their own keep their ratio to it
@@ -135,12 +132,10 @@ def measure_step(config: Config,
     Raises `UserError` with the last line of anything else that went wrong there."""
     config = dataclasses.replace(with_batch_size(config, batch_size), num_processes=1)
     row = dict(batch_size=batch_size, images=sum(images_per_task(config).values()))
-    with tempfile.TemporaryDirectory() as folder:
-        order = dict(config=config.to_dict(), steps=steps, limit=int(limit), answer=f"{folder}/answer.json")
-        done = subprocess.run([sys.executable, "-c", "from mtl_course.batch_size import _child; _child()"], input=json.dumps(order), text=True, capture_output=True)
-        if done.returncode == 0: answer = json.loads(Path(order["answer"]).read_text(encoding="utf-8"))
-        elif done.returncode == -9 or any(w in done.stderr for w in _REFUSALS): answer = dict(fits=False)   # -9: ended by the system
-        else: raise UserError((done.stderr.strip().splitlines() or [f"the measuring process ended with code {done.returncode}"])[-1].removeprefix("mtl_course.config.UserError: "))
+    try: answer = in_own_process("mtl_course.batch_size:_measure", dict(config=config.to_dict(), steps=steps, limit=int(limit)))
+    except ProcessError as e:
+        if e.code != -9 and not any(w in e.stderr for w in _REFUSALS): raise                               # -9: ended by the system
+        answer = dict(fits=False)
     return row | answer | (dict(images_per_second=row["images"]/answer["seconds"]) if answer["fits"] else {})
 
 # %% ../nbs/16i_batch_size.ipynb #6e48decf

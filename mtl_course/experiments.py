@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['ALONE', 'STUDY_COLUMNS', 'as_trainings', 'run_configs', 'config_hash', 'process_status', 'peak_memory',
-           'train_and_score', 'train_run', 'train_run_apart', 'read_study', 'missing_runs', 'run_study',
-           'headline_scores', 'delta_m', 'mean_and_interval', 'study_summary', 'pareto_front']
+           'ProcessError', 'in_own_process', 'train_and_score', 'train_run', 'train_run_apart', 'read_study',
+           'missing_runs', 'run_study', 'headline_scores', 'delta_m', 'mean_and_interval', 'study_summary',
+           'pareto_front']
 
 # %% ../nbs/16d_experiments.ipynb #cbfdfb30
-import concurrent.futures, hashlib, json, os, resource, subprocess, sys, tempfile, time
+import concurrent.futures, hashlib, json, os, pkgutil, resource, subprocess, sys, tempfile, time
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from scipy import stats
@@ -51,6 +52,30 @@ def peak_memory(device: str = "cpu") -> int: # bytes
     return own if own is not None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if sys.platform == "darwin" else 1024)
 
 # %% ../nbs/16d_experiments.ipynb #23772826
+class ProcessError(UserError):
+    "What went wrong in a process of its own: its last line, with all that it said (`stderr`) and its exit `code` (below zero: the signal that ended it)."
+    def __init__(self, code: int, stderr: str):
+        self.code, self.stderr = code, stderr
+        super().__init__((stderr.strip().splitlines() or [f"the process ended with code {code}"])[-1].removeprefix("mtl_course.config.UserError: "))
+
+def _answer():
+    "What the process does: an order from stdin, the answer to the file named there."
+    order = json.load(sys.stdin)
+    answer = pkgutil.resolve_name(order["function"])(**order["arguments"])
+    Path(order["answer"]).write_text(json.dumps(answer), encoding="utf-8")
+
+def in_own_process(function: str,   # "module:name"
+                   arguments: dict, # by name, of what JSON knows
+                   threads: int | None = None): # OMP_NUM_THREADS there; None: as here
+    "What a function answers (again as JSON) in a new process, so that its memory is its own; raises `ProcessError` when it ends in any other way."
+    with tempfile.TemporaryDirectory() as folder:
+        order = dict(function=function, arguments=arguments, answer=f"{folder}/answer.json")
+        done = subprocess.run([sys.executable, "-c", "from mtl_course.experiments import _answer; _answer()"], input=json.dumps(order), text=True, capture_output=True,
+                              env=os.environ | (dict(OMP_NUM_THREADS=str(threads)) if threads else {}))
+        if done.returncode: raise ProcessError(done.returncode, done.stderr)
+        return json.loads(Path(order["answer"]).read_text(encoding="utf-8"))
+
+# %% ../nbs/16d_experiments.ipynb #f094000f
 def train_and_score(config: Config, threads: int = 1) -> list[dict]: # rows with part, task, metric, value
     "One training in this process and its scores after the last step; seconds, seconds per step and peak memory stand under the task `all`."
     torch.set_num_threads(threads)
@@ -74,20 +99,11 @@ def train_run(configs: list[Config], threads: int = 1) -> list[dict]: # rows of 
     ends = [dict(part="train", task="all", metric=m, value=most[m] if m == "peak_memory_gib" else sums[m]) for m in sums.index]
     return rows[rows.task != "all"].to_dict("records") + ends
 
-def _child():
-    "What the process of a run does: configs from stdin, rows to the file named there."
-    order = json.load(sys.stdin)
-    rows = train_run([make_config(**c) for c in order["configs"]], order["threads"])
-    Path(order["rows"]).write_text(json.dumps(rows), encoding="utf-8")
+def _train_fields(configs: list[dict], threads: int): return train_run([make_config(**c) for c in configs], threads)
 
 def train_run_apart(configs: list[Config], threads: int = 1) -> list[dict]: # as train_run
-    "`train_run` in a process of its own, so that memory is its own; raises `UserError` with the last line of what went wrong there."
-    with tempfile.TemporaryDirectory() as folder:
-        order = dict(configs=[c.to_dict() for c in configs], threads=threads, rows=f"{folder}/rows.json")
-        done = subprocess.run([sys.executable, "-c", "from mtl_course.experiments import _child; _child()"], input=json.dumps(order), text=True,
-                              capture_output=True, env=os.environ | dict(OMP_NUM_THREADS=str(threads)))
-        if done.returncode: raise UserError((done.stderr.strip().splitlines() or [f"the process ended with code {done.returncode}"])[-1])
-        return json.loads(Path(order["rows"]).read_text(encoding="utf-8"))
+    "`train_run` in a process of its own; raises `UserError` with the last line of what went wrong there."
+    return in_own_process("mtl_course.experiments:_train_fields", dict(configs=[c.to_dict() for c in configs], threads=threads), threads)
 
 # %% ../nbs/16d_experiments.ipynb #822899dd
 def read_study(path: str | Path) -> pd.DataFrame: # with STUDY_COLUMNS
