@@ -18,6 +18,7 @@ from .data.signs import SIGN_NAMES
 from .data.tusimple import draw_lanes
 from .evaluation import RESULT_COLUMNS, model_label, read_table
 from .figures import METRIC_LABELS, OKABE_ITO, PART_COLOURS, TASK_COLOURS, TASK_LABELS, _read_scores, run_config, select_run
+from .intervals import interval_of_difference
 from .metrics.kitti import KITTI_CLASSES
 from .metrics.scores import HEADLINE, selection_score
 
@@ -237,9 +238,7 @@ def efficiency_analysis(results_dir: str | Path) -> Figure: # reads efficiency.c
 # %% ../nbs/16a_comparison_figures.ipynb #bd2b0b13
 def relative_change(shared: tuple, single: tuple) -> tuple: # (value, low, high) each -> (change, low, high), shares of the single score
     "(M − S)/S with the interval of the difference after Zou and Donner (2008), NaN where either has none; NaN for S = 0."
-    (m, m1, m2), (s, s1, s2) = shared, single
-    if s == 0: return (np.nan,)*3
-    return (m - s)/s, (m - s - np.hypot(m - m1, s2 - s))/s, (m - s + np.hypot(m2 - m, s - s1))/s
+    return tuple(v/single[0] for v in interval_of_difference(shared, single)) if single[0] else (np.nan,)*3
 
 def benefit_figure(changes: dict,              # task -> (value, low, high): shares of the single-task score, NaN where unknown
                    mean: tuple,                # Δm with its interval, or with NaN

@@ -16,6 +16,7 @@ from .comparison_figures import SCORES, _score_figure, benefit_figure, relative_
 from .config import RECIPES, TASKS, UserError
 from .experiments import ALONE, config_hash, delta_m, headline_scores, mean_and_interval, read_study, run_configs
 from .figures import TASK_COLOURS
+from .intervals import interval_of_difference
 from .metrics.scores import HEADLINE
 from .models.multi_task_model import model_from_config
 
@@ -31,11 +32,6 @@ def sharing_rows(results_dir: str | Path) -> pd.DataFrame | None: # STUDY_COLUMN
     return rows if len(rows) else None
 
 # %% ../nbs/16j_sharing_figures.ipynb #24d59302
-def _difference(shared, alone): # (value, low, high) each
-    "Difference of two independent means with its interval (Zou & Donner 2008)."
-    (m, m1, m2), (s, s1, s2) = shared, alone
-    return m - s, m - s - np.hypot(m - m1, s2 - s), m - s + np.hypot(m2 - m, s - s1)
-
 def sharing_effect(rows: pd.DataFrame, # of `sharing_rows`
                    part: str = "test") -> pd.DataFrame: # index: tasks and "all"; alone, shared (means), change, low, high (shares of alone)
     "What sharing changes for each task, and their mean Δm (index `all`), with 95 % intervals over the seeds of both sides; without intervals (NaN) for one seed."
@@ -44,7 +40,7 @@ def sharing_effect(rows: pd.DataFrame, # of `sharing_rows`
         alone, shared = (mean_and_interval(scores.loc[run][task]) for run in BOTH_WAYS)
         found[task] = (alone[0], shared[0], *relative_change(shared, alone))
     alone, shared = (mean_and_interval(deltas.loc[run]) for run in BOTH_WAYS)
-    found["all"] = (np.nan, np.nan, *_difference(shared, alone))
+    found["all"] = (np.nan, np.nan, *interval_of_difference(shared, alone))
     return pd.DataFrame.from_dict(found, orient="index", columns=["alone", "shared", "change", "low", "high"])
 
 # %% ../nbs/16j_sharing_figures.ipynb #2924506c

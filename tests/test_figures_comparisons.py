@@ -10,6 +10,7 @@ from mtl_course.config import TASKS, UserError, resolve
 from mtl_course.data.loaders import make_reader
 from mtl_course.evaluation import RESULT_COLUMNS
 from mtl_course.figures import make_figures
+from mtl_course.intervals import interval_of_difference
 from mtl_course.metrics.scores import HEADLINE
 from mtl_course.official_files import kitti_lines, write_gtsrb, write_kitti, write_tusimple
 from mtl_course.prediction_figures import PREDICTION_FIGURES, frame_f1, pick_cases, precision_recall, qualitative_detection, qualitative_lanes, qualitative_signs
@@ -135,6 +136,12 @@ def test_benefits(made):
     low, high = spans(fig)[1]
     assert (low, high) == pytest.approx(((0.05 - np.hypot(0.04, 0.02))/0.47, (0.05 + np.hypot(0.02, 0.04))/0.47))
     assert np.isnan(relative_change((0.5, 0, 1), (0.0, 0, 1))).all()
+
+
+def test_a_difference_has_the_lower_reach_of_one_side_and_the_upper_of_the_other():
+    assert interval_of_difference((3, 2, 7), (1, 0, 13)) == pytest.approx((2, 2 - np.hypot(1, 12), 2 + np.hypot(4, 1)))
+    change, low, high = interval_of_difference((3, np.nan, np.nan), (1, 0, 2))
+    assert change == 2 and np.isnan([low, high]).all()
 
 
 def test_efficiency_draws_its_table(made):
