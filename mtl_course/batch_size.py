@@ -21,7 +21,7 @@ from .experiments import ProcessError, in_own_process, peak_memory, process_stat
 from .figures import OKABE_ITO
 from .losses.balancing import make_balancer
 from .models.multi_task_model import model_from_config
-from .training import losses_of, make_optimizer, start_fabric, training_step
+from .training import Run, make_optimizer, start_fabric, update
 
 # %% ../nbs/16i_batch_size.ipynb #dace6218
 def _random_boxes(count, height, width):
@@ -99,14 +99,11 @@ def _time_steps(config, steps):
     seed_everything(config.seed)
     model = fabric.to_device(model_from_config(dataclasses.replace(config, pretrained="false"))).train()
     if config.channels_last: model = model.to(memory_format=torch.channels_last)
-    optimizer, balancer = fabric.setup_optimizers(make_optimizer(model, config, steps + 1)[0]), make_balancer(config.balancer, config.tasks, **config.balancer_settings)
-    seconds, batch = [], fabric.to_device(random_batch(config))
-    for _ in range(steps + 1):
+    run = Run(config, model, *make_optimizer(model, config, steps + 1), make_balancer(config.balancer, config.tasks, **config.balancer_settings))
+    optimizer, seconds, batch = fabric.setup_optimizers(run.optimizer), [], fabric.to_device(random_batch(config))
+    for run.step in range(steps + 1):
         began = time.perf_counter()
-        training_step(fabric, model, batch, balancer, config.accumulate)
-        if config.gradient_clip: fabric.clip_gradients(model, optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
-        optimizer.step(); optimizer.zero_grad(set_to_none=True)
-        if balancer.wants_losses_after: balancer.after_step(losses_of(fabric, model, batch))
+        update(fabric, run, optimizer, batch, progress=run.step/(steps + 1))
         if fabric.device.type == "cuda": torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
     return seconds[1:], torch.cuda.get_device_name() if fabric.device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads", fabric.device.type

@@ -190,10 +190,11 @@ def descend(fabric: Fabric, run: Run, optimizer, batch: dict): # optimizer: the 
     optimizer.step(); run.scheduler.step(); optimizer.zero_grad(set_to_none=True)
     if run.balancer.wants_losses_after: run.balancer.after_step(losses_of(fabric, run.model, batch))
 
-def update(fabric: Fabric, run: Run, optimizer, batch: dict, gradients: GradientLog,
-           progress: float) -> BalancedStep: # the part of the run that is over, 0..1
+def update(fabric: Fabric, run: Run, optimizer, batch: dict,
+           progress: float = 0.0, # the part of the run that is over, 0..1
+           gradients: GradientLog | None = None) -> BalancedStep:
     "One step of training: gradients of all tasks, balanced; clipping; the optimiser."
-    config, record = run.config, gradients.due(run.step)
+    config, record = run.config, gradients is not None and gradients.due(run.step)
     seed_everything(derive_seed(config.seed, run.step, fabric.global_rank))           # dropout and box sampling: a function of the step
     run.model.set_task_weights(**scheduled_weights(config.task_weights, config.weight_schedule, progress))
     balanced = training_step(fabric, run.model, batch, run.balancer, config.accumulate, record)
@@ -231,7 +232,7 @@ def train(config: Config,
         if config.task_sampling == "loss": sampler.draw.losses = fabric.broadcast(log.mean_losses(epoch))
         for batch, wait, tick in timed(train_loader):
             rate = run.scheduler.get_last_lr()[0]
-            balanced = update(fabric, run, optimizer, fabric.to_device(batch), gradients, run.step/total)
+            balanced = update(fabric, run, optimizer, fabric.to_device(batch), run.step/total, gradients)
             run.step, run.seconds = run.step + 1, time.perf_counter() - began
             log.rows(step_rows(run, epoch, batch, balanced, rate, wait, time.perf_counter() - tick))
             bar.update(); bar.set_postfix_str(" ".join(f"{t} {l:.2f}" for t, l in balanced.losses.items()))
