@@ -19,6 +19,7 @@ from .figures import TASK_COLOURS
 from .intervals import interval_of_difference
 from .metrics.scores import HEADLINE
 from .models.multi_task_model import model_from_config
+from .studies import study_command
 
 # %% ../nbs/16j_sharing_figures.ipynb #ba31610f
 BOTH_WAYS = {"alone": "one network per task", "equal": "shared network"} # runs of a study -> names
@@ -82,6 +83,6 @@ def mtl_benefits(results_dir: str | Path) -> Figure: # reads studies.csv, or els
 def _single_run(figure, results_dir):
     "A figure of single runs; when their results are missing, the sentence names the study as another way."
     try: return figure(results_dir)
-    except UserError as e: raise UserError(f"""{e}; or, with several seeds: `mtl_compare --runs "alone;equal"` makes studies.csv""") from None
+    except UserError as e: raise UserError(f"{e}; or, with several seeds: `{study_command(runs=BOTH_WAYS)}` makes studies.csv") from None
 
 SHARING_FIGURES = {"performance_comparison": performance_comparison, "mtl_benefits": mtl_benefits} # in place of those of single runs

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['GRID', 'BALANCER_RUNS', 'FEW', 'SMALL', 'SKEW', 'BOOST', 'AUGMENT', 'REGIME', 'SKEWED_SIGNS', 'IMBALANCE_RUNS',
-           'SIZES', 'CURVE_RUNS', 'STUDIES', 'STUDY_FILE', 'fixed_weights', 'drawn', 'curve_name', 'make_study']
+           'SIZES', 'CURVE_RUNS', 'STUDIES', 'STUDY_FILE', 'fixed_weights', 'drawn', 'curve_name', 'make_study',
+           'study_command', 'not_in', 'missing_sentence']
 
 # %% ../nbs/16g_studies.ipynb #56012169
 import pandas as pd
@@ -63,3 +64,22 @@ def make_study(study: str = "balancers", # a key of STUDIES
     unknown = set(runs or ()) - set(STUDIES[study])
     if unknown: raise UserError(f"study {study!r} has no run {', '.join(sorted(unknown))}: expected some of {', '.join(STUDIES[study])}")
     return run_study(path, {k: v for k, v in STUDIES[study].items() if not runs or k in runs}, list(seeds), recipe, workers, progress)
+
+# %% ../nbs/16g_studies.ipynb #e66c0ff2
+def study_command(study: str = "balancers", runs: list[str] = (), seeds: list[int] = ()) -> str: # runs, seeds: none named: all of them
+    "The command that makes runs of a study."
+    return "mtl_compare" + (f" --study {study}" if study != "balancers" else "") + (f' --runs "{";".join(runs)}"' if runs else "") + (f" --seeds {','.join(map(str, seeds))}" if seeds else "")
+
+def not_in(table: pd.DataFrame, runs: dict | list = tuple(BALANCER_RUNS)) -> list[str]: # in the order of `runs`
+    "The runs that a table has with no seed."
+    return [r for r in runs if r not in set(table["run"])]
+
+def missing_sentence(table: pd.DataFrame, study: str = "balancers", seeds: int = 3) -> str: # STUDY_COLUMNS
+    "Which runs of a study are not in the table, or with fewer seeds, and the command that makes them; empty when nothing is missing."
+    runs, found = STUDIES[study], table[table["part"] == "test"].groupby("run")["seed"].nunique()
+    missing = [r for r in runs if found.get(r, 0) < seeds]
+    if not missing: return ""
+    none = [r for r in missing if r not in found]
+    what = f"{len(none)} of {len(runs)} runs of the study {study!r} are not made yet" if none else f"all {len(runs)} runs of the study {study!r} are there"
+    fewer = [f"{r} ({found[r]})" for r in missing if r in found]
+    return f"{what}{', ' + str(len(fewer)) + ' have fewer than ' + str(seeds) + ' seeds: ' + ', '.join(fewer) if fewer else ''}. Make them with: {study_command(study)}"

@@ -7,7 +7,7 @@ from mtl_course.config import TASKS, UserError, project_root
 from mtl_course.figures import TASK_COLOURS, make_figures, style
 from mtl_course.imbalance_figures import *
 from mtl_course.metrics.scores import HEADLINE
-from mtl_course.studies import CURVE_RUNS, IMBALANCE_RUNS, curve_name
+from mtl_course.studies import CURVE_RUNS, IMBALANCE_RUNS, curve_name, missing_sentence
 
 LUCK = (0.04, 0.0, -0.04)       # of the seeds, in every run and task
 
@@ -96,15 +96,15 @@ def test_the_sentence_names_the_cause_that_costs_most(causes):
     assert "“a small loss” costs the lane task most" in cause_sentences(swapped)[-1]
 
 def test_what_is_missing_is_named_with_its_command(causes):
-    said = missing_sentence(causes)
+    said = missing_sentence(causes, "imbalance")
     assert said.startswith(f"{len(IMBALANCE_RUNS) - len(CAUSES)} of {len(IMBALANCE_RUNS)} runs") and said.endswith("mtl_compare --study imbalance") and "seeds" not in said
     fewer = causes[~((causes["run"] == "equal") & (causes["seed"] == 2))]
-    assert "1 have fewer than 3 seeds: equal (2)" in missing_sentence(fewer)
-    assert missing_sentence(table_of({r: (0.6, 0.2, 0.5) for r in IMBALANCE_RUNS})) == ""
+    assert "1 have fewer than 3 seeds: equal (2)" in missing_sentence(fewer, "imbalance")
+    assert missing_sentence(table_of({r: (0.6, 0.2, 0.5) for r in IMBALANCE_RUNS}), "imbalance") == ""
 
 @pytest.mark.parametrize("table", [pd.DataFrame(columns=["run", "config", "seed", "steps", "part", "task", "metric", "value"]), table_of({"equal": (0.6, 0.2, 0.5)}, 1), table_of(CAUSES, 1)])
 def test_any_part_of_the_table_will_do(table):
-    assert isinstance(cause_sentences(table), list) and isinstance(remedy_sentences(table), list) and missing_sentence(table)
+    assert isinstance(cause_sentences(table), list) and isinstance(remedy_sentences(table), list) and missing_sentence(table, "imbalance")
     assert all("nan" not in s for s in [*cause_sentences(table), *remedy_sentences(table)])
     for t in TASKS: assert "nothing can be said" in curve_sentence(table, t, 100)
 

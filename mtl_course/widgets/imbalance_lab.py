@@ -23,9 +23,9 @@ from ..data.sampling import choose_images, task_probabilities
 from ..evaluation import read_table
 from ..experiments import STUDY_COLUMNS, headline_scores, mean_and_interval
 from ..figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, style
-from ..imbalance_figures import find_result, read_gramians, study_command, update_shares
+from ..imbalance_figures import find_result, read_gramians, update_shares
 from ..metrics.scores import HEADLINE
-from ..studies import STUDIES
+from ..studies import STUDIES, study_command
 from .parts import Picture, Playable, choice, sweep_to_jshtml
 
 # %% ../../nbs/33_imbalance_lab.ipynb #0bab618e
