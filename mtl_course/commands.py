@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PICTURES', 'VIDEOS', 'ALL_FIGURES', 'mtl_data', 'mtl_train', 'mtl_evaluate', 'guess_tasks', 'predict_image',
-           'draw_found', 'mtl_predict', 'mtl_compare', 'mtl_figures']
+           'draw_found', 'mtl_predict', 'find_pictures', 'mtl_compare', 'mtl_figures']
 
 # %% ../nbs/17_commands.ipynb #501a6fc2
 import contextlib, dataclasses, functools, inspect, json, math, os, sys, warnings
@@ -295,7 +295,7 @@ def mtl_predict(
 ):
     "Draws boxes, lanes and the sign's name on pictures or videos and writes what was found as json."
     if not 0 <= score_threshold <= 1: raise UserError(f"score_threshold is {score_threshold}: expected a number from 0 to 1")
-    files, out, checkpoint = _picture_files(images), resolve(out), resolve(checkpoint)
+    files, out, checkpoint = find_pictures(images), resolve(out), resolve(checkpoint)
     tasks = make_config(tasks=tasks).tasks if tasks else None
     model = load_model(checkpoint, choose_device(device))
     _check_tasks(tasks, model, checkpoint)
@@ -312,7 +312,7 @@ def _write_json(path, content):
     with atomic_write(path) as t: t.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 # %% ../nbs/17_commands.ipynb #b144dd34
-def _picture_files(names):
+def find_pictures(names: list) -> list[Path]: # files and folders
     "The pictures and videos that the names stand for, each once; raises `UserError` for one that does not exist or cannot be read."
     files = []
     for name in names:

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['COUNT_COLUMNS', 'SCORES', 'EFFICIENCY_COLUMNS', 'COMPARISON_FIGURES', 'count_data', 'write_data_counts',
-           'figure_12_data_imbalance', 'pick_score', 'evaluation_comparison', 'single_rows', 'performance_comparison',
-           'read_efficiency', 'efficiency_analysis', 'relative_change', 'benefit_figure', 'mtl_benefits']
+           'figure_12_data_imbalance', 'pick_score', 'score_figure', 'evaluation_comparison', 'single_rows',
+           'performance_comparison', 'read_efficiency', 'parameter_bars', 'lines_by_batch', 'latency_bars',
+           'operation_bars', 'efficiency_analysis', 'relative_change', 'benefit_figure', 'mtl_benefits']
 
 # %% ../nbs/16a_comparison_figures.ipynb #f6e63a32
 from pathlib import Path
@@ -17,7 +18,7 @@ from .data.loaders import make_reader
 from .data.signs import SIGN_NAMES
 from .data.tusimple import draw_lanes
 from .evaluation import RESULT_COLUMNS, model_label, read_table
-from .figures import METRIC_LABELS, OKABE_ITO, PART_COLOURS, TASK_COLOURS, TASK_LABELS, _read_scores, run_config, select_run
+from .figures import METRIC_LABELS, OKABE_ITO, PART_COLOURS, TASK_COLOURS, TASK_LABELS, read_scores, run_config, select_run
 from .intervals import interval_of_difference
 from .metrics.kitti import KITTI_CLASSES
 from .metrics.scores import HEADLINE, selection_score
@@ -100,7 +101,7 @@ def pick_score(rows: pd.DataFrame, task: str, metric: str, name: str = "all", di
     if len(found) > 1: return found["value"].mean(), found["value"].min(), found["value"].max()
     return tuple(found[["value", "low", "high"]].iloc[0])
 
-def _score_figure(series: dict, note: str) -> Figure: # name -> {(task, metric, class, difficulty, label): (value, low, high)}
+def score_figure(series: dict, note: str) -> Figure: # name -> {(task, metric, class, difficulty, label): (value, low, high)}
     "Dots with intervals, one row per score, one kind of dot per series: the first hollow, the last filled."
     keys = [s for s in SCORES if any(s in found for found in series.values())]
     fig = Figure(figsize=(3.5, 0.9 + 0.27*len(keys))); ax = fig.subplots()
@@ -124,7 +125,7 @@ def _note(*tables): return "line: range over seeds" if max(t["seed"].nunique() f
 
 # %% ../nbs/16a_comparison_figures.ipynb #340cf85a
 def _run_rows(results_dir, **choice):
-    return _read_scores(results_dir, "mtl_train", **choice)
+    return read_scores(results_dir, "mtl_train", **choice)
 
 def _all_scores(rows): return {s: found for s in SCORES if (found := pick_score(rows, *s[:4])) is not None}
 
@@ -141,8 +142,8 @@ def evaluation_comparison(results_dir: str | Path) -> Figure: # reads evaluation
     "Validation and test scores of every task with their intervals, the official metrics beside."
     test = _run_rows(results_dir, split="test")
     try: val = _run_rows(results_dir, split="val", model=test["model"].iloc[0], data_set=test["data_set"].iloc[0])
-    except UserError: return _score_figure({"validation (log, best epoch)": _logged_scores(results_dir), "test": _all_scores(test)}, _note(test))
-    return _score_figure({"validation": _all_scores(val), "test": _all_scores(test)}, _note(test, val))
+    except UserError: return score_figure({"validation (log, best epoch)": _logged_scores(results_dir), "test": _all_scores(test)}, _note(test))
+    return score_figure({"validation": _all_scores(val), "test": _all_scores(test)}, _note(test, val))
 
 # %% ../nbs/16a_comparison_figures.ipynb #7e6e762d
 def _shown(path):
@@ -163,7 +164,7 @@ def performance_comparison(results_dir: str | Path) -> Figure: # reads evaluatio
     "Test scores of the shared network and of one network per task."
     shared = _run_rows(results_dir, model="multi_task", split="test")
     single = single_rows(results_dir, shared)
-    return _score_figure({"one network per task": _all_scores(single), "shared network": _all_scores(shared)}, _note(shared, single))
+    return score_figure({"one network per task": _all_scores(single), "shared network": _all_scores(shared)}, _note(shared, single))
 
 # %% ../nbs/16a_comparison_figures.ipynb #1289f6ce
 EFFICIENCY_COLUMNS = ["device", "backbone", "detection_neck", "what", "model", "part", "size", "batch", "precision", "mode", "metric", "value", "low", "high"]
@@ -183,7 +184,8 @@ def _parameters(table): # -> {way: {part: millions}}
     count = lambda part, models: rows[(rows["part"] == part) & rows["model"].isin(models)]["value"].sum()/1e6
     return {name: {p: count(p, models) for p in PART_COLOURS} for name, models in (("three networks", TASKS), ("shared network", ("shared",)))}
 
-def _parameter_bars(ax, table):
+def parameter_bars(ax, table: pd.DataFrame): # rows of efficiency.csv
+    "Millions of parameters by part, of the shared network and of three."
     for y, (name, parts) in enumerate(_parameters(table).items()):
         left = 0
         for part, n in parts.items():
@@ -193,7 +195,9 @@ def _parameter_bars(ax, table):
     ax.legend(ncol=4, frameon=False, loc="lower left", bbox_to_anchor=(-0.35, 1), fontsize=6, columnspacing=0.8, handlelength=1)
 
 # %% ../nbs/16a_comparison_figures.ipynb #f14ea01e
-def _lines(ax, rows, names, label, unit=1):
+def lines_by_batch(ax, rows: pd.DataFrame, # of efficiency.csv, one metric
+                   names: dict, label: str, # model -> its name in the legend; y axis
+                   unit: float = 1): # what the values are divided by
     "Value against batch size, one line per way, with quartiles where they are."
     for (model, name), colour, marker in zip(names.items(), (OKABE_ITO["black"], OKABE_ITO["orange"]), "oD"):
         r = rows[rows["model"] == model].sort_values("batch")
@@ -202,14 +206,16 @@ def _lines(ax, rows, names, label, unit=1):
     size = rows["size"].iloc[0] if len(rows) else ""
     ax.set(xlabel=f"images per task ({size})", ylabel=label); ax.set_ylim(bottom=0)
 
-def _latency_bars(ax, table):
+def latency_bars(ax, table: pd.DataFrame): # rows of efficiency.csv
+    "How many times as long three passes take as one, with quartiles."
     rows = table[(table["what"] == "latency") & (table["model"] == "ratio")]
     names = [f"{s}, {int(b)}×, {p}{', compiled'*(m == 'compiled')}" for s, b, p, m in zip(rows["size"], rows["batch"], rows["precision"], rows["mode"])]
     ax.errorbar(rows["value"], range(len(rows)), xerr=np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy()), fmt="o", ms=3, color=OKABE_ITO["black"], lw=1)
     ax.axvline(1, color="#999999", lw=0.8, ls="--")
     ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6), xlabel="time of three passes / time of one", xlim=(0.8, None)); ax.set_yticklabels(names, fontsize=5.5)
 
-def _operation_bars(ax, table):
+def operation_bars(ax, table: pd.DataFrame): # rows of efficiency.csv
+    "Operations of one pass and of three at each image size."
     rows = table[table["what"] == "operations"]
     sizes = list(dict.fromkeys(rows["size"]))
     for k, (model, colour) in enumerate((("three passes", OKABE_ITO["orange"]), ("one pass", OKABE_ITO["black"]))):
@@ -227,10 +233,10 @@ def efficiency_analysis(results_dir: str | Path) -> Figure: # reads efficiency.c
     shown = table[(table["what"] == "latency") & (table["model"] == "ratio")]
     fig = Figure(figsize=(3.5, 4.6 + 0.15*len(shown)))
     axes = fig.subplot_mosaic("pp;ll;ot;mm", height_ratios=[1, max(1, 0.17*len(shown)), 1.4, 1.2])
-    _parameter_bars(axes["p"], table); _latency_bars(axes["l"], table); _operation_bars(axes["o"], table)
+    parameter_bars(axes["p"], table); latency_bars(axes["l"], table); operation_bars(axes["o"], table)
     names = {"shared": "one shared network", "three single": "three networks"}
-    _lines(axes["t"], table[(table["what"] == "training step") & table["model"].isin(names)], names, "seconds per step")
-    _lines(axes["m"], table[table["what"] == "training memory"], names, "peak memory (GiB)", 2**30)
+    lines_by_batch(axes["t"], table[(table["what"] == "training step") & table["model"].isin(names)], names, "seconds per step")
+    lines_by_batch(axes["m"], table[table["what"] == "training memory"], names, "peak memory (GiB)", 2**30)
     axes["m"].legend(frameon=False, loc="upper left")
     fig.suptitle("{}, {} detection neck, on {}".format(*table[["backbone", "detection_neck", "device"]].iloc[0]), fontsize=8)
     return fig
@@ -256,7 +262,7 @@ def benefit_figure(changes: dict,              # task -> (value, low, high): sha
     top.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100*v:+.3g} %" if v else "0")); top.grid(axis="y", visible=False); top.xaxis.get_major_locator().set_params(nbins=5)
     if note: fig.suptitle(note, fontsize=7)
     for ax in bottom:
-        _parameter_bars(ax, table)
+        parameter_bars(ax, table)
         three, one = [sum(parts.values()) for parts in _parameters(table).values()]
         ax.set_xlabel(f"parameters (millions): sharing saves {100*(1 - one/three):.0f} %")
     return fig

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['OKABE_ITO', 'TASK_COLOURS', 'PART_COLOURS', 'TASK_MARKERS', 'TASK_LABELS', 'METRIC_LABELS', 'LOG_FIELDS', 'FIGURES',
            'CLASS_COLOURS', 'LANE_COLOURS', 'style', 'figure_1_loss_convergence', 'figure_2_accuracy_progression',
-           'select_run', 'run_config', 'wilson_interval', 'figure_4_per_class_accuracy', 'evaluation_summary',
-           'confusion_matrix_figure', 'save_figure', 'make_figures', 'draw_predictions', 'side_by_side']
+           'select_run', 'run_config', 'read_scores', 'wilson_interval', 'figure_4_per_class_accuracy',
+           'evaluation_summary', 'confusion_matrix_figure', 'save_figure', 'make_figures', 'draw_predictions',
+           'side_by_side']
 
 # %% ../nbs/16_figures.ipynb #5062fc2b
 import sys
@@ -104,7 +105,8 @@ def run_config(results_dir: str | Path) -> Config:
     if not path.is_file(): raise UserError(f"config.json: no such file in {results_dir}; `mtl_train` makes it")
     return load_config(path)
 
-def _read_scores(results_dir, made_by="mtl_evaluate", **choice):
+def read_scores(results_dir: str | Path, made_by: str = "mtl_evaluate", **choice) -> pd.DataFrame: # choice: see `select_run`
+    "Rows of one run in evaluation_results.csv; raises `UserError` with the command when there are none."
     return select_run(read_table(Path(results_dir)/"evaluation_results.csv", RESULT_COLUMNS, made_by), **choice)
 
 def _task_rows(table, task):
@@ -121,7 +123,7 @@ def wilson_interval(share, n, z: float = 1.96): # right/n in 0..1; number of ima
 
 def figure_4_per_class_accuracy(results_dir: str | Path, **choice) -> Figure: # reads evaluation_results.csv
     "Accuracy of each of the 43 signs with 95 % Wilson intervals and numbers of images (all seeds together)."
-    rows = _task_rows(_read_scores(results_dir, **choice), "classification")
+    rows = _task_rows(read_scores(results_dir, **choice), "classification")
     wide = rows[rows["class"] != "all"].pivot_table(index=["class", "seed"], columns="metric", values="value").reset_index()
     wide["right"] = wide["accuracy"]*wide["images"]
     total = wide.groupby("class")[["right", "images"]].sum().reindex(SIGN_NAMES).fillna(0)
@@ -152,7 +154,7 @@ def _bars(ax, table, labels, colour):
 
 def evaluation_summary(results_dir: str | Path, **choice) -> Figure: # reads evaluation_results.csv
     "The scores of every task, and the detector's AP50 per class; bars are means over seeds, lines their range."
-    rows = _read_scores(results_dir, **choice)
+    rows = read_scores(results_dir, **choice)
     panels = [(t, rows[(rows["task"] == t) & (rows["class"] == "all")].assign(key=lambda r: r["metric"]),
                {m: METRIC_LABELS[m] for m in METRIC_LABELS if m in set(rows.loc[(rows["task"] == t) & (rows["class"] == "all"), "metric"])}, TASK_LABELS[t]) for t in _tasks_in(rows)]
     if any(t == "detection" for t, *_ in panels):

@@ -10,7 +10,7 @@ __all__ = ['RESAMPLES', 'COCO_RECALLS', 'COCO_LIMITS', 'KITTI_SCORES', 'draw_cou
 # %% ../nbs/13d_intervals.ipynb #6c1317e2
 import numpy as np, torch
 from .config import DETECTION_CLASSES
-from .metrics.kitti import DIFFICULTIES, KITTI_CLASSES, _Game, _corrected_matches, _covered, _match, _overlapping, _pairs, average_precision, precision_curve, recall_thresholds
+from .metrics.kitti import DIFFICULTIES, KITTI_CLASSES, KittiGame, corrected_matches, covered_share, pick_in_turn, overlapping_pairs, pairs_of_frames, average_precision, precision_curve, recall_thresholds
 
 # %% ../nbs/13d_intervals.ipynb #e7879ae8
 RESAMPLES = 1000  # enough that the ends of an interval move by a few per cent of its width from one seed to the next
@@ -163,13 +163,13 @@ def coco_rankings(predictions: list, # per image {"boxes" (N, 4) XYXY, "labels" 
     g_image, g_label, crowd, g_boxes = _table([_with_ignored(t, classes) for t in truths], "crowd")
     key, g_key, crowd = image*classes + label - 1, g_image*classes + g_label - 1, crowd > 0
     parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
-    for d, g in _pairs(key.astype(np.int64), g_key.astype(np.int64)):
+    for d, g in pairs_of_frames(key.astype(np.int64), g_key.astype(np.int64)):
         iou = _coco_overlap(boxes[d], g_boxes[g], crowd[g])
         parts.append((d[iou >= limits[0]], g[iou >= limits[0]], iou[iou >= limits[0]]))
     d, g, iou = (np.concatenate(c) for c in zip(*parts))
     order = np.lexsort((-g, -iou, crowd[g], d))  # objects before crowds, the greatest IoU first, of equals the last one
     d, g, iou = d[order], g[order], iou[order]
-    won = _match(d, g, key[d], iou[:, None] >= np.minimum(limits, 1 - 1e-10), len(crowd), once=~crowd)
+    won = pick_in_turn(d, g, key[d], iou[:, None] >= np.minimum(limits, 1 - 1e-10), len(crowd), once=~crowd)
     out = []
     for k in range(len(limits)):
         hit, free = np.zeros(len(key), bool), np.zeros(len(key), bool)
@@ -192,7 +192,7 @@ def bootstrap_coco(predictions: list, truths: list, # as for `coco_rankings`
 # %% ../nbs/13d_intervals.ipynb #9609697b
 class KittiRanking:
     "One class at one difficulty: the official and the corrected AP of any resample of the frames."
-    def __init__(self, game: _Game, frames: int, candidates: int = 1000):
+    def __init__(self, game: KittiGame, frames: int, candidates: int = 1000):
         self.game, self.n, truth, found = game, frames, game.truth, game.found
         self.objects = np.bincount(truth.frame[game.label_role == 0], minlength=frames)
         self.seen = np.bincount(found.frame[found.seen(game.name)], minlength=frames)
@@ -226,9 +226,9 @@ class KittiRanking:
         return average_precision(precision_curve(weights@self.tp[:, at], weights@self.fp[:, at]))
 
 # %% ../nbs/13d_intervals.ipynb #17443ee3
-def _corrected_ranking(game: _Game, frames: int) -> Ranking:
+def _corrected_ranking(game: KittiGame, frames: int) -> Ranking:
     "The judged detections of the corrected score; the matching of `mtl_course.metrics.kitti`, frame by frame."
-    judged, hit = _corrected_matches(game)
+    judged, hit = corrected_matches(game)
     truth, found = game.truth, game.found
     return Ranking(found.ranked()[judged], hit[judged], found.frame[judged], np.bincount(truth.frame[game.label_role == 0], minlength=frames), ties=True)
 
@@ -239,12 +239,12 @@ def bootstrap_kitti(truth, # flat labels of all frames, as `metrics.kitti` reads
                     frames: int, # number of frames
                     resamples: int = RESAMPLES, seed: int = 0) -> dict: # (class, difficulty, score) -> (1 + resamples,) percent
     "KITTI's APs of the sample itself (first) and of its resamples of frames; the scores are those of `KITTI_SCORES`."
-    pairs, covered, recalls = _overlapping(truth, found), _covered(truth, found), np.arange(41)/40
+    pairs, covered, recalls = overlapping_pairs(truth, found), covered_share(truth, found), np.arange(41)/40
     weights = np.vstack([np.ones((1, frames), np.int32), draw_counts(frames, resamples, seed)])
     out = {}
     for name in KITTI_CLASSES:
         for level, difficulty in enumerate(DIFFICULTIES):
-            game = _Game(truth, found, name, level, pairs, covered)
+            game = KittiGame(truth, found, name, level, pairs, covered)
             official, corrected = KittiRanking(game, frames), _corrected_ranking(game, frames)
             rows = np.array([(*official.official(w), *average_precision(corrected.precisions(w, recalls))) for w in weights])
             out |= {(name, difficulty, score): rows[:, k] for k, score in enumerate(KITTI_SCORES)}

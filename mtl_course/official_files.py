@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from .config import DETECTION_CLASSES, UserError
 from .intervals import KITTI_SCORES, RESAMPLES, bootstrap_kitti, draw_counts, interval
-from .metrics.kitti import KITTI_CLASSES, _label_files, _read_folders, kitti_ap
+from .metrics.kitti import KITTI_CLASSES, find_labels, read_kitti_folders, kitti_ap
 from .metrics.scores import classification_scores, confusion_matrix
 from .metrics.tusimple import tusimple_metric
 
@@ -84,8 +84,8 @@ def score_kitti(folder: str | Path, # what `write_kitti` wrote
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 def _bootstrap_folder(folder, resamples, seed):
-    truth, found, _ = _read_folders(folder/"label_2", folder/"data")
-    return bootstrap_kitti(truth, found, len(_label_files(folder/"label_2")), resamples, seed)
+    truth, found, _ = read_kitti_folders(folder/"label_2", folder/"data")
+    return bootstrap_kitti(truth, found, len(find_labels(folder/"label_2")), resamples, seed)
 
 # %% ../nbs/13e_official_files.ipynb #5b9ebbcc
 def _write_json_lines(path, entries):

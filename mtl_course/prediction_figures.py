@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHOWN_SCORE', 'PREDICTION_FIGURES', 'prediction_folder', 'data_folder', 'pick_cases', 'match_boxes', 'frame_f1',
-           'qualitative_detection', 'qualitative_lanes', 'qualitative_signs', 'precision_recall']
+           'qualitative_detection', 'qualitative_lanes', 'plain_sign', 'qualitative_signs', 'precision_recall']
 
 # %% ../nbs/16c_prediction_figures.ipynb #33389320
 import json
@@ -17,7 +17,7 @@ from .data.reading import read_image
 from .data.signs import SIGN_NAMES, draw_sign
 from .figures import CLASS_COLOURS, LANE_COLOURS, TASK_COLOURS, run_config
 from .metrics.kitti import KITTI_CLASSES, kitti_ap, overlap_iou, overlap_share
-from .metrics.tusimple import _read_lines, tusimple_scores
+from .metrics.tusimple import read_json_lines, tusimple_scores
 from .official_files import read_gtsrb
 
 # %% ../nbs/16c_prediction_figures.ipynb #7ab9d1fb
@@ -106,7 +106,7 @@ def qualitative_detection(results_dir: str | Path) -> Figure: # reads prediction
     return fig
 
 # %% ../nbs/16c_prediction_figures.ipynb #dde628cd
-def _json_lines(path): return {e["raw_file"]: e for e in _read_lines(path)}
+def _json_lines(path): return {e["raw_file"]: e for e in read_json_lines(path)}
 
 def _show_lanes(ax, entry, heights):
     for k, lane in enumerate(entry["lanes"]):
@@ -131,7 +131,8 @@ def _sign_file(root, name):
     base = root/"gtsrb"/"GTSRB"
     return base/"Training"/name if "/" in name else base/"Final_Test"/"Images"/name
 
-def _plain_sign(class_id, size=96):
+def plain_sign(class_id: int, size: int = 96) -> np.ndarray: # (size, size, 3) uint8
+    "The drawing of a class on white."
     sign = draw_sign(class_id, size).astype(np.float32)
     opacity = sign[..., 3:]/255
     return (sign[..., :3]*opacity + 255*(1 - opacity)).astype(np.uint8)
@@ -147,7 +148,7 @@ def qualitative_signs(results_dir: str | Path) -> Figure: # reads predictions/<p
     for ax, title in zip(axes[0], ("input", "prediction", "truth")): ax.set_title(title, fontsize=6.5)
     for row, (caption, name) in zip(axes, cases.items()):
         label, guess = truth[name], found[name]
-        for ax, image in zip(row, (_pixels(_sign_file(root, name)), _plain_sign(guess), _plain_sign(label))): ax.imshow(image); ax.axis("off")
+        for ax, image in zip(row, (_pixels(_sign_file(root, name)), plain_sign(guess), plain_sign(label))): ax.imshow(image); ax.axis("off")
         words = f"{caption}: {'right' if guess == label else 'wrong'}\nprediction: {SIGN_NAMES[guess]}\ntruth: {SIGN_NAMES[label]}\nclass: {int(right[label])} of {int(total[label])} right"
         row[3].text(0, 0.5, words, fontsize=5.5, va="center", color="black" if guess == label else "#a03000"); row[3].axis("off")
     return fig

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from matplotlib.figure import Figure
 from . import comparison_figures
-from .comparison_figures import SCORES, _score_figure, benefit_figure, relative_change
+from .comparison_figures import SCORES, score_figure, benefit_figure, relative_change
 from .config import RECIPES, TASKS, UserError
 from .experiments import ALONE, config_hash, delta_m, headline_scores, mean_and_interval, read_study, run_configs
 from .figures import TASK_COLOURS
@@ -68,7 +68,7 @@ def performance_comparison(results_dir: str | Path) -> Figure: # reads studies.c
     if rows is None: return _single_run(comparison_figures.performance_comparison, results_dir)
     scores = headline_scores(rows, "test")
     keys = {s[0]: s for s in SCORES if s[1] == HEADLINE[s[0]] and s[0] in scores}
-    fig = _score_figure({name: {keys[t]: mean_and_interval(scores.loc[run][t]) for t in keys} for run, name in BOTH_WAYS.items()}, _note(rows))
+    fig = score_figure({name: {keys[t]: mean_and_interval(scores.loc[run][t]) for t in keys} for run, name in BOTH_WAYS.items()}, _note(rows))
     for k, run in enumerate(BOTH_WAYS):
         for y, t in enumerate(keys): fig.axes[0].plot(scores.loc[run][t], [y + 0.17*(2*k - 1)]*len(scores.loc[run]), "|", ms=5, mew=0.7, color=TASK_COLOURS[t])
     return fig

@@ -15,7 +15,8 @@ from .signs import draw_sign
 # %% auto #0
 __all__ = ['SCENE_SIZES', 'PLACES', 'WEATHERS', 'PAINTS', 'CLASS_WEIGHTS', 'Camera', 'scene_camera', 'Road', 'make_road',
            'Weather', 'make_weather', 'Canvas', 'Solid', 'make_car', 'make_van', 'make_truck', 'make_tram', 'make_misc',
-           'make_pedestrian', 'make_cyclist', 'SceneObject', 'Scene', 'lane_rows', 'lane_labels', 'draw_scene']
+           'make_pedestrian', 'make_cyclist', 'SceneObject', 'Scene', 'lane_rows', 'lane_labels', 'check_class_weights',
+           'draw_scene']
 
 # %% ../../nbs/01b_scenes.ipynb #5499bc1c
 @dataclass(frozen=True)
@@ -1247,8 +1248,8 @@ def _draw_items(canvas: Canvas, road: Road, items: list[tuple], rng) -> tuple[li
     return drawn, signs
 
 # %% ../../nbs/01b_scenes.ipynb #741eba43
-def _check_weights(weights: dict | None) -> dict:
-    "Class weights with every key known and some weight left."
+def check_class_weights(weights: dict | None) -> dict: # class -> weight; None: the usual ones
+    "Class weights with every key known and some weight left; raises `UserError` for others."
     weights = dict(CLASS_WEIGHTS if weights is None else weights)
     unknown = set(weights) - set(DETECTION_CLASSES)
     if unknown: raise UserError(f"class_weights: unknown class {sorted(unknown)[0]!r}; the classes are {', '.join(DETECTION_CLASSES)}.")
@@ -1264,7 +1265,7 @@ def draw_scene(rng: np.random.Generator, # every random choice comes from here
                weather: str | None = None, # a name from WEATHERS, None: random
                ) -> Scene:
     "One labelled road scene; raises UserError for an unknown kind, class, weather or an impossible size."
-    weights = _check_weights(class_weights)
+    weights = check_class_weights(class_weights)
     camera = scene_camera(kind, size, rng)
     road = make_road(kind, rng, weights.get("Tram", 0) / sum(weights.values()))
     canvas = Canvas(camera, make_weather(rng, weather), rng)

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 from ..config import UserError
 from . import scenes as _scenes
-from .scenes import SCENE_SIZES, _check_weights, draw_scene
+from .scenes import SCENE_SIZES, check_class_weights, draw_scene
 from .signs import draw_sign_crop, draw_sign_track
 
 # %% auto #0
@@ -52,7 +52,7 @@ def world_options(size: str = "laptop", **changes) -> WorldOptions:
             raise UserError(f"world option {name} must be a whole number of at least {int(name == 'frames_per_track')}, got {value!r}.")
     if options.frames_per_track > 30: raise UserError(f"world option frames_per_track must be at most 30, as in GTSRB, got {options.frames_per_track}.")
     if not 0 <= options.sign_skew <= 2: raise UserError(f"world option sign_skew must lie between 0 and 2, got {options.sign_skew}.")
-    if options.class_weights is not None: _check_weights(options.class_weights)
+    if options.class_weights is not None: check_class_weights(options.class_weights)
     for name in ("scene_size", "lane_size"):
         pair = getattr(options, name)
         if len(pair) != 2 or pair[0] < 64 or pair[1] < 32: raise UserError(f"world option {name} must be (width, height) of at least 64 x 32, got {pair}.")

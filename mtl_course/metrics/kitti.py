@@ -4,11 +4,14 @@
 
 # %% auto #0
 __all__ = ['KITTI_CLASSES', 'DIFFICULTIES', 'MIN_HEIGHT', 'MAX_OCCLUSION', 'MAX_TRUNCATION', 'MIN_OVERLAP', 'NEIGHBOUR',
-           'KittiLabels', 'KittiDetections', 'overlap_iou', 'overlap_share', 'recall_thresholds', 'precision_curve',
-           'average_precision', 'kitti_ap_arrays', 'KittiFileError', 'kitti_ap']
+           'KittiLabels', 'KittiDetections', 'overlap_iou', 'overlap_share', 'flat_truth', 'flat_found',
+           'pairs_of_frames', 'overlapping_pairs', 'covered_share', 'pick_in_turn', 'KittiGame', 'recall_thresholds',
+           'precision_curve', 'average_precision', 'corrected_matches', 'kitti_ap_arrays', 'KittiFileError',
+           'find_labels', 'read_kitti_folders', 'kitti_ap']
 
 # %% ../../nbs/13b_kitti_metric.ipynb #40ca03bd
 import os, re, warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -112,11 +115,18 @@ def _flat(frames, fields, what):
     kinds = np.array([_KINDS.get(str(n).lower(), _OTHER) for f in frames for n in f.names], np.int8)
     return np.repeat(np.arange(len(frames)), counts), kinds, *arrays
 
-def _flat_truth(frames): return _Truth(*_flat(frames, [("truncation", ()), ("occlusion", ()), ("boxes", (4,))], "labels"))
-def _flat_found(frames): return _Found(*_flat(frames, [("boxes", (4,)), ("scores", ())], "detections"))
+def flat_truth(frames: list) -> _Truth: # of `KittiLabels`
+    "The labels of all frames in one row of arrays; raises `ValueError` for arrays of one frame that differ in length."
+    return _Truth(*_flat(frames, [("truncation", ()), ("occlusion", ()), ("boxes", (4,))], "labels"))
+
+def flat_found(frames: list) -> _Found: # of `KittiDetections`
+    "The detections of all frames in one row of arrays; raises `ValueError` for arrays of one frame that differ in length."
+    return _Found(*_flat(frames, [("boxes", (4,)), ("scores", ())], "detections"))
 
 # %% ../../nbs/13b_kitti_metric.ipynb #9c3b1c5f
-def _pairs(frame_a, frame_b, block=1 << 21):
+def pairs_of_frames(frame_a: np.ndarray, # (A,) number of the frame of each box
+                    frame_b: np.ndarray, # (B,)
+                    block: int = 1 << 21) -> Iterator[tuple]: # (i, j)
     "Yields (i, j) index arrays of all pairs with frame_a[i] == frame_b[j], i-major, at most about `block` pairs at a time."
     n = int(max(frame_a.max(initial=-1), frame_b.max(initial=-1))) + 1
     count = np.bincount(frame_b, minlength=n)
@@ -128,31 +138,31 @@ def _pairs(frame_a, frame_b, block=1 << 21):
         i = np.repeat(part, r)
         yield i, np.arange(len(i)) + np.repeat(start[part] - (np.cumsum(r) - r), r)
 
-def _overlapping(truth, found):
+def overlapping_pairs(truth: _Truth, found: _Found) -> tuple: # (P,) label, (P,) detection, (P,) IoU
     "Labels, detections and IoUs of all pairs that any class could match."
     scored = np.flatnonzero(truth.kind < _DONT_CARE)
     out = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
-    for i, j in _pairs(truth.frame[scored], found.frame):
+    for i, j in pairs_of_frames(truth.frame[scored], found.frame):
         iou = overlap_iou(found.boxes[j], truth.boxes[scored[i]])
         keep = iou > min(MIN_OVERLAP.values())
         out.append((scored[i[keep]], j[keep], iou[keep]))
     return tuple(np.concatenate(x) for x in zip(*out))
 
-def _covered(truth, found):
+def covered_share(truth: _Truth, found: _Found) -> np.ndarray: # (detections,) in 0..1
     "For each detection, its largest share inside a single DontCare region."
     regions, share = np.flatnonzero(truth.kind == _DONT_CARE), np.zeros(len(found.frame))
-    for i, j in _pairs(truth.frame[regions], found.frame):
+    for i, j in pairs_of_frames(truth.frame[regions], found.frame):
         np.fmax.at(share, j, overlap_share(found.boxes[j], truth.boxes[regions[i]]))
     return share
 
 # %% ../../nbs/13b_kitti_metric.ipynb #3610f5a6
-def _match(seeker,  # (P,) who picks; pairs are sorted by seeker, then by preference
-           target,  # (P,) who is picked
-           frame,   # (P,) pairs of different frames share nobody
-           open_,   # (P, T) bool: the pair exists in game t
-           n: int,  # number of targets
-           once=None # (n,) bool: targets that can be picked only once; None: all
-          ) -> np.ndarray: # (P, T) bool: the picks
+def pick_in_turn(seeker,  # (P,) who picks; pairs are sorted by seeker, then by preference
+                 target,  # (P,) who is picked
+                 frame,   # (P,) pairs of different frames share nobody
+                 open_,   # (P, T) bool: the pair exists in game t
+                 n: int,  # number of targets
+                 once=None # (n,) bool: targets that can be picked only once; None: all
+                ) -> np.ndarray: # (P, T) bool: the picks
     "Plays T games in which the seekers of each frame, one after another, pick their first free target."
     won, taken = np.zeros(open_.shape, bool), np.zeros((n, open_.shape[1]), bool)
     if not len(seeker): return won
@@ -180,7 +190,7 @@ _NO_SCORE = -1e7  # the official program's "nothing found": scores at or below i
 
 # %% ../../nbs/13b_kitti_metric.ipynb #05cb2acf
 @dataclass
-class _Game:
+class KittiGame:
     "One class at one difficulty: who may match whom, and who is judged."
     truth: _Truth; found: _Found; name: str; level: int; pairs: tuple; covered: np.ndarray
 
@@ -195,7 +205,7 @@ class _Game:
     def play(self, order, open_):
         "Picks (P, T) of the pairs `order`, and which of them are true positives."
         g, d = self.g[order], self.d[order]
-        return _match(g, d, self.truth.frame[g], open_, len(self.found.frame)), (self.label_role[g] == 0) & (self.found_role[d] == 0)
+        return pick_in_turn(g, d, self.truth.frame[g], open_, len(self.found.frame)), (self.label_role[g] == 0) & (self.found_role[d] == 0)
 
     def pass_1_pairs(self):
         "The pairs that are true positives when every label picks by score; the first detection wins ties."
@@ -210,18 +220,18 @@ class _Game:
 
 # %% ../../nbs/13b_kitti_metric.ipynb #80836e03
 @patch
-def pass_2_order(self: _Game):
+def pass_2_order(self: KittiGame):
     "All pairs, label after label, in the order in which pass 2 prefers them: by IoU."
     role = self.found_role[self.d]
     return np.lexsort((self.d, np.where(role == 0, -self.iou, 0), role, self.g))
 
 @patch
-def judged(self: _Game): # (detections,) bool
+def judged(self: KittiGame): # (detections,) bool
     "Detections that count as false positives unless a label picks them."
     return (self.found_role == 0) & ~(self.covered > self.limit)
 
 @patch
-def pass_2(self: _Game, thresholds): # (T,)
+def pass_2(self: KittiGame, thresholds): # (T,)
     "True and false positives (T,), (T,) at each threshold, labels picking by IoU."
     order, score, judged = self.pass_2_order(), self.found.scores, self.judged()
     d, thresholds = self.d[order], np.asarray(thresholds, np.float64)
@@ -259,7 +269,7 @@ def average_precision(precision: np.ndarray # (..., 41)
     return 100*precision[..., 1:].mean(-1), 100*precision[..., ::4].mean(-1)
 
 # %% ../../nbs/13b_kitti_metric.ipynb #454e9beb
-def _corrected_matches(game: _Game) -> tuple: # bool (detections,), bool (detections,)
+def corrected_matches(game: KittiGame) -> tuple: # bool (detections,), bool (detections,)
     "Which detections are judged by the corrected score, and which of all found an object."
     truth, found, (g, d, iou) = game.truth, game.found, game.pairs
     mine = found.kind == _KINDS[game.name.lower()]
@@ -268,15 +278,15 @@ def _corrected_matches(game: _Game) -> tuple: # bool (detections,), bool (detect
     scores = found.ranked()
     order = np.lexsort((g, game.label_role[g], -iou, d, -scores[d], found.frame[d]))   # detections by score, their labels by IoU
     g, d = g[order], d[order]
-    won = _match(d, g, found.frame[d], np.ones((len(g), 1), bool), len(truth.frame), once=game.label_role == 0)[:, 0]
+    won = pick_in_turn(d, g, found.frame[d], np.ones((len(g), 1), bool), len(truth.frame), once=game.label_role == 0)[:, 0]
     hit = np.zeros(len(mine), bool); hit[d[won & (game.label_role[g] == 0)]] = True
     unjudged = found.low(game.level) | (game.covered > game.limit)
     unjudged[d[won & (game.label_role[g] == 1)]] = True
     return mine & (hit | ~unjudged), hit
 
-def _corrected_curve(game: _Game) -> np.ndarray: # (41,)
+def _corrected_curve(game: KittiGame) -> np.ndarray: # (41,)
     "Best precision at true recalls of at least 0, 1/40, …, 1; NaN without a valid object."
-    judged, hit = _corrected_matches(game)
+    judged, hit = corrected_matches(game)
     return _curve_at_recalls(game.found.ranked()[judged], hit[judged], game.n_gt)
 
 def _curve_at_recalls(scores, hit, n_gt):
@@ -295,7 +305,7 @@ def _score_class(name, truth, found, pairs, covered, corrected):
     evaluated = bool(found.seen(name).any())
     curves, better, thresholds, n_gt, n_tp = np.zeros((3, 41)), np.zeros((3, 41)), [], [], []
     for level in range(3):
-        game = _Game(truth, found, name, level, pairs, covered)
+        game = KittiGame(truth, found, name, level, pairs, covered)
         hits = game.pass_1() if evaluated else np.empty(0)
         thresholds.append(recall_thresholds(hits, game.n_gt)); n_tp.append(len(hits)); n_gt.append(game.n_gt)
         curves[level] = precision_curve(*game.pass_2(thresholds[-1]))
@@ -305,7 +315,7 @@ def _score_class(name, truth, found, pairs, covered, corrected):
     return out | dict(corrected=as_entry(better)) if corrected else out
 
 def _score(truth, found, corrected):
-    pairs, covered = _overlapping(truth, found), _covered(truth, found)
+    pairs, covered = overlapping_pairs(truth, found), covered_share(truth, found)
     return {name: _score_class(name, truth, found, pairs, covered, corrected) for name in KITTI_CLASSES}
 
 def kitti_ap_arrays(labels: list, # one KittiLabels per frame
@@ -314,7 +324,7 @@ def kitti_ap_arrays(labels: list, # one KittiLabels per frame
                    ) -> dict: # class -> entry, as `kitti_ap` returns it
     "`kitti_ap` on arrays in memory. Raises `ValueError` when the numbers of frames, or the lengths within one, disagree."
     if len(labels) != len(detections): raise ValueError(f"{len(labels)} frames of labels but {len(detections)} of detections: give one of each per frame")
-    return _score(_flat_truth(labels), _flat_found(detections), corrected)
+    return _score(flat_truth(labels), flat_found(detections), corrected)
 
 # %% ../../nbs/13b_kitti_metric.ipynb #c7e52663
 class KittiFileError(UserError, FileNotFoundError, ValueError):
@@ -364,16 +374,16 @@ def _read_folder(folder, files, casts):
     return np.repeat(np.arange(len(files)), counts), kinds, np.array(columns, np.float64).reshape(len(casts), -1), odd
 
 # %% ../../nbs/13b_kitti_metric.ipynb #f3308287
-def _label_files(label_dir):
-    "Names of the label files, sorted."
+def find_labels(label_dir: str | Path) -> list[str]:
+    "Names of the label files, sorted; raises `KittiFileError` when there are none."
     try: files = sorted(f for f in os.listdir(label_dir) if f.endswith(".txt") and not f.startswith("."))
     except OSError: raise KittiFileError(f"label folder {label_dir}: no such folder, expected one with NNNNNN.txt files") from None
     if not files: raise KittiFileError(f"label folder {label_dir}: holds no label, expected files NNNNNN.txt, one per frame")
     return files
 
-def _read_folders(label_dir, result_dir):
-    "(labels, detections, result files with lost words) of all frames."
-    files = _label_files(label_dir)
+def read_kitti_folders(label_dir: str | Path, result_dir: str | Path) -> tuple:
+    "(labels, detections, result files with lost words) of all frames; raises `KittiFileError` for missing folders and files."
+    files = find_labels(label_dir)
     if not os.path.isdir(result_dir): raise KittiFileError(f"result folder {result_dir}: no such folder, expected one with a result file for each label file")
     frame, kind, v, _ = _read_folder(label_dir, files, _LABEL)
     truth = _Truth(frame, kind, v[0], v[1], np.ascontiguousarray(v[3:7].T))
@@ -392,6 +402,6 @@ def kitti_ap(label_dir: str | Path, # folder of label files NNNNNN.txt; they say
     `precision` belongs to recalls 0, 1/40, …, 1, in 0..1. R11 is NaN where the official program gives NaN. Warns of result files with incomplete lines.
     Raises `KittiFileError` (a `UserError`, `FileNotFoundError` and `ValueError`) for a missing folder, a folder without labels and a label without a result file.
     """
-    truth, found, odd = _read_folders(label_dir, result_dir)
+    truth, found, odd = read_kitti_folders(label_dir, result_dir)
     if odd: warnings.warn(f"{len(odd)} result file(s), the first {odd[0]}, have lines that are not a name and 15 numbers: as in the official program a line without a score is dropped and further columns are skipped", stacklevel=2)
     return _score(truth, found, corrected)

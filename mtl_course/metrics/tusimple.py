@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['PIXEL_LIMIT', 'MATCH_ACCURACY', 'MAX_MILLISECONDS', 'MAX_EXTRA_LANES', 'COUNTED_LANES', 'FORMAT_ERROR',
-           'lane_thresholds', 'lane_accuracies', 'best_assignment', 'tusimple_scores', 'tusimple_metric']
+           'lane_thresholds', 'lane_accuracies', 'best_assignment', 'tusimple_scores', 'read_json_lines',
+           'tusimple_metric']
 
 # %% ../../nbs/13a_tusimple_metric.ipynb #fe00e256
 import functools, json, math, re
@@ -154,7 +155,7 @@ def _parse(line: bytes # one line of a file
     try: return load(text)
     except ValueError: return load(_TEXT_OR_NUMBER.sub(_proper, text))
 
-def _read_lines(path) -> list: # what each line says
+def read_json_lines(path) -> list: # what each line says
     "Parses a file of JSON lines; raises `ValueError` naming the first line that is none."
     entries = []
     with open(path, "rb") as f:
@@ -200,9 +201,9 @@ def tusimple_metric(pred_file: str | Path,  # JSON lines with raw_file, lanes, r
     assigned one to one, absent points not counted, every frame of the truth counted once.
     Raises `ValueError` with the official sentence for malformed predictions, and with one naming file and line for a malformed truth.
     """
-    try: predictions = _read_lines(pred_file)
+    try: predictions = read_json_lines(pred_file)
     except (ValueError, OSError) as e: raise ValueError("Fail to load json file of the prediction.") from e
-    truth = _read_lines(gt_file)
+    truth = read_json_lines(gt_file)
     if len(truth) != len(predictions): raise ValueError("We do not get the predictions of all the test tasks")
     if not truth: raise ValueError("float division by zero")  # what the program says of two empty files
     frames, rows = _truth_by_frame(truth, Path(gt_file).name), []

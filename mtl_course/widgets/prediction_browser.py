@@ -17,18 +17,18 @@ import cv2, ipywidgets as ipw, matplotlib, numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from PIL import Image, ImageDraw, ImageFont
 from tqdm.auto import tqdm
-from ..commands import VIDEOS, _picture_files, guess_tasks
+from ..commands import VIDEOS, find_pictures, guess_tasks
 from ..config import DETECTION_CLASSES, TASKS, Config, UserError, choose_device, make_config, project_root, resolve
 from ..data.loaders import make_reader, normalise, prepare_data
 from ..data.reading import read_image, to_image
 from ..data.signs import SIGN_NAMES
-from ..evaluation import _evaluation_mode, decode
+from ..evaluation import evaluation_mode, decode
 from ..figures import OKABE_ITO, TASK_LABELS, draw_predictions
 from ..intervals import COCO_RECALLS, Ranking, lane_score_rows
 from ..models.multi_task_model import MultiTaskModel, load_model
-from ..prediction_figures import SHOWN_SCORE, _plain_sign, match_boxes
+from ..prediction_figures import SHOWN_SCORE, plain_sign, match_boxes
 from ..training import train
-from .parts import Picture, Playable, _webp, button, choice, slider, sweep_to_jshtml, tick
+from .parts import Picture, Playable, to_webp, button, choice, slider, sweep_to_jshtml, tick
 
 # %% ../../nbs/34_prediction_browser.ipynb #ed1f18b3
 CHECKPOINTS = ("results/checkpoints", "results/seeds/*/checkpoints", "results/smoke/checkpoints")  # where trained networks lie, the first choice first
@@ -61,7 +61,7 @@ class Case:
 
 def raw_outputs(model: MultiTaskModel, images: torch.Tensor, task: str) -> list: # (B, 3, H, W) uint8 -> one per image, on the CPU
     "What `Case.raw` holds, for a batch of pictures of the network's input size."
-    with _evaluation_mode(model), torch.inference_mode():
+    with evaluation_mode(model), torch.inference_mode():
         output = model(normalise(images).to(next(model.parameters()).device), task=task)
         if task == "classification": return list(decode(model, output, task).softmax(1).cpu().numpy())
         if task == "lane": return list(decode(model, output, task).cpu().numpy())
@@ -82,7 +82,7 @@ def held_out_cases(config: Config, task: str, images: int, part: str = "test") -
 
 def own_cases(config: Config, paths, tasks: tuple, chosen: tuple | None = None):
     "One's own pictures, each for the tasks that its shape suggests (or for the chosen ones). Raises `UserError` for what does not exist or is no picture."
-    for path in _picture_files([paths] if isinstance(paths, (str, Path)) else paths):
+    for path in find_pictures([paths] if isinstance(paths, (str, Path)) else paths):
         if path.suffix.lower() in VIDEOS: raise UserError(f"{path}: a video, expected a picture; mtl_predict draws on videos")
         picture = read_image(path)[0]
         for task in chosen or guess_tasks(*picture.shape[-2:], tasks):
@@ -471,7 +471,7 @@ def _draw_sign(self: PredictionBrowser, sheet, place, case):
     answer, verdict = int(order[0]), "" if case.truth is None else "✓ " if order[0] == case.truth else "✗ "
     signs = {f"{verdict}answer" if case.raw[answer] >= t else "withheld": answer} | ({} if case.truth is None else {"truth": case.truth})
     for k, (name, label) in enumerate(signs.items()):
-        sheet.text(name, x + 256 + 110*k, y + 12, 11); sheet.paste(_plain_sign(label, 84), x + 256 + 110*k, y + 16)
+        sheet.text(name, x + 256 + 110*k, y + 12, 11); sheet.paste(plain_sign(label, 84), x + 256 + 110*k, y + 16)
     for k, label in enumerate(order):
         top, kind = y + 130 + 36*k, "found" if case.truth is None or label == case.truth else "false"
         sheet.text(f"{'' if case.truth is None else MARKS[kind]} {SIGN_NAMES[label]}: {100*case.raw[label]:.0f} %".strip(), x + 256, top, 11)
@@ -607,7 +607,7 @@ def to_jshtml(self: PredictionBrowser, pictures: int = 2, levels=(0.1, 0.3, 0.5,
                 pages.append(self.page())
     finally: self.thresholds, self.places[self.task], self._pixels = before, place, (None, None)
     room = 750*(kilobytes - 40)                                            # bytes for all pictures: base64 makes four of three, the player itself takes the rest
-    quality = next((q for q in (30, 20, 12, 6) if sum(len(_webp(p, q)) for p in pages)*3//4 < room), 3)
+    quality = next((q for q in (30, 20, 12, 6) if sum(len(to_webp(p, q)) for p in pages)*3//4 < room), 3)
     return sweep_to_jshtml(pages, photo=quality)
 
 @patch
