@@ -169,7 +169,17 @@ def test_the_interval_is_over_seeds_where_there_are_several():
 
 
 def test_the_verdict_is_the_side_of_zero_on_which_the_interval_lies():
-    assert [verdict(0.1, 0.2), verdict(-0.2, -0.1), verdict(-0.1, 0.1), verdict(np.nan, np.nan)] == ["helps", "hurts", "unclear", "unclear"]
+    assert [verdict(0.1, 0.2, 3), verdict(-0.2, -0.1, 3), verdict(-0.1, 0.1, 3), verdict(np.nan, np.nan, 3)] == ["helps", "hurts", "unclear", "unclear"]
+    assert {verdict(low, high, seeds) for low, high in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1)) for seeds in (1, 2)} == {"too few seeds"}
+
+
+@pytest.mark.parametrize("seeds,over", [((0, 1), "Means over 2 seeds, and a verdict takes 3 seeds."), ((1,), "Means over 2 looks of one run, and a verdict takes 3 seeds.")])
+def test_a_narrow_interval_of_few_seeds_is_no_verdict(seeds, over):
+    table = table_of({(i, j): 0.05 for i in "ab" for j in "ab"}, seeds, wobble=0)
+    assert (affinity_summary(table).low > 0).all()
+    for made in (table, table.drop(columns="seed")) if len(seeds) == 1 else (table,):
+        text = should_i_share(made)
+        assert text.count("too few seeds") == 3 and "a and b: too few seeds." in text and over in text and not any(w in text for w in ("helps", "hurts", "share."))
 
 
 @pytest.mark.parametrize("there,back,advice", [(0.05, 0.05, "a and b: share."), (-0.05, -0.05, "a and b: keep apart"), (0.05, -0.05, "one gains and one loses"),
