@@ -20,8 +20,7 @@ from .experiments import mean_and_interval
 from .figures import TASK_LABELS
 from .gradient_flow import cosine_rows, places_of, pooled_gramians, trunk_layers
 from .losses.balancing import layer_gramians
-from .losses.schedules import scheduled_weights
-from .training import Run, losses_of, make_run, start_fabric, training_step
+from .training import Run, make_run, start_fabric, update
 
 # %% ../nbs/16h_affinity.ipynb #9c3ad033
 def task_gradients(shared: list[nn.Parameter], # the parameters that the tasks share
@@ -120,17 +119,6 @@ def _check(config: Config, steps: int, every: int, rule: str, total: int):
     if not 1 <= every < steps: raise UserError(f"every is {every} with {steps} steps: expected at least 1 and fewer than there are steps")
     if steps > total: raise UserError(f"{steps} steps, but the config's training has {total}: choose fewer, or a larger steps_per_epoch")
 
-def _advance(fabric, run: Run, optimizer, batch: dict, total: int):
-    "One step of training, as in `train`."
-    config = run.config
-    seed_everything(derive_seed(config.seed, run.step, 0))
-    run.model.set_task_weights(**scheduled_weights(config.task_weights, config.weight_schedule, run.step/total))
-    training_step(fabric, run.model, batch, run.balancer, config.accumulate)
-    if config.gradient_clip: fabric.clip_gradients(run.model, optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
-    optimizer.step(); run.scheduler.step(); optimizer.zero_grad(set_to_none=True)
-    if run.balancer.wants_losses_after: run.balancer.after_step(losses_of(fabric, run.model, batch))
-    run.step += 1
-
 # %% ../nbs/16h_affinity.ipynb #61c214c1
 def measure_affinity(config: Config, steps: int = 100, # of the beginning of that training
                      every: int = 10, # look ahead before each `every`-th step; not before the first
@@ -154,7 +142,8 @@ def measure_affinity(config: Config, steps: int = 100, # of the beginning of tha
                 if run.step and run.step % every == 0:
                     z, c = affinity_of_step(run, batch, derive_seed(config.seed, run.step, 0, 1), rule, size)
                     rows += [dict(step=run.step) | r for r in z]; cosines += [dict(step=run.step, stage=r["stage"], task=r["task"], cosine=float(r["cosine"] or "nan")) for r in c]
-                _advance(fabric, run, optimizer, batch, total)
+                update(fabric, run, optimizer, batch, run.step/total)
+                run.step += 1
                 bar.update()
     return pd.DataFrame(rows), pd.DataFrame(cosines), run
 
