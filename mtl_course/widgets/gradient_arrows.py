@@ -430,8 +430,6 @@ class HandmadeGradients(Playable):
         if task not in self.tasks: raise UserError(f"unknown task {task!r}: expected one of {', '.join(self.tasks)}")
         self._set({self.controls.sliders[task][k]: v for k, v in dict(angle=angle, length=length, loss=loss).items() if v is not None})
 
-    quiet = False           # True while several controls change
-
 # %% ../../nbs/31_gradient_arrows.ipynb #b3a50e1f
 @patch
 def draw_again(self: HandmadeGradients):
@@ -442,10 +440,8 @@ def draw_again(self: HandmadeGradients):
 def _set(self: HandmadeGradients, values: dict): # control -> value
     "Sets several controls with one redraw."
     if self.quiet: return
-    self.quiet = True
-    try:
+    with self.hushed():
         for control, value in values.items(): control.value = value
-    finally: self.quiet = False
     self.redraw()
 
 @patch

@@ -267,7 +267,7 @@ class ImbalanceLab(Playable):
         self._controls(); self.redraw()
 
     def _controls(self):
-        names, self.picture, self.quiet = _SHORT, Picture(), False
+        names, self.picture = _SHORT, Picture()
         self.images = {t: _stops(f"{'lane' if t == 'lane' else names[t][:-1]} images", (*[s for s in STOPS[t] if s < n], n), n, self.redraw) for t, n in zip(TASKS, self.data.images)}
         self.skew, self.temperature = _stops("class skew of the signs", SKEWS, 1, self.redraw), _stops("sampling temperature", TEMPERATURES, 0, self.redraw)
         self.weights = {t: _stops(f"{names[t][:-1]} weight", WEIGHTS, 1, self.redraw) for t in TASKS}
@@ -300,10 +300,8 @@ def nearest(self: ImbalanceLab) -> Outcome:
 
 @patch
 def _change(self: ImbalanceLab, moves: list): # [(slider, value)]: one redraw for all
-    self.quiet = True
-    try:
+    with self.hushed():
         for control, value in moves: _move(control, value)
-    finally: self.quiet = False
     self.redraw()
 
 # %% ../../nbs/33_imbalance_lab.ipynb #c04fc77d
@@ -370,8 +368,9 @@ def to_jshtml(self: ImbalanceLab, knob: str = "lane images") -> str:
     if knob not in sliders: raise UserError(f"unknown knob {knob!r}: expected one of {', '.join(sliders)}")
     slider, frames, board = sliders[knob], [], Board(self.data, self.reference, dpi=64)                    # smaller than on the page: eight pictures travel at once
     before = slider.value
-    for _, value in slider.options:
-        self.quiet = True; slider.value = value; self.quiet = False
-        frames.append(board.draw(self.composition(), self.data, self.nearest()))
-    self.quiet = True; slider.value = before; self.quiet = False
+    with self.hushed():
+        for _, value in slider.options:
+            slider.value = value
+            frames.append(board.draw(self.composition(), self.data, self.nearest()))
+        slider.value = before
     return sweep_to_jshtml(frames, colours=16)

@@ -8,7 +8,8 @@ __all__ = ['figure_to_png', 'Picture', 'slider', 'log_slider', 'choice', 'button
 
 # %% ../../nbs/30_widget_parts.ipynb #8966fd41
 import base64, io, math, re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 import cv2, ipywidgets as ipw, numpy as np
 from matplotlib import rc_context
 from matplotlib.animation import FuncAnimation
@@ -112,6 +113,14 @@ class Playable:
     """The base of the widgets: shows `box` in a notebook, and `picture` where nobody answers. Subclasses set both."""
     box: ipw.Widget         # everything on the page
     picture: Picture        # the main picture
+    quiet = False           # True while the widget moves its own controls: what they call back asks for it
+
+    @contextmanager
+    def hushed(self) -> Iterator[None]:
+        "Inside the block controls can be moved without their calling back."
+        before, self.quiet = self.quiet, True
+        try: yield
+        finally: self.quiet = before
 
     def _repr_mimebundle_(self, **kwargs):
         png = base64.b64encode(self.picture.png).decode()

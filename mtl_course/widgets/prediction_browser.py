@@ -568,7 +568,7 @@ def _make_controls(self: PredictionBrowser):
 @patch
 def _on_control(self: PredictionBrowser, method, *args):
     "What a control does: a mistake of the user becomes a sentence below the controls."
-    if self._quiet: return
+    if self.quiet: return
     try: method(*args); self._say("")
     except UserError as e: self._say(str(e)); self._follow()
 
@@ -577,20 +577,17 @@ def _say(self: PredictionBrowser, message: str):
     self.message = message
     self.note.value = f"<b>{html.escape(message)}</b>" if message else ""
 
-PredictionBrowser._quiet = False
-
 # %% ../../nbs/34_prediction_browser.ipynb #724c1b8a
 @patch
 def _follow(self: PredictionBrowser):
     "Sets the controls to what the browser shows, without their calling back."
-    c, self._quiet = self.controls, True
-    try:
+    c = self.controls
+    with self.hushed():
         c["task"].options = [(TASK_LABELS[t], t) for t in self.tasks]; c["task"].value = self.task
         c["index"].max = max(1, len(self.cases[self.task])); c["index"].value = self.places[self.task] + 1
         for name in DEFAULTS: c[name].value = self.thresholds[name]
         for name, tasks in dict(score=("classification", "detection"), nms=("detection",), lane=("lane",)).items(): c[name].disabled = self.task not in tasks
         c["worst"].value = self.orders[self.task] != sorted(self.orders[self.task]); c["worst"].disabled = self.own; c["back"].disabled = not self.own
-    finally: self._quiet = False
 
 # %% ../../nbs/34_prediction_browser.ipynb #e4e56ebb
 @patch
