@@ -5,8 +5,10 @@
 # %% ../../nbs/01b_scenes.ipynb #dffa7a95
 from __future__ import annotations
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import accumulate
 import cv2
 import numpy as np
 from ..config import DETECTION_CLASSES, UserError
@@ -15,8 +17,7 @@ from .signs import draw_sign
 # %% auto #0
 __all__ = ['SCENE_SIZES', 'PLACES', 'WEATHERS', 'PAINTS', 'CLASS_WEIGHTS', 'Camera', 'scene_camera', 'Road', 'make_road',
            'Weather', 'make_weather', 'Canvas', 'Solid', 'make_car', 'make_van', 'make_truck', 'make_tram', 'make_misc',
-           'make_pedestrian', 'make_cyclist', 'SceneObject', 'Scene', 'lane_rows', 'lane_labels', 'check_class_weights',
-           'draw_scene']
+           'make_pedestrian', 'make_cyclist', 'SceneObject', 'Scene', 'lane_rows', 'lane_labels', 'draw_scene']
 
 # %% ../../nbs/01b_scenes.ipynb #5499bc1c
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Camera:
         pixels[..., 0] = self.cx + per_metre * points[..., 0]  # x = c_x + f X / Z
         pixels[..., 1] = self.horizon + per_metre * (self.above - points[..., 1])  # y = y_h + f (h - Y) / Z
         return pixels
+
+    def pixel(self, x: float, y: float, z: float) -> tuple[float, float]:
+        "The same for one point, in plain numbers: arrays of one element cost ten times as much."
+        per_metre = self.focal / max(z, .5)
+        return self.cx + per_metre * x, self.horizon + per_metre * (self.above - y)
 
     def depth(self, row):
         "Depth in metres of the road seen at a row (scalar or array) below the horizon: Z = f h / (y - y_h)."
@@ -77,7 +83,7 @@ class Road:
 
     def centre(self, z):
         "X of the ego lane's middle at depth z."
-        return self.x0 + self.heading * z + .5 * self.curvature * np.square(z)
+        return self.x0 + self.heading * z + .5 * self.curvature * (z * z)
 
     def slope(self, z: float) -> float:
         "Direction of the road at depth z as an angle from straight ahead."
@@ -89,8 +95,8 @@ PLACES = {"kitti": dict(street=.4, avenue=.3, country=.14, highway=.16), "tusimp
 
 def _choice(rng, weights: dict):
     "A key drawn with probability proportional to its weight."
-    names, p = list(weights), np.cumsum(np.array(list(weights.values()), np.float64))
-    return names[min(int(np.searchsorted(p, rng.uniform(0, p[-1]))), len(names) - 1)]
+    names, sums = list(weights), list(accumulate(map(float, weights.values())))
+    return names[min(bisect_left(sums, rng.uniform(0, sums[-1])), len(names) - 1)]
 
 # %% ../../nbs/01b_scenes.ipynb #6431dcf1
 def make_road(kind: str, # "kitti", "tusimple" or "joint"
@@ -146,6 +152,12 @@ class Weather:
         t = math.exp(-self.haze * min(z, 250))
         lit = self.ambient + self.direct * light + .7 * self.night * max(0., 1 - z / 45)  # the last term: our headlights
         return np.minimum(np.asarray(colour) * (lit * t) + self.air * (1 - t), 255)
+
+    def tone(self, colour, light: float, z: float) -> list[float]:
+        "`shade` for one colour, in plain numbers."
+        t = math.exp(-self.haze * min(z, 250))
+        lit = (self.ambient + self.direct * light + .7 * self.night * max(0., 1 - z / 45)) * t
+        return [min(c * lit + air * (1 - t), 255.) for c, air in zip(colour, self.air.tolist())]
 
 # %% ../../nbs/01b_scenes.ipynb #f8295326
 WEATHERS = dict(clear=.34, cloudy=.26, low_sun=.12, fog=.07, rain=.09, dusk=.07, night=.05)
@@ -209,17 +221,31 @@ class Canvas:
 
     def fill(self, polygon: np.ndarray, colour, owner: int | None = None):
         "One polygon (N, 2) in pixels."
-        points = _fixed(polygon)
-        cv2.fillPoly(self.image, [points], tuple(float(c) for c in colour), cv2.LINE_AA, 4)
-        if owner is not None: cv2.fillPoly(self.owner, [points], owner, cv2.LINE_8, 4)
+        self._paint([_fixed(polygon)], colour, owner)
 
-    def count(self, owner: int):
-        "Remember how many pixels an owner has just after it was drawn."
-        self.drawn[owner] = cv2.countNonZero(cv2.compare(self.owner, owner, cv2.CMP_EQ))
+    def _paint(self, outlines: list[np.ndarray], colour, owner: int | None):
+        "Polygons in fixed point numbers; where they overlap an even number of times nothing is painted."
+        cv2.fillPoly(self.image, outlines, colour, cv2.LINE_AA, 4)
+        if owner is not None: cv2.fillPoly(self.owner, outlines, owner, cv2.LINE_8, 4)
+
+    def quads(self, world: np.ndarray, colours: list, owner: int | None = None):
+        "Polygons (n, N, 3) in metres, one after the other, each in its colour."
+        for outline, colour in zip(_fixed(self.camera.project(world)), colours): self._paint([outline], colour, owner)
+
+    def around(self, box) -> np.ndarray:
+        "The owners in a box (x1 y1 x2 y2) and three pixels around it, as a view; polygons are rounded outwards by less."
+        x1, y1, x2, y2 = (max(int(v), 0) for v in (box[0] - 3, box[1] - 3, box[2] + 4, box[3] + 4))
+        return self.owner[y1:y2, x1:x2]
+
+    def count(self, owner: int, box=None):
+        "Remember how many pixels an owner has just after it was drawn (in a box around it)."
+        owners = self.owner if box is None else self.around(box)
+        self.drawn[owner] = cv2.countNonZero(cv2.compare(owners, owner, cv2.CMP_EQ)) if owners.size else 0
 
     def roughen(self, box, kind: str, mask: np.ndarray | None = None, stretch: bool = False):
         "Multiply the pixels of a box (x1 y1 x2 y2), or those where mask(x1, y1, x2, y2) holds, by a texture."
-        x1, y1, x2, y2 = (int(v) for v in (max(box[0], 0), max(box[1], 0), min(box[2] + 1, self.camera.width), min(box[3] + 1, self.camera.height)))
+        x1, y1, x2, y2 = box
+        x1, y1, x2, y2 = int(max(x1, 0)), int(max(y1, 0)), int(min(x2 + 1, self.camera.width)), int(min(y2 + 1, self.camera.height))
         w, h = x2 - x1, y2 - y1
         if w < 6 or h < 6: return
         texture = _texture(kind)
@@ -333,36 +359,60 @@ def _dapple(z: np.ndarray, s: np.ndarray, along: np.ndarray, road: Road, rng) ->
     return np.clip((leaves + side + rng.uniform(-1.2, .9)) * rng.uniform(.9, 2), 0, 1)
 
 # %% ../../nbs/01b_scenes.ipynb #2f99579d
+def _road_texture(canvas: Canvas, road: Road, s: np.ndarray, along: np.ndarray, z: np.ndarray, off_road: np.ndarray):
+    "Roughness of the ground as a factor around 1 with cracks and repairs, and the coarse and the fine noise it is made of; (h, W) float32 each."
+    camera, rng, f32 = canvas.camera, canvas.rng, np.float32
+    coarse = _sample(1, 1., s, along, 9, 6)
+    fine = cv2.remap(_noise(2, power=.4), s * 40, along * 40, cv2.INTER_NEAREST, borderMode=cv2.BORDER_WRAP)
+    fine *= np.minimum(1, 12 / z)[:, None]
+    texture = coarse + fine
+    texture *= np.where(off_road, *(lambda v: (v + f32(.1), v))(f32(rng.uniform(.025, .06))))
+    texture += 1
+    dark = _blemishes(camera, road, rng, (camera.height, camera.width))[camera.height - len(s):]
+    if cv2.countNonZero(dark): texture -= dark * f32(1 / 400)
+    return texture, coarse, fine
+
+# %% ../../nbs/01b_scenes.ipynb #42e393e3
+def _daylight(canvas: Canvas, road: Road, shade: np.ndarray, s: np.ndarray, z: np.ndarray) -> np.ndarray:
+    "Light that reaches the ground, (h, W) float32: sky and sun, less where it is shaded, and the headlights at night."
+    weather, rng, f32 = canvas.weather, canvas.rng, np.float32
+    lit = (weather.ambient + weather.direct * max(0., float(weather.sun[1])) * (1 - shade)) * (1 - f32(rng.uniform(.05, .3)) * shade)
+    if weather.night > .3: lit += f32(weather.night * .8) * np.exp(-np.square(s / (2.5 + .12 * z[:, None]))) * np.clip(1.2 - z / 38, 0, 1)[:, None]  # headlights
+    return lit
+
+# %% ../../nbs/01b_scenes.ipynb #064facf6
 def _paint_ground(canvas: Canvas, road: Road, shadows: np.ndarray):
     "Road, verge, paint and shadows below the horizon; shadows (H, W) uint8, 255 = fully shaded."
     camera, weather, rng, f32 = canvas.camera, canvas.weather, canvas.rng, np.float32
     top, z, s = _ground_maps(camera, road)
     along = np.broadcast_to(z[:, None], s.shape) + f32(rng.uniform(0, 100))
     table = np.clip(_cross_section(road, rng), 0, 255).astype(np.uint8)
-    planes = list(cv2.split(cv2.remap(table, (s + 40) * 20, np.zeros_like(s), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)))
-    coarse = _sample(1, 1., s, along, 9, 6)
-    fine = cv2.remap(_noise(2, power=.4), s * 40, along * 40, cv2.INTER_NEAREST, borderMode=cv2.BORDER_WRAP)
-    fine *= np.minimum(1, 12 / z)[:, None]
+    colours = cv2.remap(table, (s + 40) * 20, np.zeros_like(s), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     off_road = (s < f32(road.left)) | (s > f32(road.right))
-    texture = 1 + (f32(rng.uniform(.025, .06)) + f32(.1) * off_road) * (coarse + fine)
-    texture -= _blemishes(camera, road, rng, (camera.height, camera.width))[top:] * f32(1 / 400)
-    paint = _markings(camera, road, rng, (camera.height, camera.width))[top:].astype(f32) / 255
-    paint *= np.clip(1 - road.wear * (.5 + .55 * coarse + .2 * fine), .1, 1)
+    texture, coarse, fine = _road_texture(canvas, road, s, along, z, off_road)
+    paint = _markings(camera, road, rng, (camera.height, camera.width))[top:].ravel()
+    on = np.flatnonzero(paint != 0)  # little of the ground is painted: its paint is worked out there alone
+    paint = paint[on].astype(f32) / 255
+    paint *= np.clip(1 - road.wear * (.5 + .55 * coarse.ravel()[on] + .2 * fine.ravel()[on]), .1, 1)
     white = f32(rng.uniform(190, 240))
     shade = shadows[top:].astype(f32) / 255
     if weather.direct > .3 and rng.uniform() < (.3 if road.place == "highway" else .6): shade = np.maximum(shade, _dapple(z, s, along, road, rng))
-    lit = (weather.ambient + weather.direct * max(0., float(weather.sun[1])) * (1 - shade)) * (1 - f32(rng.uniform(.05, .3)) * shade)
-    if weather.night > .3: lit += f32(weather.night * .8) * np.exp(-np.square(s / (2.5 + .12 * z[:, None]))) * np.clip(1.2 - z / 38, 0, 1)[:, None]  # headlights
+    lit = _daylight(canvas, road, shade, s, z)
     t = np.exp(-weather.haze * np.minimum(z, 250))[:, None].astype(f32)
     lit = lit.astype(f32) * t
-    bare, paint = lit * texture * (1 - paint), lit * paint * white
-    golden = paint * (s < f32(road.borders[0] + 1)) if road.yellow_left else None
-    for i, (air, missing) in enumerate(zip(weather.air.astype(f32), (f32(0), f32(.28), f32(.82)))):  # by channel: broadcasting over an axis of 3 is slow
-        planes[i] = planes[i] * bare
-        planes[i] += paint if golden is None else paint - golden * missing
-        planes[i] += air * (1 - t)
-    canvas.image[top:] = cv2.convertScaleAbs(cv2.merge(planes))
-    canvas.owner[top:] = ~off_road * np.uint8(255)  # 255 = road surface
+    texture *= lit
+    texture.ravel()[on] *= 1 - paint
+    paint *= lit.ravel()[on]
+    paint *= white
+    golden = paint * (s.ravel()[on] < f32(road.borders[0] + 1)) if road.yellow_left else None
+    planes = []
+    for plane, air, missing in zip(cv2.split(colours), weather.air.astype(f32), (f32(0), f32(.28), f32(.82))):  # by channel: broadcasting over an axis of 3 is slow
+        plane = plane * texture
+        plane.ravel()[on] += paint if golden is None else paint - golden * missing
+        plane += air * (1 - t)
+        planes.append(cv2.convertScaleAbs(plane))
+    canvas.image[top:] = cv2.merge(planes)
+    canvas.owner[top:] = cv2.compare(off_road.view(np.uint8), 0, cv2.CMP_EQ)  # 255 = road surface
 
 # %% ../../nbs/01b_scenes.ipynb #30f9c853
 def _wet_road(canvas: Canvas, road: Road):
@@ -381,20 +431,20 @@ def _paint_sky(canvas: Canvas):
     high, low = (np.array(c, np.float32) for c in weather.sky)
     if weather.name in ("clear", "cloudy", "low_sun") and rng.uniform() < .45: high, low = high * .4 + 150, low * .3 + 178  # overexposed
     t = np.linspace(0, 1, bottom, dtype=np.float32)[:, None] ** np.float32(rng.uniform(.6, 2.))
-    sky = high * (1 - t[..., None]) + low * t[..., None]  # (rows, 1, 3)
+    cloud = np.zeros((1, camera.width), np.float32)
     if weather.name in ("clear", "cloudy", "low_sun", "dusk", "rain"):
         y, x = rng.integers(0, 400, 2)
         cloud = cv2.resize(_noise(3, power=1.6)[y:y + 70, x:x + 110], (camera.width, bottom), interpolation=cv2.INTER_CUBIC)
-        sky = sky + (np.clip(cloud * rng.uniform(8, 30) + rng.uniform(-25, 12), -45, 60) * (1 - weather.night))[..., None]
-    else: sky = np.broadcast_to(sky, (bottom, camera.width, 3))
-    canvas.image[:bottom] = np.clip(sky, 0, 255).astype(np.uint8)
+        cloud = np.clip(cloud * rng.uniform(8, 30) + rng.uniform(-25, 12), -45, 60) * (1 - weather.night)
+    planes = [np.clip(h * (1 - t) + l * t + cloud, 0, 255).astype(np.uint8) for h, l in zip(high, low)]  # by channel: faster
+    canvas.image[:bottom] = cv2.merge(planes)
     for z, size, ragged in ((2500, 90., 1.6), (600, 20., 1.1), (160, 9., .9)):
         if rng.uniform() < .3: continue
         row = _noise(7, power=ragged)[int(rng.integers(512))]
         x = np.linspace(-20, camera.width + 20, 140)
         up = size * rng.uniform(.4, 1.3) * (1.1 + .55 * np.interp(np.linspace(0, 139, 140) * (1 if z < 1000 else .35), np.arange(512), row))
         y = camera.horizon - np.maximum(up, size * .15) * camera.focal / z
-        colour = weather.shade(np.array([62, 74, 48.]) * rng.uniform(.5, 1.3), .3, min(z * .6, 240))
+        colour = weather.tone((np.array([62, 74, 48.]) * rng.uniform(.5, 1.3)).tolist(), .3, min(z * .6, 240))
         outline = np.concatenate([np.stack([x, y], -1), [[camera.width + 20, camera.horizon + 3], [-20, camera.horizon + 3]]])
         canvas.fill(outline, colour)
         if z < 1000 and weather.night < .5 and weather.haze < .005:
@@ -403,12 +453,15 @@ def _paint_sky(canvas: Canvas):
             canvas.roughen((0, max(y.min(), 0), camera.width, camera.horizon + 2), "leaves", lambda x1, y1, x2, y2: silhouette[y1:y2, x1:x2])
 
 # %% ../../nbs/01b_scenes.ipynb #1de6888d
+_MIRROR = np.array([1., 1, -1])  # (along, up, across): right side to left side
+
 class Solid:
     "A mesh of convex parts in its own frame: (along, up, across) in metres, along = driving direction, across = to its right."
     def __init__(self):
         self.points: list[np.ndarray] = []
         self.faces: list[tuple] = []  # (part, parent, colour, glow)
         self.layers: list[int] = []  # per part: lower layers are drawn first
+        self._all: np.ndarray | None = None  # the points of all faces, once they have been asked for
 
     def part(self, layer: int = 0) -> int:
         "Start a convex part and return its number."
@@ -420,14 +473,29 @@ class Solid:
         self.points.append(np.asarray(points, np.float64))
         part = len(self.layers) - 1 if parent < 0 else self.faces[parent][0]
         self.faces.append((part, parent, np.asarray(colour, np.float64), glow))
+        self._all = None
         return len(self.faces) - 1
+
+    def decals(self, points: np.ndarray, colour, parent: int, glow: float = 0.):
+        "Add polygons (n, N, 3) of one colour as decals on a face."
+        self.points += list(points)
+        self.faces += [(self.faces[parent][0], parent, np.asarray(colour, np.float64), glow)] * len(points)
+        self._all = None
+
+    def vertices(self) -> np.ndarray:
+        "The points of all faces, one after the other, (N, 3)."
+        if self._all is None: self._all = np.concatenate(self.points)
+        return self._all
 
     def extrude(self, profile, half, colours) -> dict:
         "A profile (N, 2) of (along, up), extruded to ± half (N widths); colours: one per edge, then the sides. Returns face numbers."
-        profile, n = np.asarray(profile, np.float64), len(profile)
-        half = np.broadcast_to(np.asarray(half, np.float64), n)
-        right, left = (np.column_stack([profile, sign * half]) for sign in (1, -1))
-        out = {i: self.face([right[i], right[(i + 1) % n], left[(i + 1) % n], left[i]], colours[i]) for i in range(n)}
+        n = len(profile)
+        right = np.empty((n + 1, 3))  # the first point again at the end
+        right[:-1, :2], right[:-1, 2], right[-1, :2] = profile, half, profile[0]
+        right[-1] = right[0]
+        left = right * _MIRROR
+        out = {i: self.face(edge, colours[i]) for i, edge in enumerate(np.stack([right[:-1], right[1:], left[1:], left[:-1]], 1))}
+        right, left = right[:-1], left[:-1]
         out["right"], out["left"] = self.face(right, colours[-1]), self.face(left, colours[-1])
         return out
 
@@ -446,8 +514,7 @@ def _turn(p: np.ndarray, x: float, z: float, yaw: float) -> np.ndarray:
 
 def _place(solid: Solid, x: float, z: float, yaw: float) -> np.ndarray:
     "All points of a solid in world metres; yaw 0 drives away from the camera, pi towards it, pi/2 to the right."
-    p = np.concatenate(solid.points)
-    return _turn(p, x, z, yaw)
+    return _turn(solid.vertices(), x, z, yaw)
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     "Cross products of rows, (N, 3); much faster than np.cross for few rows."
@@ -456,44 +523,76 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return out
 
 # %% ../../nbs/01b_scenes.ipynb #85405230
-def _draw_solid(canvas: Canvas, solid: Solid, x: float, z: float, yaw: float, owner: int) -> np.ndarray:
-    "Draw a solid and return the box x1 y1 x2 y2 around all of it, whether inside the picture or not."
-    camera, weather = canvas.camera, canvas.weather
-    world = _place(solid, x, z, yaw)
-    pixels = camera.project(world)
-    fixed = _fixed(pixels)
-    starts = np.concatenate([[0], np.cumsum([len(p) for p in solid.points])])
+def _facing(solid: Solid, world: np.ndarray, starts: np.ndarray, eye: np.ndarray):
+    "Outward unit normals (F, 3) and middles (F, 3) of the faces, and distances from the camera of faces (F,) and parts (P,)."
     following = np.arange(1, len(world) + 1)
     following[starts[1:] - 1] = starts[:-1]
     normal = np.add.reduceat(_cross(world, world[following]), starts[:-1])  # Newell: sum of p_i x p_{i+1}
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
+    normal /= np.sqrt((normal * normal).sum(1, keepdims=True)) + 1e-9
     middle = np.add.reduceat(world, starts[:-1]) / np.diff(starts)[:, None]
-    parts = np.array([f[0] for f in solid.faces])
-    centre = np.stack([middle[parts == k].mean(0) for k in range(len(solid.layers))])
+    parts = np.array([part for part, _, _, _ in solid.faces])
+    centre = np.empty((len(solid.layers), 3))
+    for k in range(len(centre)):
+        faces = middle[parts == k]
+        centre[k] = np.add.reduce(faces) / len(faces)
     normal *= np.where((normal * (middle - centre[parts])).sum(1) < 0, -1., 1.)[:, None]  # outwards
-    eye = np.array([0, camera.above, 0])
-    seen = (normal * (eye - middle)).sum(1) > 0
+    far, away = (np.sqrt((d * d).sum(1)) for d in (middle - eye, centre - eye))
+    return normal, middle, far, away
+
+# %% ../../nbs/01b_scenes.ipynb #cb13a2b8
+def _colours(solid: Solid, weather: Weather, normal: np.ndarray, z: float) -> list[list[float]]:
+    "Lit colour of every face; a decal is lit like the face it lies on."
     light = np.maximum(normal @ weather.sun, 0) + .12 * normal[:, 1]
-    host = np.array([i if f[1] < 0 else f[1] for i, f in enumerate(solid.faces)])  # a decal is lit like its face
-    colours = weather.shade(np.array([f[2] for f in solid.faces]), light[host, None], z).tolist()
-    far, away = np.linalg.norm(middle - eye, axis=1), np.linalg.norm(centre - eye, axis=1)
-    groups: dict[int, list[list[int]]] = {i: [[i]] for i, f in enumerate(solid.faces) if f[1] < 0 and seen[i]}
-    for j, (_, parent, _, glow) in enumerate(solid.faces):
-        if parent not in groups: continue
-        if colours[groups[parent][-1][-1]] == colours[j] and not glow: groups[parent][-1].append(j)
-        else: groups[parent].append([j])
-        if glow and weather.night:
-            colours[j] = solid.faces[j][2].tolist()
-            canvas.lamps.append((*pixels[starts[j]:starts[j + 1]].mean(0), glow * camera.focal / max(z, 1), solid.faces[j][2], 0 if owner == _SCENERY else owner))
-    for i in sorted(groups, key=lambda i: (solid.layers[parts[i]], -away[parts[i]], parts[i], -far[i])):
-        for group in groups[i]:
-            points = [fixed[starts[j]:starts[j + 1]] for j in group]
-            cv2.fillPoly(canvas.image, points, colours[group[0]], cv2.LINE_AA, 4)
-            cv2.fillPoly(canvas.owner, points, owner, cv2.LINE_8, 4)
+    host = [i if parent < 0 else parent for i, (_, parent, _, _) in enumerate(solid.faces)]
+    paints = np.concatenate([colour for _, _, colour, _ in solid.faces]).reshape(-1, 3)
+    return weather.shade(paints, light[host][:, None], z).tolist()
+
+# %% ../../nbs/01b_scenes.ipynb #190fdade
+def _batches(solid: Solid, seen: list[bool], colours: list, shines: bool) -> dict[int, list[list[int]]]:
+    "For every face that is seen: itself and its decals in the order in which they were added, in runs of one colour."
+    batches = {i: [[i]] for i, face in enumerate(solid.faces) if face[1] < 0 and seen[i]}
+    for j, (_, parent, colour, glow) in enumerate(solid.faces):
+        runs = batches.get(parent)
+        if runs is None: continue
+        if colours[runs[-1][-1]] == colours[j] and not glow: runs[-1].append(j)
+        else: runs.append([j])
+        if glow and shines: colours[j] = colour.tolist()  # a lamp in the dark needs no light
+    return batches
+
+# %% ../../nbs/01b_scenes.ipynb #20d11ff9
+def _draw_faces(canvas: Canvas, solid: Solid, world: np.ndarray, pixels: np.ndarray, z: float, owner: int):
+    "Paint the visible faces of a solid, layer by layer, from the farthest part to the nearest."
+    camera, weather, lamp_owner = canvas.camera, canvas.weather, 0 if owner == _SCENERY else owner
+    starts = np.cumsum([0, *map(len, solid.points)])
+    eye = np.array([0, camera.above, 0])
+    normal, middle, far, away = _facing(solid, world, starts, eye)
+    colours, seen = _colours(solid, weather, normal, z), ((normal * (eye - middle)).sum(1) > 0).tolist()
+    batches = _batches(solid, seen, colours, weather.night > 0)
+    far, away, starts = far.tolist(), away.tolist(), starts.tolist()
+    fixed = _fixed(pixels)
+    def depth(i): part = solid.faces[i][0]; return solid.layers[part], -away[part], part, -far[i]
+    for i in sorted(batches, key=depth):
+        for run in batches[i]: canvas._paint([fixed[starts[j]:starts[j + 1]] for j in run], colours[run[0]], owner)
+    if not weather.night: return
+    for j, (_, parent, colour, glow) in enumerate(solid.faces):
+        if glow and parent in batches:
+            canvas.lamps.append((*pixels[starts[j]:starts[j + 1]].mean(0), glow * camera.focal / max(z, 1), colour, lamp_owner))
+
+# %% ../../nbs/01b_scenes.ipynb #118f8e6e
+def _draw_solid(canvas: Canvas, solid: Solid, x: float, z: float, yaw: float, owner: int) -> np.ndarray:
+    "Draw a solid and return the box x1 y1 x2 y2 around all of it, whether inside the picture or not."
+    camera = canvas.camera
+    world = _place(solid, x, z, yaw)
+    pixels = camera.project(world)
     box = np.concatenate([pixels.min(0), pixels.max(0)])
+    x1, y1, x2, y2 = box.tolist()
+    if x1 > camera.width + 2 or y1 > camera.height + 2 or x2 < -2 or y2 < -2: return box  # beside the picture
+    _draw_faces(canvas, solid, world, pixels, z, owner)
     mine = lambda x1, y1, x2, y2: cv2.compare(canvas.owner[y1:y2, x1:x2], owner, cv2.CMP_EQ)
-    canvas.roughen(box, "plaster" if owner == _SCENERY else "metal", mine, stretch=owner != _SCENERY)
-    if owner == _SCENERY: canvas.owner[canvas.owner == _SCENERY] = 0
+    canvas.roughen((x1, y1, x2, y2), "plaster" if owner == _SCENERY else "metal", mine, stretch=owner != _SCENERY)
+    if owner == _SCENERY:  # nobody's from now on
+        owners = canvas.around((x1, y1, x2, y2))
+        owners[owners == _SCENERY] = 0
     return box
 
 # %% ../../nbs/01b_scenes.ipynb #a5495310
@@ -506,22 +605,28 @@ def _paint(rng) -> np.ndarray:
 
 _GLASS, _TYRE, _TRIM = np.array([44, 52, 58.]), np.array([24, 24, 26.]), np.array([38, 38, 40.])
 
-def _circle(a, u, r, across, n=12):
-    "Points of a wheel-like circle in the plane `across`."
-    t = np.arange(n) * 2 * np.pi / n
-    return np.stack([a + r * np.cos(t), u + r * np.sin(t), np.full(n, across)], -1)
+@lru_cache(None)
+def _directions(n: int, stop: float) -> tuple[np.ndarray, np.ndarray]:
+    "Cosines and sines of n angles: around the whole circle, or from 0 to `stop`."
+    t = np.linspace(0, stop, n) if stop else np.arange(n) * 2 * np.pi / n
+    return np.cos(t), np.sin(t)
+
+def _circle(a, u, r, across, n=12, stop=0.):
+    "Points of a wheel-like circle in the plane `across`, or of its arc from 0 to `stop`."
+    (cos, sin), points = _directions(n, stop), np.empty((n, 3))
+    points[:, 0], points[:, 1], points[:, 2] = a + r * cos, u + r * sin, across
+    return points
 
 # %% ../../nbs/01b_scenes.ipynb #feea9cea
 def _wheels(solid: Solid, faces: dict, at, r: float, half: float, arch: bool = False):
     "Wheels as decals on both sides of a body, and tyres that show under its rear and its front."
     dark, rim = _TYRE * .8, np.array([135, 137, 140.])
-    t = np.linspace(0, np.pi, 8)
-    for side, sign in (("right", 1), ("left", -1)):
-        for a in at:
-            if arch: solid.face(np.stack([a + r * 1.22 * np.cos(t), r + r * 1.22 * np.sin(t), np.full(8, sign * half)], -1), dark, faces[side])
-            solid.face(_circle(a, r, r, sign * half), _TYRE, faces[side])
-            solid.face(_circle(a, r, r * .62, sign * half), rim, faces[side])
-            solid.face(_circle(a, r, r * .22, sign * half, 6), rim * .5, faces[side])
+    discs = []
+    for a in at:
+        if arch: discs.append((_circle(a, r, r * 1.22, half, 8, np.pi), dark))
+        discs += [(_circle(a, r, r, half), _TYRE), (_circle(a, r, r * .62, half), rim), (_circle(a, r, r * .22, half, 6), rim * .5)]
+    for points, colour in discs: solid.face(points, colour, faces["right"])
+    for points, colour in discs: solid.face(points * _MIRROR, colour, faces["left"])
     solid.part(-2)
     solid.box(min(at) - r, max(at) + r, .12, r + .15, half - .15, [dark] * 5)
     for a in (min(at) - r * .8, max(at) + r * .8):
@@ -804,19 +909,21 @@ def _draw_limbs(canvas: Canvas, limbs: list[tuple], x: float, z: float, yaw: flo
     return np.concatenate([outline.min((0, 1)), outline.max((0, 1))])
 
 # %% ../../nbs/01b_scenes.ipynb #f877d18d
+_BRIGHTNESS = np.arange(256)[:, None] / 128  # factor of a grey value
+
 def _draw_tree(canvas: Canvas, x: float, z: float, rng, bush: bool = False):
     "A trunk and a crown of dark and light blobs."
     camera, weather, scale = canvas.camera, canvas.weather, canvas.camera.focal / z
     tall, wide = (rng.uniform(.8, 2.2), rng.uniform(1., 2.5)) if bush else (rng.uniform(5, 11), rng.uniform(3, 6))
-    base = camera.project(np.array([x, 0, z]))
-    if abs(base[0] - camera.width / 2) > camera.width / 2 + wide * scale: return
+    bx, by = camera.pixel(x, 0, z)
+    if abs(bx - camera.width / 2) > camera.width / 2 + wide * scale: return
     green = np.array([rng.uniform(40, 90), rng.uniform(62, 105), rng.uniform(25, 50)])
     if not bush:
-        w = rng.uniform(.12, .3) * scale
-        canvas.fill(base + np.array([[-w, 0], [w, 0], [w * .7, -tall * .5 * scale], [-w * .7, -tall * .5 * scale]]), weather.shade((74, 60, 48), .2, z), 0)
+        w, crotch = rng.uniform(.12, .3) * scale, by - tall * .5 * scale
+        canvas.fill(np.array([[bx - w, by], [bx + w, by], [bx + w * .7, crotch], [bx - w * .7, crotch]]), weather.tone((74, 60, 48), .2, z), 0)
     w, h = int(min(wide * scale, 900)), int(min(tall * (1 if bush else .75) * scale, 900))
     if w < 3 or h < 3: return
-    cx, cy = base[0], base[1] - (tall * (.5 if bush else .62)) * scale
+    cx, cy = bx, by - (tall * (.5 if bush else .62)) * scale
     x0, y0 = int(cx - w / 2), int(cy - h / 2)
     xa, ya, xb, yb = max(x0, 0), max(y0, 0), min(x0 + w, camera.width), min(y0 + h, camera.height)
     if xa >= xb or ya >= yb: return
@@ -825,7 +932,7 @@ def _draw_tree(canvas: Canvas, x: float, z: float, rng, bush: bool = False):
     n = len(crown)
     crown = crown[(ya - y0) * n // h:max((yb - y0) * n // h, (ya - y0) * n // h + 1), (xa - x0) * n // w:max((xb - x0) * n // w, (xa - x0) * n // w + 1)]
     crown = cv2.resize(crown, (xb - xa, yb - ya), interpolation=cv2.INTER_LINEAR)
-    tones = weather.shade(green * (np.arange(256)[:, None] / 128), .55, z).astype(np.uint8)[:, None]  # brightness -> colour
+    tones = weather.shade(green * _BRIGHTNESS, .55, z).astype(np.uint8)[:, None]  # brightness -> colour
     patch, mask = cv2.applyColorMap(cv2.extractChannel(crown, 1), tones), cv2.compare(cv2.extractChannel(crown, 0), 127, cv2.CMP_GT)
     cv2.copyTo(patch, mask, canvas.image[ya:yb, xa:xb])
     cv2.copyTo(np.zeros_like(mask), mask, canvas.owner[ya:yb, xa:xb])
@@ -856,17 +963,21 @@ def _draw_building(canvas: Canvas, x: float, z: float, road: Road, rng, side: in
     f = solid.box(-wide / 2, wide / 2, 0, tall, deep / 2, wall)
     facade, plane = f["left" if side > 0 else "right"], -side * deep / 2
     def panels(a, u, w, h, colour, glow=0.):
-        for ai, ui in zip(a, u): solid.face([(ai, ui, plane), (ai, ui + h, plane), (ai + w, ui + h, plane), (ai + w, ui, plane)], colour, facade, glow)
-    panels([-wide / 2], [0], wide, rng.uniform(.4, 1.), wall * rng.uniform(.6, .9))
+        points = np.full((len(a), 4, 3), plane)
+        points[:, :2, 0], points[:, 2:, 0] = a[:, None], (a + w)[:, None]
+        points[:, ::3, 1], points[:, 1:3, 1] = u[:, None], (u + h)[:, None]
+        solid.decals(points, colour, facade, glow)
+    corner, ground = np.array([-wide / 2]), np.zeros(1)
+    panels(corner, ground, wide, rng.uniform(.4, 1.), wall * rng.uniform(.6, .9))
     w, h = rng.uniform(.8, 1.3), rng.uniform(1.2, 1.7)
     columns, storeys = np.arange(-wide / 2 + .8, wide / 2 - w - .3, rng.uniform(w + .7, w + 1.6)), np.arange(1., tall - h - .3, rng.uniform(2.6, 3.2))
-    a, u = (grid.ravel() for grid in np.meshgrid(columns, storeys))
+    a, u = np.tile(columns, len(storeys)), np.repeat(storeys, len(columns))
     if z < 35: panels(a - .1, u - .1, w + .2, h + .2, np.clip(wall * rng.uniform(.7, 1.35), 0, 245))
     panels(a, u, w, h, np.array([60, 68, 76.]) * rng.uniform(.6, 1.6))
     lit = (rng.uniform(size=len(a)) < .3) & (canvas.weather.night > .3)
     panels(a[lit], u[lit], w, h, (240, 205, 130), .05)
     door = rng.uniform(-wide / 2 + .5, wide / 2 - 1.5)
-    panels([door], [0], 1.1, 2.2, rng.uniform(40, 130, 3))
+    panels(np.array([door]), ground, 1.1, 2.2, rng.uniform(40, 130, 3))
     solid.part(1)
     roof, ridge, eaves, k = np.array([128, 70, 54.]) * rng.uniform(.6, 1.2), tall + rng.uniform(.3, 4.5), deep / 2 + .4, wide / 2 + .2
     for sign in (1, -1): solid.face([(-k, tall - .1, sign * eaves), (k, tall - .1, sign * eaves), (k, ridge, 0), (-k, ridge, 0)], roof)
@@ -876,9 +987,10 @@ def _draw_building(canvas: Canvas, x: float, z: float, road: Road, rng, side: in
 # %% ../../nbs/01b_scenes.ipynb #a00047bd
 def _draw_pole(canvas: Canvas, x: float, z: float, tall: float, width: float, colour):
     "A thin post."
-    a, b = canvas.camera.project(np.array([[x, 0, z], [x, tall, z]]))
+    (middle, low), (_, high) = canvas.camera.pixel(x, 0, z), canvas.camera.pixel(x, tall, z)
     w = max(width * canvas.camera.focal / z / 2, .4)
-    canvas.fill(np.array([[a[0] - w, a[1]], [a[0] + w, a[1]], [b[0] + w, b[1]], [b[0] - w, b[1]]]), canvas.weather.shade(colour, .3, z), 0)
+    left, right = middle - w, middle + w
+    canvas.fill(np.array([[left, low], [right, low], [right, high], [left, high]]), canvas.weather.tone(colour, .3, z), 0)
 
 # %% ../../nbs/01b_scenes.ipynb #39e5eed9
 def _draw_sign_at(canvas: Canvas, x: float, z: float, class_id: int, rng, owner: int) -> np.ndarray | None:
@@ -978,11 +1090,13 @@ def _shadow_map(canvas: Canvas, road: Road, objects: list[dict], rng) -> np.ndar
             blot(np.array(stripe), int(rng.uniform(150, 255)))
     for o in objects:
         if isinstance(o["model"], Solid):
-            world = _place(o["model"], o["x"], o["z"], o["yaw"])
-            ground, tall = world * [1, 0, 1], np.minimum(world[:, 1:2], 4)
-            ground[:, [0, 2]] += reach * tall
-            base = world * [1, 0, 1]
-            blot(np.concatenate([ground, base]), 150 if canvas.weather.direct < .3 else 230)
+            base = _place(o["model"], o["x"], o["z"], o["yaw"])
+            tall = np.minimum(base[:, 1], 4)
+            base[:, 1] = 0
+            top = base.copy()  # where the sun throws the points
+            top[:, 0] += reach[0] * tall
+            top[:, 2] += reach[1] * tall
+            blot(np.concatenate([top, base]), 150 if canvas.weather.direct < .3 else 230)
         else:
             p = np.array([o["x"], 0, o["z"]])
             blot(p + np.array([[-.3, 0, 0], [.3, 0, 0], [.2 + reach[0] * 1.5, 0, reach[1] * 1.5], [-.2 + reach[0] * 1.5, 0, reach[1] * 1.5]]), 170)
@@ -1039,7 +1153,7 @@ def lane_labels(camera: Camera, road: Road, rows: list[int], most: int = 5) -> l
 # %% ../../nbs/01b_scenes.ipynb #1043c4f6
 def _metres(model) -> tuple[float, float, float]:
     "Height, width and length of a model."
-    points = np.concatenate(model.points) if isinstance(model, Solid) else np.array([p for limb in model for p in limb[:2]])
+    points = model.vertices() if isinstance(model, Solid) else np.array([p for limb in model for p in limb[:2]])
     along, up, across = np.ptp(points, axis=0)
     return float(up), float(across), float(along)
 
@@ -1047,7 +1161,8 @@ def _metres(model) -> tuple[float, float, float]:
 def _label_objects(canvas: Canvas, drawn: list[tuple]) -> tuple[list[SceneObject], list[tuple]]:
     "Objects and DontCare boxes from what was drawn: (object, full box, owner number)."
     w, h = canvas.camera.width, canvas.camera.height
-    counts, objects, ignored = np.bincount(canvas.owner.ravel(), minlength=256), [], []  # owners: 0 scenery, 255 road, else objects
+    counts = cv2.calcHist([canvas.owner], [0], None, [256], [0, 256]).ravel().tolist()  # owners: 0 scenery, 255 road, else objects
+    objects, ignored = [], []
     for o, full, owner in drawn:
         box = np.array([max(full[0], 0), max(full[1], 0), min(full[2], w - 1), min(full[3], h - 1)])
         wide, tall = box[2] - box[0], box[3] - box[1]
@@ -1066,8 +1181,8 @@ def _label_objects(canvas: Canvas, drawn: list[tuple]) -> tuple[list[SceneObject
 # %% ../../nbs/01b_scenes.ipynb #6d3d2954
 def _label_signs(canvas: Canvas, drawn: list[tuple]) -> list[tuple]:
     "(ClassId, box) of the signs of at least 10 pixels that are whole and not covered: (ClassId, box, owner number)."
-    def free(owner): return cv2.countNonZero(cv2.compare(canvas.owner, owner, cv2.CMP_EQ)) > .85 * canvas.drawn[owner]
-    return [(c, tuple(box.tolist())) for c, box, owner in drawn if box is not None and box[2] - box[0] >= 10 and free(owner)]
+    def free(owner, box): return cv2.countNonZero(cv2.compare(canvas.around(box), owner, cv2.CMP_EQ)) > .85 * canvas.drawn[owner]
+    return [(c, tuple(box.tolist())) for c, box, owner in drawn if box is not None and box[2] - box[0] >= 10 and free(owner, box)]
 
 # %% ../../nbs/01b_scenes.ipynb #7d1efd75
 def _glow(canvas: Canvas, image: np.ndarray) -> np.ndarray:
@@ -1103,13 +1218,14 @@ def _finish(canvas: Canvas) -> np.ndarray:
     v = np.arange(256)[:, None] / 255 * np.array(weather.tint) * weather.exposure * rng.normal(1, .025, 3)
     v = np.clip(v, 0, 1) ** rng.uniform(.85, 1.2)
     v += rng.uniform(0, .6) * (v * v * (3 - 2 * v) - v)  # S-shaped contrast of a tone curve
-    image = cv2.LUT(image, np.clip(255 * v, 0, 255).astype(np.uint8)[None])
+    curves = np.clip(255 * v, 0, 255).astype(np.uint8).T.copy()
+    image = cv2.merge([cv2.LUT(plane, curve) for plane, curve in zip(cv2.split(image), curves)])
     if rng.uniform() < .75: image = cv2.GaussianBlur(image, (3, 3), rng.uniform(.3, .75))
     strength = rng.uniform(.04, .2) + .2 * weather.night
     grain = _grain()
     if camera.height > 1024 or camera.width > 1024: grain = np.tile(grain, (camera.height // 1024 + 1, camera.width // 1024 + 1, 1))
     y, x = rng.integers(0, grain.shape[0] - camera.height + 1), rng.integers(0, grain.shape[1] - camera.width + 1)
-    return cv2.addWeighted(image, 1, np.ascontiguousarray(grain[y:y + camera.height, x:x + camera.width]), strength, -128 * strength)
+    return cv2.addWeighted(image, 1, grain[y:y + camera.height, x:x + camera.width], strength, -128 * strength)
 
 # %% ../../nbs/01b_scenes.ipynb #ee91a2f9
 def _row(kind: str, road: Road, side: int, offset: float, step: float, rng, start: float = 3., end: float = 120., **extra) -> list[tuple]:
@@ -1150,20 +1266,21 @@ def _roadside(road: Road, rng) -> list[tuple]:
 # %% ../../nbs/01b_scenes.ipynb #86ae046c
 def _draw_segment(canvas: Canvas, road: Road, z: float, s: float, kind: str, step: float, tall: float, grey: float, **_):
     "A piece of wall, guard rail or fence, `step` metres long."
-    ends = np.array([max(z - step / 2, 1.2), z + step / 2 + .05])
-    x, shade = road.centre(ends) + s, canvas.weather.shade
-    if abs(x[1]) * canvas.camera.focal > .7 * canvas.camera.width * ends[1]: return  # beside the picture
-    def band(low, high, colour):
-        world = np.array([[x[0], low, ends[0]], [x[0], high, ends[0]], [x[1], high, ends[1]], [x[1], low, ends[1]]])
-        canvas.fill(canvas.camera.project(world), shade(np.array(colour) * grey, .35, z), 0)
-    if kind == "wall":
-        band(0, tall, (178, 168, 150)); band(tall * .9, tall, (200, 192, 176)); band(0, .12, (110, 104, 96))
+    ends = max(z - step / 2, 1.2), z + step / 2 + .05
+    near, far = (road.centre(end) + s for end in ends)
+    if abs(far) * canvas.camera.focal > .7 * canvas.camera.width * ends[1]: return  # beside the picture
+    def grade(colour): return [c * grey for c in colour]
+    def bands(*rows):  # (low, high, colour) each
+        world = np.array([[[near, low, ends[0]], [near, high, ends[0]], [far, high, ends[1]], [far, low, ends[1]]] for low, high, _ in rows])
+        canvas.quads(world, [canvas.weather.tone(grade(colour), .35, z) for *_, colour in rows], 0)
+    if kind == "wall": bands((0, tall, (178, 168, 150)), (tall * .9, tall, (200, 192, 176)), (0, .12, (110, 104, 96)))
     elif kind == "rail":
-        band(tall - .32, tall, (176, 180, 184)); band(tall - .2, tall - .12, (120, 124, 128))
-        _draw_pole(canvas, x[1], ends[1], tall, .12, np.array([110, 112, 114]) * grey)
+        bands((tall - .32, tall, (176, 180, 184)), (tall - .2, tall - .12, (120, 124, 128)))
+        _draw_pole(canvas, far, ends[1], tall, .12, grade((110, 112, 114)))
     else:
-        for d in np.arange(ends[0], ends[1], .5 if z < 20 else 1.3 if z < 45 else 4.): _draw_pole(canvas, road.centre(d) + s, d, tall, .07, np.array([150, 140, 128]) * grey)
-        for h in (.3, .85): band(tall * h, tall * h + .07, (140, 132, 120))
+        posts = np.arange(*ends, .5 if z < 20 else 1.3 if z < 45 else 4.).tolist()
+        for d in posts: _draw_pole(canvas, road.centre(d) + s, d, tall, .07, grade((150, 140, 128)))
+        bands(*((tall * h, tall * h + .07, (140, 132, 120)) for h in (.3, .85)))
 
 # %% ../../nbs/01b_scenes.ipynb #3fa9abbe
 def _draw_lamp_post(canvas: Canvas, road: Road, z: float, s: float, tall: float, arm: bool, side: int, **_):
@@ -1173,7 +1290,7 @@ def _draw_lamp_post(canvas: Canvas, road: Road, z: float, s: float, tall: float,
     if not arm: return
     top = canvas.camera.project(np.array([[x, tall, z], [x - side * 1.8, tall + .25, z]]))
     w = max(.05 * canvas.camera.focal / z, .4)
-    canvas.fill(np.concatenate([top - [0, w], top[::-1] + [0, w]]), canvas.weather.shade((112, 114, 116), .3, z), 0)
+    canvas.fill(np.concatenate([top - [0, w], top[::-1] + [0, w]]), canvas.weather.tone((112, 114, 116), .3, z), 0)
     if canvas.weather.night > .2: canvas.lamps.append((*top[1], .25 * canvas.camera.focal / z, np.array([255, 214, 150.]), 0))
 
 # %% ../../nbs/01b_scenes.ipynb #34a7c0d0
@@ -1197,11 +1314,11 @@ def _draw_clutter(canvas: Canvas, x: float, z: float, rng):
 # %% ../../nbs/01b_scenes.ipynb #0e74f6f9
 def _draw_gantry(canvas: Canvas, road: Road, z: float, rng):
     "A sign bridge with direction boards over the carriageway."
-    middle, colour = road.centre(z), canvas.weather.shade
+    middle, tone = road.centre(z), canvas.weather.tone
     for s in (road.left - .5, road.right + .5): _draw_pole(canvas, middle + s, z, 7.2, .35, (130, 132, 134))
     def board(s0, s1, low, high, c):
         corners = np.array([[middle + s0, low, z], [middle + s0, high, z], [middle + s1, high, z], [middle + s1, low, z]])
-        canvas.fill(canvas.camera.project(corners), colour(c, .3, z), 0)
+        canvas.fill(canvas.camera.project(corners), tone(c, .3, z), 0)
     board(road.left - .5, road.right + .5, 6.6, 7.2, (120, 122, 124))
     blue = (np.array([24, 84, 170]), np.array([20, 110, 70]))[int(rng.integers(2))]
     s = road.left + rng.uniform(0, 3)
@@ -1213,7 +1330,7 @@ def _draw_gantry(canvas: Canvas, road: Road, z: float, rng):
 
 def _near(o: dict) -> float:
     "Depth that decides what covers what: a little behind an object's near end."
-    return o["z"] - .45 * (0. if isinstance(o["model"], list) else np.ptp(np.concatenate(o["model"].points)[:, 0]) * abs(math.cos(o["yaw"])))
+    return o["z"] - .45 * (0. if isinstance(o["model"], list) else np.ptp(o["model"].vertices()[:, 0]) * abs(math.cos(o["yaw"])))
 
 # %% ../../nbs/01b_scenes.ipynb #32f11fcd
 def _items(kind: str, road: Road, cast: list[dict], rng) -> list[tuple]:
@@ -1230,15 +1347,17 @@ def _draw_items(canvas: Canvas, road: Road, items: list[tuple], rng) -> tuple[li
     "Draw from far to near; returns what was drawn of objects and of signs, for the labels."
     drawn, signs = [], []
     for z, what, a, b in items:
-        x = 0. if what == "object" else a + road.centre(z)
+        x = 0. if what == "object" else float(a + road.centre(z))
         if what == "object":
             paint = _draw_solid if isinstance(a["model"], Solid) else _draw_limbs
-            drawn.append((a, paint(canvas, a["model"], a["x"], a["z"], a["yaw"], b), b))
-            canvas.count(b)
+            box = paint(canvas, a["model"], a["x"], a["z"], a["yaw"], b)
+            drawn.append((a, box, b))
+            canvas.count(b, box)
         elif what == "sign":
             owner = _FIRST_SIGN + len(signs)
-            signs.append((b, _draw_sign_at(canvas, x, z, b, rng, owner), owner))
-            canvas.count(owner)
+            box = _draw_sign_at(canvas, x, z, b, rng, owner)
+            signs.append((b, box, owner))
+            if box is not None: canvas.count(owner, box)
         elif what == "building": _draw_building(canvas, x, z, road, rng, **b)
         elif what in ("wall", "rail", "fence"): _draw_segment(canvas, road, z, a, what, **b)
         elif what == "pole": _draw_lamp_post(canvas, road, z, a, **b)
@@ -1248,8 +1367,8 @@ def _draw_items(canvas: Canvas, road: Road, items: list[tuple], rng) -> tuple[li
     return drawn, signs
 
 # %% ../../nbs/01b_scenes.ipynb #741eba43
-def check_class_weights(weights: dict | None) -> dict: # class -> weight; None: the usual ones
-    "Class weights with every key known and some weight left; raises `UserError` for others."
+def _check_weights(weights: dict | None) -> dict:
+    "Class weights with every key known and some weight left."
     weights = dict(CLASS_WEIGHTS if weights is None else weights)
     unknown = set(weights) - set(DETECTION_CLASSES)
     if unknown: raise UserError(f"class_weights: unknown class {sorted(unknown)[0]!r}; the classes are {', '.join(DETECTION_CLASSES)}.")
@@ -1265,7 +1384,7 @@ def draw_scene(rng: np.random.Generator, # every random choice comes from here
                weather: str | None = None, # a name from WEATHERS, None: random
                ) -> Scene:
     "One labelled road scene; raises UserError for an unknown kind, class, weather or an impossible size."
-    weights = check_class_weights(class_weights)
+    weights = _check_weights(class_weights)
     camera = scene_camera(kind, size, rng)
     road = make_road(kind, rng, weights.get("Tram", 0) / sum(weights.values()))
     canvas = Canvas(camera, make_weather(rng, weather), rng)
