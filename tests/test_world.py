@@ -1,11 +1,12 @@
 """The writer of the world: layouts, determinism, interruption, refusal."""
-import csv, json, os, signal, subprocess, sys, time
+import csv, json, os, shutil, subprocess, sys, time
 from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mtl_course.config import DETECTION_CLASSES, UserError
+from mtl_course.config import DETECTION_CLASSES, UserError, make_config
 from mtl_course.data import world as W
+from mtl_course.data.loaders import prepare_data
 
 SMALL = dict(signs=43, frames_per_track=1, sign_test=6, scenes=4, lanes=3, lane_test=2, joint=3)
 
@@ -123,6 +124,64 @@ def test_version_change_makes_it_again(tmp_path, monkeypatch):
     monkeypatch.setattr(W, "world_version", lambda: "2.0")
     again = W.make_world(tmp_path / "w", "tiny", workers=1, progress=False, **options)
     assert again["version"] == "2.0" and again["hash"] == first["hash"]
+
+
+CUSTOM = dict(SMALL, seed=7, signs=46, sign_test=2, scenes=2, lanes=1, lane_test=1, joint=1, sign_skew=.5, class_weights={"Van": 1., "Tram": .5},
+              scene_size=(128, 64), lane_size=(160, 96))
+
+
+@pytest.mark.parametrize("by", ["prepare_data", "ensure_world"])
+def test_an_outdated_world_is_made_again_with_its_own_options(tmp_path, monkeypatch, by):
+    "Not with those of the recipe: neither its seed, its counts, its imbalance nor the size of its pictures may change."
+    root = tmp_path / "world-mine"
+    first = W.make_world(root, "tiny", workers=1, progress=False, **CUSTOM)
+    monkeypatch.setattr(W, "world_version", lambda: "2.0")
+    config = make_config("smoke", data_root=str(root), world_size="tiny")
+    prepare_data(config, progress=False) if by == "prepare_data" else W.ensure_world(root, "tiny", workers=1, progress=False)
+    again = W.read_manifest(root)
+    assert again == {**first, "version": "2.0"} and again["options"]["seed"] == 7
+    assert cv2.imread(str(root / "kitti/training/image_2/000001.png")).shape == (64, 128, 3)
+    stamp = (root / "manifest.json").stat().st_mtime_ns
+    assert W.ensure_world(root, "tiny", progress=False) == again and (root / "manifest.json").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("change, says", [(dict(options=None), "options .* missing"), (dict(options={"seed": 1, "moons": 2}), "'moons', which no longer exists"),
+                                          (dict(options={"seed": -1}), "seed must be"), (dict(options={"scene_size": None}), "manifest.json"),
+                                          (dict(options={"class_weights": 3}), "manifest.json")])
+def test_an_outdated_world_whose_options_are_lost_is_left_alone(small, tmp_path, change, says):
+    root = tmp_path / "world"
+    shutil.copytree(small[0], root)
+    (root / "manifest.json").write_text(json.dumps({**small[1], "version": "0", **change}))
+    before = sorted((p, p.stat().st_mtime_ns) for p in root.rglob("*"))
+    with pytest.raises(UserError, match=says) as e: prepare_data(make_config("smoke", data_root=str(root)), progress=False)
+    assert str(root / "manifest.json") in str(e.value) and f"mtl_data make {root}" in str(e.value) and "\n" not in str(e.value)
+    assert sorted((p, p.stat().st_mtime_ns) for p in root.rglob("*")) == before
+    W.make_world(root, "tiny", workers=1, progress=False, signs=0, sign_test=1, scenes=1, lanes=1, lane_test=1, joint=0)  # what the sentence advises
+
+
+def test_a_manifest_that_does_not_parse_is_one_sentence(small, tmp_path):
+    root = tmp_path / "world"
+    shutil.copytree(small[0], root)
+    (root / "manifest.json").write_text("{")
+    with pytest.raises(UserError, match="delete the folder and make the world again with mtl_data make"): prepare_data(make_config("smoke", data_root=str(root)), progress=False)
+    assert (root / "kitti/training/image_2/000003.png").is_file()
+
+
+@pytest.mark.parametrize("how", ["killed", "interrupted"])
+def test_an_old_world_comes_back_when_its_replacement_stops_between_the_renames(tmp_path, how):
+    "The old world has been moved aside and the new one is not there yet: neither the world nor its options may be lost."
+    root = tmp_path / "world"
+    options = dict(SMALL, seed=7, signs=0, sign_test=1, joint=0, scenes=1, lanes=1, lane_test=1)
+    first = W.make_world(root, "tiny", workers=1, progress=False, **options)
+    stop = "os._exit(1)" if how == "killed" else "raise_interrupt()"
+    code = (f"import os\nfrom mtl_course.data import world as W\nrename, n = os.rename, []\ndef raise_interrupt(): raise KeyboardInterrupt\n"
+            f"def stopping(*a):\n    n.append(a)\n    if len(n) == 2: {stop}\n    rename(*a)\n"
+            f"os.rename, W.world_version = stopping, lambda: '2.0'\nW.ensure_world({str(root)!r}, workers=1, progress=False)")
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(W.__file__).parents[2], capture_output=True).returncode
+    assert root.exists() == (how == "interrupted")
+    assert W.ensure_world(root, "tiny", workers=1, progress=False) == first
+    again = W.make_world(root, "tiny", workers=1, progress=False, **{**options, "scenes": 2})
+    assert [p.name for p in tmp_path.iterdir()] == ["world"] and W.read_manifest(root) == again
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills a process group by signal")

@@ -24,17 +24,15 @@ from .kitti import KITTI
 from .sampling import Chosen, TaskDraw, choose_images
 from .signs import SIGN_MIRROR, SIGN_NAMES
 from .tusimple import TuSimple
-from .world import make_world, read_manifest, world_version
+from .world import ensure_world
 
 # %% ../../nbs/05_loaders.ipynb #3f63bbed
 READERS = {"classification": GTSRB, "detection": KITTI, "lane": TuSimple}
 
 def prepare_data(config: Config, progress: bool = True) -> Path:
-    "The data root of a config; makes the built-in world when that is what it names. Raises `UserError` when real data is missing."
+    "The data root of a config; makes the built-in world when that is what it names, anew with its own options when it is out of date. Raises `UserError` when real data is missing."
     root = resolve(config.data_root)
-    if root.name.startswith("world"):
-        manifest = read_manifest(root)
-        if not manifest or manifest["version"] != world_version(): make_world(root, size=config.world_size, progress=progress)
+    if root.name.startswith("world"): ensure_world(root, config.world_size, progress=progress)
     elif not root.is_dir(): raise UserError(f"data_root {root}: no such folder; mtl_data get says how to obtain the real sets, datasets/world is the built-in one")
     return root
 

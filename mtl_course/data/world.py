@@ -12,12 +12,12 @@ import numpy as np
 from tqdm.auto import tqdm
 from ..config import UserError
 from . import scenes as _scenes
-from .scenes import SCENE_SIZES, check_class_weights, draw_scene
+from .scenes import SCENE_SIZES, _check_weights, draw_scene
 from .signs import draw_sign_crop, draw_sign_track
 
 # %% auto #0
 __all__ = ['WORLD_SIZES', 'GTSRB_COUNTS', 'WorldOptions', 'world_options', 'picture_rng', 'sign_counts', 'kitti_lines',
-           'world_version', 'read_manifest', 'make_world']
+           'world_version', 'read_manifest', 'make_world', 'recorded_options', 'ensure_world']
 
 # %% ../../nbs/01c_world.ipynb #ee771f3e
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def world_options(size: str = "laptop", **changes) -> WorldOptions:
             raise UserError(f"world option {name} must be a whole number of at least {int(name == 'frames_per_track')}, got {value!r}.")
     if options.frames_per_track > 30: raise UserError(f"world option frames_per_track must be at most 30, as in GTSRB, got {options.frames_per_track}.")
     if not 0 <= options.sign_skew <= 2: raise UserError(f"world option sign_skew must lie between 0 and 2, got {options.sign_skew}.")
-    if options.class_weights is not None: check_class_weights(options.class_weights)
+    if options.class_weights is not None: _check_weights(options.class_weights)
     for name in ("scene_size", "lane_size"):
         pair = getattr(options, name)
         if len(pair) != 2 or pair[0] < 64 or pair[1] < 32: raise UserError(f"world option {name} must be (width, height) of at least 64 x 32, got {pair}.")
@@ -229,7 +229,8 @@ def read_manifest(root: str | Path) -> dict | None:
     path = Path(root) / "manifest.json"
     if not path.is_file(): return None
     try: manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as e: raise UserError(f"{path}: not valid JSON ({e}): delete the folder and make the world again.")
+    except (json.JSONDecodeError, UnicodeDecodeError) as e: raise UserError(f"{path}: not valid JSON ({e}): delete the folder and make the world again with mtl_data make.")
+    except OSError as e: raise UserError(f"{path}: cannot be read ({e.strerror}): mend its permissions, or choose another folder.") from e
     if not isinstance(manifest, dict) or "hash" not in manifest: raise UserError(f"{path}: not a manifest of the built-in world: choose another folder.")
     return manifest
 
@@ -258,14 +259,40 @@ def _write_tables(root: Path, labels: list, rows: list):
     return hashlib.sha256(listing).hexdigest(), len(rows), sum(r[2] for r in rows)
 
 # %% ../../nbs/01c_world.ipynb #d9f55f9f
+def _alive(folder: Path) -> bool:
+    "Whether the process that writes a temporary folder is still there; its number is in the folder's name."
+    pid = folder.name.rpartition("making-")[2].split("-")[0]
+    if pid.isdigit() and os.name == "posix":
+        with contextlib.suppress(OSError): os.kill(int(pid), 0); return True
+    return False
+
+def _remove(world: Path):
+    "Delete a folder, its manifest first: what an interruption leaves of it must not look like a world."
+    with contextlib.suppress(OSError): (world / "manifest.json").unlink()
+    shutil.rmtree(world, ignore_errors=True)
+
 def _sweep(root: Path):
     "Remove what interrupted runs left beside root."
     for old in root.parent.glob(f"{root.name}.making-*"):
-        pid = old.name.rpartition("making-")[2].split("-")[0]
-        alive = False
-        if pid.isdigit() and os.name == "posix":
-            with contextlib.suppress(OSError): os.kill(int(pid), 0); alive = True
-        if not alive: shutil.rmtree(old, ignore_errors=True)
+        if not _alive(old): _remove(old)
+
+# %% ../../nbs/01c_world.ipynb #153422c8
+def _rescue(root: Path):
+    "Put back the world that a remake had just moved aside when it was interrupted."
+    if root.exists(): return
+    for old in sorted(root.parent.glob(f"{root.name}.making-*-old")):
+        if (old / "manifest.json").is_file() and not _alive(old): return os.rename(old, root)
+
+def _replace(root: Path, making: Path):
+    "Move a finished world to root; an older world there, all of whose files are its own, is removed."
+    if not (root.is_dir() and any(root.iterdir())):
+        if root.is_dir(): root.rmdir()
+        return os.rename(making, root)
+    old = root.with_name(f"{root.name}.making-{os.getpid()}-old")
+    os.rename(root, old)
+    try: os.rename(making, root)
+    except BaseException: os.rename(old, root); raise
+    _remove(old)
 
 # %% ../../nbs/01c_world.ipynb #3e816d1e
 def _megabytes(o: WorldOptions) -> int:
@@ -297,16 +324,9 @@ def _make(root: Path, options: WorldOptions, wanted: dict, workers: int, progres
         facts = _draw_into(making, options, workers, progress)
         manifest = dict(**wanted, seed=options.seed, **facts, made_with=dict(numpy=np.__version__, opencv=cv2.__version__))
         (making / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        if root.is_dir() and any(root.iterdir()):  # an older world, all of whose files are its own
-            old = root.with_name(f"{root.name}.making-{os.getpid()}-old")
-            os.rename(root, old)
-            os.rename(making, root)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            if root.is_dir(): root.rmdir()
-            os.rename(making, root)
+        _replace(root, making)
         return manifest
-    finally: shutil.rmtree(making, ignore_errors=True)
+    finally: _remove(making)
 
 # %% ../../nbs/01c_world.ipynb #0fad47af
 def _check_folder(root: Path, wanted: dict) -> dict | None:
@@ -327,12 +347,13 @@ def make_world(root: str | Path, # folder of the world
                progress: bool = True, # show a bar with the time left
                **options, # fields of WorldOptions
                ) -> dict: # the manifest
-    "Make the world, or leave it alone when it is already there; raises UserError for bad options or a folder that is not the world's."
+    "Make the world with these options, or leave it alone when it is already there; raises UserError for bad options or a folder that is not the world's."
     options, root = world_options(size, **options), Path(root).expanduser().absolute()
     if workers is not None and (not isinstance(workers, int) or workers < 1): raise UserError(f"workers must be a whole number of at least 1, got {workers!r}.")
     wanted = dict(version=world_version(), options=_plain(options))
     if workers is None: workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
+        _rescue(root)
         if manifest := _check_folder(root, wanted): return manifest
         return _make(root, options, wanted, workers, progress)
     except concurrent.futures.process.BrokenProcessPool as e:
@@ -341,3 +362,29 @@ def make_world(root: str | Path, # folder of the world
         if e.errno == errno.ENOSPC:
             raise UserError(f"the disk is full: {root} needs about {_megabytes(options)} MB; free some space or choose a smaller world.") from e
         raise UserError(f"cannot write the world to {root}: {e.strerror or e}.") from e
+
+# %% ../../nbs/01c_world.ipynb #e237826f
+def recorded_options(root: str | Path) -> dict:
+    "The options with which the world at root was made; raises UserError where its manifest holds none that can still be used."
+    path, known = Path(root) / "manifest.json", {f.name for f in fields(WorldOptions)}
+    advice = f"it is out of date and cannot be made again as it was; say what it shall be: mtl_data make {root} with the options you want."
+    options = (read_manifest(root) or {}).get("options")
+    if not isinstance(options, dict): raise UserError(f"{path}: the options of this world are missing; {advice}")
+    if gone := sorted(set(options) - known): raise UserError(f"{path}: this world was made with the option {gone[0]!r}, which no longer exists; {advice}")
+    try: world_options(**options)
+    except (UserError, TypeError, ValueError) as e: raise UserError(f"{path}: {str(e).rstrip('.')}; {advice}") from e
+    return options
+
+# %% ../../nbs/01c_world.ipynb #fa25cb7f
+def ensure_world(root: str | Path, # folder of the world
+                 size: str = "laptop", # "laptop" or "tiny": what is made where there is no world yet
+                 workers: int | None = None, # processes; None: one per core
+                 progress: bool = True, # show a bar with the time left
+                 ) -> dict: # the manifest
+    "The world at root as this version draws it: made where there is none, made again with its own options where it is out of date; raises UserError like `make_world`."
+    root = Path(root).expanduser().absolute()
+    with contextlib.suppress(OSError): _rescue(root)
+    manifest = read_manifest(root)
+    if manifest is None: return make_world(root, size, workers, progress)
+    if manifest.get("version") == world_version(): return manifest
+    return make_world(root, workers=workers, progress=progress, **recorded_options(root))
