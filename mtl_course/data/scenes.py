@@ -99,13 +99,8 @@ def _choice(rng, weights: dict):
     return names[min(bisect_left(sums, rng.uniform(0, sums[-1])), len(names) - 1)]
 
 # %% ../../nbs/01b_scenes.ipynb #6431dcf1
-def make_road(kind: str, # "kitti", "tusimple" or "joint"
-              rng: np.random.Generator,
-              tram: float = .04, # share of trams among the objects to come
-              ) -> Road:
-    "A random road that belongs to a data set; the more trams are wanted, the more likely is a track."
-    place = _choice(rng, PLACES[kind])
-    if tram > .5 and place in ("highway", "country"): place = "avenue"
+def _lanes(kind: str, place: str, rng: np.random.Generator) -> tuple[list[float], list[str], int]:
+    "Lane lines of a place: their s, their styles, and how many lanes come against us."
     width = rng.uniform(*{"street": (2.7, 3.2), "avenue": (3., 3.5), "country": (3., 3.5), "highway": (3.5, 3.9)}[place])
     ours = {"street": 1, "avenue": int(rng.integers(1, 4)), "country": 1, "highway": int(rng.integers(2, 6))}[place]
     theirs = {"street": int(rng.uniform() < .8), "avenue": int(rng.integers(1, 3)), "country": 1, "highway": 0}[place]
@@ -118,6 +113,18 @@ def make_road(kind: str, # "kitti", "tusimple" or "joint"
     edge = "solid" if place in ("highway", "country") or rng.uniform() < .45 or kind == "tusimple" else "edge"
     styles[0] = styles[-1] = edge if painted else "none"
     if theirs and painted and place != "street": styles[theirs] = _choice(rng, dict(dashed=.35, solid=.3, double=.35))
+    return borders, styles, theirs
+
+# %% ../../nbs/01b_scenes.ipynb #07be08c1
+def make_road(kind: str, # "kitti", "tusimple" or "joint"
+              rng: np.random.Generator,
+              tram: float = .04, # share of trams among the objects to come
+              ) -> Road:
+    "A random road that belongs to a data set; the more trams are wanted, the more likely is a track."
+    place = _choice(rng, PLACES[kind])
+    if tram > .5 and place in ("highway", "country"): place = "avenue"
+    borders, styles, theirs = _lanes(kind, place, rng)
+    ours = len(borders) - 1 - theirs
     shoulder = {"street": 0., "avenue": .4, "country": .5, "highway": 2.6}[place]
     parking = place == "street" or (place == "avenue" and rng.uniform() < .4)
     side = 2.1 if parking else shoulder * rng.uniform(.6, 1.2)
@@ -210,8 +217,18 @@ def _fixed(pixels: np.ndarray) -> np.ndarray:
     "Pixel coordinates as OpenCV's fixed point numbers, in sixteenths; far outside is cut off."
     return np.rint(np.minimum(np.maximum(pixels, -9000.), 9000.) * 16).astype(np.int32)
 
-class Canvas:
-    "A picture under construction: colours, owners of pixels, light."
+# %% ../../nbs/01b_scenes.ipynb #2e137738
+def _texture_patch(kind: str, w: int, h: int, rng: np.random.Generator, stretch: bool) -> np.ndarray:
+    "A texture of w × h pixels: the whole of it stretched, or a random cut-out."
+    texture = _texture(kind)
+    if stretch: return cv2.resize(texture, (w, h), interpolation=cv2.INTER_LINEAR)
+    if w > 255 or h > 255: texture = np.tile(texture, (h // 256 + 2, w // 256 + 2, 1))
+    y, x = rng.integers(0, texture.shape[0] - h + 1), rng.integers(0, texture.shape[1] - w + 1)
+    return np.ascontiguousarray(texture[y:y + h, x:x + w])
+
+# %% ../../nbs/01b_scenes.ipynb #8fb4e54d
+class _Layers:
+    "Two pictures of one size, colours and owners, on which polygons are painted together."
     def __init__(self, camera: Camera, weather: Weather, rng: np.random.Generator):
         self.camera, self.weather, self.rng = camera, weather, rng
         self.image = np.zeros((camera.height, camera.width, 3), np.uint8)
@@ -232,6 +249,9 @@ class Canvas:
         "Polygons (n, N, 3) in metres, one after the other, each in its colour."
         for outline, colour in zip(_fixed(self.camera.project(world)), colours): self._paint([outline], colour, owner)
 
+# %% ../../nbs/01b_scenes.ipynb #10135a3e
+class Canvas(_Layers):
+    "A picture under construction: colours, owners of pixels, light."
     def around(self, box) -> np.ndarray:
         "The owners in a box (x1 y1 x2 y2) and three pixels around it, as a view; polygons are rounded outwards by less."
         x1, y1, x2, y2 = (max(int(v), 0) for v in (box[0] - 3, box[1] - 3, box[2] + 4, box[3] + 4))
@@ -246,14 +266,8 @@ class Canvas:
         "Multiply the pixels of a box (x1 y1 x2 y2), or those where mask(x1, y1, x2, y2) holds, by a texture."
         x1, y1, x2, y2 = box
         x1, y1, x2, y2 = int(max(x1, 0)), int(max(y1, 0)), int(min(x2 + 1, self.camera.width)), int(min(y2 + 1, self.camera.height))
-        w, h = x2 - x1, y2 - y1
-        if w < 6 or h < 6: return
-        texture = _texture(kind)
-        if stretch: texture = cv2.resize(texture, (w, h), interpolation=cv2.INTER_LINEAR)
-        else:
-            if w > 255 or h > 255: texture = np.tile(texture, (h // 256 + 2, w // 256 + 2, 1))
-            y, x = self.rng.integers(0, texture.shape[0] - h + 1), self.rng.integers(0, texture.shape[1] - w + 1)
-            texture = np.ascontiguousarray(texture[y:y + h, x:x + w])
+        if x2 - x1 < 6 or y2 - y1 < 6: return
+        texture = _texture_patch(kind, x2 - x1, y2 - y1, self.rng, stretch)
         patch = self.image[y1:y2, x1:x2]
         rough = cv2.multiply(patch, texture, scale=1 / 128)
         cv2.copyTo(rough, mask(x1, y1, x2, y2), patch)
@@ -372,6 +386,16 @@ def _road_texture(canvas: Canvas, road: Road, s: np.ndarray, along: np.ndarray, 
     if cv2.countNonZero(dark): texture -= dark * f32(1 / 400)
     return texture, coarse, fine
 
+# %% ../../nbs/01b_scenes.ipynb #7ef4d981
+def _worn_paint(canvas: Canvas, road: Road, top: int, coarse: np.ndarray, fine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "Where there is paint, as indices into the ground's pixels, and how much of it, 0..1: worn where the noise is high."
+    camera = canvas.camera
+    paint = _markings(camera, road, canvas.rng, (camera.height, camera.width))[top:].ravel()
+    on = np.flatnonzero(paint != 0)  # little of the ground is painted: its paint is worked out there alone
+    paint = paint[on].astype(np.float32) / 255
+    paint *= np.clip(1 - road.wear * (.5 + .55 * coarse.ravel()[on] + .2 * fine.ravel()[on]), .1, 1)
+    return on, paint
+
 # %% ../../nbs/01b_scenes.ipynb #42e393e3
 def _daylight(canvas: Canvas, road: Road, shade: np.ndarray, s: np.ndarray, z: np.ndarray) -> np.ndarray:
     "Light that reaches the ground, (h, W) float32: sky and sun, less where it is shaded, and the headlights at night."
@@ -390,10 +414,7 @@ def _paint_ground(canvas: Canvas, road: Road, shadows: np.ndarray):
     colours = cv2.remap(table, (s + 40) * 20, np.zeros_like(s), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     off_road = (s < f32(road.left)) | (s > f32(road.right))
     texture, coarse, fine = _road_texture(canvas, road, s, along, z, off_road)
-    paint = _markings(camera, road, rng, (camera.height, camera.width))[top:].ravel()
-    on = np.flatnonzero(paint != 0)  # little of the ground is painted: its paint is worked out there alone
-    paint = paint[on].astype(f32) / 255
-    paint *= np.clip(1 - road.wear * (.5 + .55 * coarse.ravel()[on] + .2 * fine.ravel()[on]), .1, 1)
+    on, paint = _worn_paint(canvas, road, top, coarse, fine)
     white = f32(rng.uniform(190, 240))
     shade = shadows[top:].astype(f32) / 255
     if weather.direct > .3 and rng.uniform() < (.3 if road.place == "highway" else .6): shade = np.maximum(shade, _dapple(z, s, along, road, rng))
@@ -424,20 +445,9 @@ def _wet_road(canvas: Canvas, road: Road):
     cv2.copyTo(wet, cv2.compare(canvas.owner[top:], 255, cv2.CMP_EQ), canvas.image[top:])
 
 # %% ../../nbs/01b_scenes.ipynb #cf74b6c7
-def _paint_sky(canvas: Canvas):
-    "Sky with clouds, hills and a far line of trees."
+def _paint_hills(canvas: Canvas):
+    "Hills and lines of trees at the horizon, the farthest first."
     camera, weather, rng = canvas.camera, canvas.weather, canvas.rng
-    bottom = min(camera.height, max(2, int(camera.horizon) + 2))
-    high, low = (np.array(c, np.float32) for c in weather.sky)
-    if weather.name in ("clear", "cloudy", "low_sun") and rng.uniform() < .45: high, low = high * .4 + 150, low * .3 + 178  # overexposed
-    t = np.linspace(0, 1, bottom, dtype=np.float32)[:, None] ** np.float32(rng.uniform(.6, 2.))
-    cloud = np.zeros((1, camera.width), np.float32)
-    if weather.name in ("clear", "cloudy", "low_sun", "dusk", "rain"):
-        y, x = rng.integers(0, 400, 2)
-        cloud = cv2.resize(_noise(3, power=1.6)[y:y + 70, x:x + 110], (camera.width, bottom), interpolation=cv2.INTER_CUBIC)
-        cloud = np.clip(cloud * rng.uniform(8, 30) + rng.uniform(-25, 12), -45, 60) * (1 - weather.night)
-    planes = [np.clip(h * (1 - t) + l * t + cloud, 0, 255).astype(np.uint8) for h, l in zip(high, low)]  # by channel: faster
-    canvas.image[:bottom] = cv2.merge(planes)
     for z, size, ragged in ((2500, 90., 1.6), (600, 20., 1.1), (160, 9., .9)):
         if rng.uniform() < .3: continue
         row = _noise(7, power=ragged)[int(rng.integers(512))]
@@ -452,11 +462,28 @@ def _paint_sky(canvas: Canvas):
             cv2.fillPoly(silhouette, [np.round(np.clip(outline, -9000, 9000)).astype(np.int32)], 255)
             canvas.roughen((0, max(y.min(), 0), camera.width, camera.horizon + 2), "leaves", lambda x1, y1, x2, y2: silhouette[y1:y2, x1:x2])
 
+# %% ../../nbs/01b_scenes.ipynb #4c475b42
+def _paint_sky(canvas: Canvas):
+    "Sky with clouds, hills and a far line of trees."
+    camera, weather, rng = canvas.camera, canvas.weather, canvas.rng
+    bottom = min(camera.height, max(2, int(camera.horizon) + 2))
+    high, low = (np.array(c, np.float32) for c in weather.sky)
+    if weather.name in ("clear", "cloudy", "low_sun") and rng.uniform() < .45: high, low = high * .4 + 150, low * .3 + 178  # overexposed
+    t = np.linspace(0, 1, bottom, dtype=np.float32)[:, None] ** np.float32(rng.uniform(.6, 2.))
+    cloud = np.zeros((1, camera.width), np.float32)
+    if weather.name in ("clear", "cloudy", "low_sun", "dusk", "rain"):
+        y, x = rng.integers(0, 400, 2)
+        cloud = cv2.resize(_noise(3, power=1.6)[y:y + 70, x:x + 110], (camera.width, bottom), interpolation=cv2.INTER_CUBIC)
+        cloud = np.clip(cloud * rng.uniform(8, 30) + rng.uniform(-25, 12), -45, 60) * (1 - weather.night)
+    planes = [np.clip(h * (1 - t) + l * t + cloud, 0, 255).astype(np.uint8) for h, l in zip(high, low)]  # by channel: faster
+    canvas.image[:bottom] = cv2.merge(planes)
+    _paint_hills(canvas)
+
 # %% ../../nbs/01b_scenes.ipynb #1de6888d
 _MIRROR = np.array([1., 1, -1])  # (along, up, across): right side to left side
 
-class Solid:
-    "A mesh of convex parts in its own frame: (along, up, across) in metres, along = driving direction, across = to its right."
+class _Mesh:
+    "Polygons in the order in which they were added, each of a convex part."
     def __init__(self):
         self.points: list[np.ndarray] = []
         self.faces: list[tuple] = []  # (part, parent, colour, glow)
@@ -487,6 +514,9 @@ class Solid:
         if self._all is None: self._all = np.concatenate(self.points)
         return self._all
 
+# %% ../../nbs/01b_scenes.ipynb #8046ad95
+class Solid(_Mesh):
+    "A mesh of convex parts in its own frame: (along, up, across) in metres, along = driving direction, across = to its right."
     def extrude(self, profile, half, colours) -> dict:
         "A profile (N, 2) of (along, up), extruded to ± half (N widths); colours: one per edge, then the sides. Returns face numbers."
         n = len(profile)
@@ -653,13 +683,9 @@ def _lamps(solid, faces, rear, front, back, nose, half, low, high, size=.3):
         solid.face(_quad(a, low - .16, low - .05, -.26, .26), (222, 222, 214), faces[f])
 
 # %% ../../nbs/01b_scenes.ipynb #e40029b7
-def make_car(rng: np.random.Generator) -> Solid:
-    "A passenger car: hatchback, saloon or estate by the length of its tail."
-    solid, paint = Solid(), _paint(rng)
-    length, half, roof = rng.uniform(3.7, 4.8), rng.uniform(.83, .93), rng.uniform(1.38, 1.62)
-    b, n, belt = -length / 2, length / 2, rng.uniform(.86, .96)
-    tail = {0: .08, 1: .75, 2: .12}[int(rng.integers(3))]  # boot behind the rear window
-    hood = length * rng.uniform(.22, .27)
+def _car_body(solid: Solid, paint: np.ndarray, rng, length: float, half: float, belt: float, hood: float):
+    "Everything below the windows: doors, lamps, bumpers, wheels."
+    b, n = -length / 2, length / 2
     solid.part(0)
     f = solid.extrude([(b + .06, .22), (b, .5), (b + .05, belt), (n - hood, belt), (n - .1, belt - .18), (n, .5), (n - .05, .22)],
                       [half - .05, half, half - .02, half - .02, half - .05, half - .03, half - .05],
@@ -675,6 +701,10 @@ def make_car(rng: np.random.Generator) -> Solid:
     solid.face(_quad(n + .01, .32, .46, -half * .75, half * .75), _TRIM, f[5])
     solid.face(_quad(n - .03, belt - .34, belt - .22, -half * .5, half * .5), _TRIM * 1.3, f[4])
     _wheels(solid, f, (b + length * .19, n - length * .18), .32, half + .01, arch=True)
+
+# %% ../../nbs/01b_scenes.ipynb #6e962b53
+def _car_cabin(solid: Solid, paint: np.ndarray, rng, b: float, n: float, half: float, belt: float, roof: float, tail: float, hood: float):
+    "Roof, pillars and windows; the sides lean inwards."
     solid.part(1)
     rb, rf = b + tail + .25 + rng.uniform(0, .35), n - hood - rng.uniform(.65, .85)
     w0, w1 = half - .04, half * rng.uniform(.76, .82)
@@ -688,6 +718,17 @@ def make_car(rng: np.random.Generator) -> Solid:
     def at(k, h): return (b + tail + k * (n - hood + .08 - b - tail)) * (1 - h) + h * (rb + k * (rf - rb)), belt + h * (roof - belt), w0 + h * (w1 - w0) + .005
     for k0, k1 in ((.07, .32), (.35, .62), (.65, .93)):
         _side(solid, c, [at(k0, .1), at(k0, .86), at(k1, .86), at(k1, .1)], _GLASS)
+
+# %% ../../nbs/01b_scenes.ipynb #2b99a9bf
+def make_car(rng: np.random.Generator) -> Solid:
+    "A passenger car: hatchback, saloon or estate by the length of its tail."
+    solid, paint = Solid(), _paint(rng)
+    length, half, roof = rng.uniform(3.7, 4.8), rng.uniform(.83, .93), rng.uniform(1.38, 1.62)
+    b, n, belt = -length / 2, length / 2, rng.uniform(.86, .96)
+    tail = {0: .08, 1: .75, 2: .12}[int(rng.integers(3))]  # boot behind the rear window
+    hood = length * rng.uniform(.22, .27)
+    _car_body(solid, paint, rng, length, half, belt, hood)
+    _car_cabin(solid, paint, rng, b, n, half, belt, roof, tail, hood)
     return solid
 
 # %% ../../nbs/01b_scenes.ipynb #f2acf40b
@@ -717,6 +758,17 @@ def make_van(rng: np.random.Generator) -> Solid:
     return solid
 
 # %% ../../nbs/01b_scenes.ipynb #6bfb9b22
+def _truck_cab(solid: Solid, cab: np.ndarray, n: float, half: float, tall: float):
+    "The driver's cab, up to the nose at `along` = n."
+    solid.part(0)
+    k = solid.extrude([(n - 1.9, .5), (n - 1.9, tall), (n - .25, tall), (n, 1.5), (n, .45)], [half - .03] * 5, [cab, cab, cab, cab * .9, _TRIM, cab])
+    solid.face([(n - .03, 1.62, -half + .15), (n - .03, 1.62, half - .15), (n - .22, tall - .25, half - .15), (n - .22, tall - .25, -half + .15)], _GLASS, k[2])
+    _side(solid, k, [(n - 1.2, 1.6, half - .02), (n - 1.2, tall - .3, half - .02), (n - .35, tall - .3, half - .02), (n - .15, 1.6, half - .02)], _GLASS)
+    _lamps(solid, k, 0, 3, n - 1.9, n, half - .03, .8, 1.05, .3)
+    solid.face(_quad(n + .01, .95, 1.4, -half * .6, half * .6), _TRIM, k[3])
+    _wheels(solid, k, (n - 1.1,), .5, half)
+
+# %% ../../nbs/01b_scenes.ipynb #798039bd
 def make_truck(rng: np.random.Generator) -> Solid:
     "A lorry: cab in front, cargo box, flatbed or tank behind."
     solid = Solid()
@@ -738,13 +790,7 @@ def make_truck(rng: np.random.Generator) -> Solid:
             stripe = [(b + .6, u, half + .01), (b + .6, u + .5, half + .01), (n - 2.8, u + .5, half + .01), (n - 2.8, u, half + .01)]
             _side(solid, c, stripe, PAINTS[int(rng.integers(len(PAINTS)))])
     _lamps(solid, c, 0, 2, b, n - 2.1, half, 1.02, 1.14, .35)
-    solid.part(0)
-    k = solid.extrude([(n - 1.9, .5), (n - 1.9, tall), (n - .25, tall), (n, 1.5), (n, .45)], [half - .03] * 5, [cab, cab, cab, cab * .9, _TRIM, cab])
-    solid.face([(n - .03, 1.62, -half + .15), (n - .03, 1.62, half - .15), (n - .22, tall - .25, half - .15), (n - .22, tall - .25, -half + .15)], _GLASS, k[2])
-    _side(solid, k, [(n - 1.2, 1.6, half - .02), (n - 1.2, tall - .3, half - .02), (n - .35, tall - .3, half - .02), (n - .15, 1.6, half - .02)], _GLASS)
-    _lamps(solid, k, 0, 3, n - 1.9, n, half - .03, .8, 1.05, .3)
-    solid.face(_quad(n + .01, .95, 1.4, -half * .6, half * .6), _TRIM, k[3])
-    _wheels(solid, k, (n - 1.1,), .5, half)
+    _truck_cab(solid, cab, n, half, tall)
     return solid
 
 # %% ../../nbs/01b_scenes.ipynb #ab4861d8
@@ -774,47 +820,97 @@ def make_tram(rng: np.random.Generator) -> Solid:
     return solid
 
 # %% ../../nbs/01b_scenes.ipynb #d270f156
-def make_misc(rng: np.random.Generator) -> Solid | list:
-    "What fits no other class: caravan, box trailer, tractor, city bus, motorbike."
-    solid, pick = Solid(), int(rng.integers(5))
-    if pick == 4: return _motorbike(rng)
-    paint = _paint(rng)
-    if pick == 0:  # caravan
-        length, half, top, white = rng.uniform(3.8, 5.5), rng.uniform(1., 1.12), rng.uniform(2.3, 2.6), np.array([228, 226, 218.])
-        b, n = -length / 2, length / 2
-        solid.part(0)
-        profile = [(b + .1, .4), (b, 1.2), (b + .3, top), (n - .5, top), (n, 1.3), (n - .15, .4)]
-        f = solid.extrude(profile, half, [white * .95, white, white, white, white, _TRIM, white])
-        solid.face([(b + .04, 1.35, -half * .7), (b + .04, 1.35, half * .7), (b + .22, top - .3, half * .7), (b + .22, top - .3, -half * .7)], _GLASS * 1.3, f[1])
-        _side(solid, f, [(b + .1, .95, half), (b + .1, 1.1, half), (n - .1, 1.1, half), (n - .1, .95, half)], paint)
-        _side(solid, f, [(-.6, 1.35, half), (-.6, top - .45, half), (.7, top - .45, half), (.7, 1.35, half)], _GLASS)
-        _wheels(solid, f, (-.1,), .32, half); _lamps(solid, f, 0, 4, b + .08, n, half, .6, .85, .25)
-    elif pick == 1:  # box trailer or open trailer
-        length, half, top = rng.uniform(2., 3.4), rng.uniform(.7, .95), rng.uniform(.95, 1.8)
-        solid.part(0)
-        f = solid.box(-length / 2, length / 2, .5, top, half, paint)
-        _wheels(solid, f, (0.,), .3, half + .1); _lamps(solid, f, 0, 2, -length / 2, length / 2, half, .55, .68, .3)
-        solid.part(0); solid.box(length / 2, length / 2 + 1.1, .45, .55, .06, _TRIM)
-    elif pick == 2:  # tractor
-        solid.part(0); f = solid.box(-.3, 1.9, .75, 1.45, .42, paint)
-        solid.face(_quad(1.91, .8, 1.4, -.3, .3), _TRIM, f[2]); _wheels(solid, f, (1.4,), .45, .7)
-        solid.part(1); c = solid.box(-1.4, 0., 1.1, 2.75, .75, paint)
-        _side(solid, c, [(-1.25, 1.5, .76), (-1.25, 2.5, .76), (-.1, 2.5, .76), (-.1, 1.5, .76)], _GLASS)
-        for a, k in ((-1.41, 0), (.01, 2)): solid.face(_quad(a, 1.5, 2.5, -.65, .65), _GLASS, c[k])
-        _wheels(solid, c, (-1.,), .8, .95)
-        for s in (1, -1): solid.face(_quad(-1.5, 0., 1.6, s * .5, s * .95), _TYRE, c[0]); solid.face(_quad(.02, 0., 1.5, s * .5, s * .95), _TYRE, c[2])
-    else:  # bus
-        length, half, top = rng.uniform(9, 12), 1.27, rng.uniform(2.9, 3.2)
-        b, n = -length / 2, length / 2
-        solid.part(0); f = solid.box(b, n, .35, top, half, paint)
-        _side(solid, f, [(b + .4, 1.3, half), (b + .4, top - .35, half), (n - .3, top - .35, half), (n - .3, 1.3, half)], _GLASS)
-        solid.face(_quad(n + .01, 1.1, top - .4, -half * .92, half * .92), _GLASS, f[2])
-        solid.face(_quad(b - .01, 1.7, top - .4, -half * .8, half * .8), _GLASS, f[0])
-        solid.face(_quad(n + .01, top - .32, top - .08, -.8, .8), (240, 180, 60), f[2], .2)
-        _wheels(solid, f, (b + 2.6, n - 2.4), .48, half + .01); _lamps(solid, f, 0, 2, b, n, half, .75, 1., .3)
+def _caravan(rng, paint: np.ndarray) -> Solid:
+    "A caravan with one window on each side."
+    solid = Solid()
+    length, half, top, white = rng.uniform(3.8, 5.5), rng.uniform(1., 1.12), rng.uniform(2.3, 2.6), np.array([228, 226, 218.])
+    b, n = -length / 2, length / 2
+    solid.part(0)
+    profile = [(b + .1, .4), (b, 1.2), (b + .3, top), (n - .5, top), (n, 1.3), (n - .15, .4)]
+    f = solid.extrude(profile, half, [white * .95, white, white, white, white, _TRIM, white])
+    solid.face([(b + .04, 1.35, -half * .7), (b + .04, 1.35, half * .7), (b + .22, top - .3, half * .7), (b + .22, top - .3, -half * .7)], _GLASS * 1.3, f[1])
+    _side(solid, f, [(b + .1, .95, half), (b + .1, 1.1, half), (n - .1, 1.1, half), (n - .1, .95, half)], paint)
+    _side(solid, f, [(-.6, 1.35, half), (-.6, top - .45, half), (.7, top - .45, half), (.7, 1.35, half)], _GLASS)
+    _wheels(solid, f, (-.1,), .32, half); _lamps(solid, f, 0, 4, b + .08, n, half, .6, .85, .25)
     return solid
 
+def _trailer(rng, paint: np.ndarray) -> Solid:
+    "A box trailer or an open one, with its drawbar."
+    solid = Solid()
+    length, half, top = rng.uniform(2., 3.4), rng.uniform(.7, .95), rng.uniform(.95, 1.8)
+    solid.part(0)
+    f = solid.box(-length / 2, length / 2, .5, top, half, paint)
+    _wheels(solid, f, (0.,), .3, half + .1); _lamps(solid, f, 0, 2, -length / 2, length / 2, half, .55, .68, .3)
+    solid.part(0); solid.box(length / 2, length / 2 + 1.1, .45, .55, .06, _TRIM)
+    return solid
+
+# %% ../../nbs/01b_scenes.ipynb #8661af9e
+def _tractor(rng, paint: np.ndarray) -> Solid:
+    "A tractor: small wheels in front, large ones under the cab."
+    solid = Solid()
+    solid.part(0); f = solid.box(-.3, 1.9, .75, 1.45, .42, paint)
+    solid.face(_quad(1.91, .8, 1.4, -.3, .3), _TRIM, f[2]); _wheels(solid, f, (1.4,), .45, .7)
+    solid.part(1); c = solid.box(-1.4, 0., 1.1, 2.75, .75, paint)
+    _side(solid, c, [(-1.25, 1.5, .76), (-1.25, 2.5, .76), (-.1, 2.5, .76), (-.1, 1.5, .76)], _GLASS)
+    for a, k in ((-1.41, 0), (.01, 2)): solid.face(_quad(a, 1.5, 2.5, -.65, .65), _GLASS, c[k])
+    _wheels(solid, c, (-1.,), .8, .95)
+    for s in (1, -1): solid.face(_quad(-1.5, 0., 1.6, s * .5, s * .95), _TYRE, c[0]); solid.face(_quad(.02, 0., 1.5, s * .5, s * .95), _TYRE, c[2])
+    return solid
+
+def _bus(rng, paint: np.ndarray) -> Solid:
+    "A city bus."
+    solid = Solid()
+    length, half, top = rng.uniform(9, 12), 1.27, rng.uniform(2.9, 3.2)
+    b, n = -length / 2, length / 2
+    solid.part(0); f = solid.box(b, n, .35, top, half, paint)
+    _side(solid, f, [(b + .4, 1.3, half), (b + .4, top - .35, half), (n - .3, top - .35, half), (n - .3, 1.3, half)], _GLASS)
+    solid.face(_quad(n + .01, 1.1, top - .4, -half * .92, half * .92), _GLASS, f[2])
+    solid.face(_quad(b - .01, 1.7, top - .4, -half * .8, half * .8), _GLASS, f[0])
+    solid.face(_quad(n + .01, top - .32, top - .08, -.8, .8), (240, 180, 60), f[2], .2)
+    _wheels(solid, f, (b + 2.6, n - 2.4), .48, half + .01); _lamps(solid, f, 0, 2, b, n, half, .75, 1., .3)
+    return solid
+
+# %% ../../nbs/01b_scenes.ipynb #b6a29a03
+def make_misc(rng: np.random.Generator) -> Solid | list:
+    "What fits no other class: caravan, box trailer, tractor, city bus, motorbike."
+    pick = int(rng.integers(5))
+    if pick == 4: return _motorbike(rng)
+    return (_caravan, _trailer, _tractor, _bus)[pick](rng, _paint(rng))
+
 # %% ../../nbs/01b_scenes.ipynb #9956b5fc
+def _walking(rng, swing: float, skin, top, legs, hair, shoe) -> list[tuple]:
+    "Capsules of somebody on foot, 1.75 m tall; opposite arm and leg swing forward together."
+    out = []
+    hip, neck, knee = .92, 1.45, .5
+    for side, turn in ((-1, swing), (1, -swing)):
+        a, kn = side * .09, turn * .45
+        out += [((0, hip, a), (kn, knee, a), .085, .065, legs), ((kn, knee, a), (turn * .85 - .06 * abs(turn), .07, a), .065, .05, legs),
+                ((turn * .85 - .03, .05, a), (turn * .85 + .16, .05, a), .045, .04, shoe)]
+        elbow = (-turn * .35, 1.12, side * .25)
+        out += [((0, neck - .05, side * .2), elbow, .06, .05, top),
+                (elbow, (-turn * .6 + .12, .9, side * .24), .045, .04, skin if rng.uniform() < .4 else top * .95)]
+    coat = rng.uniform() < .3
+    out += [((0, .6 if coat else .95, 0), (0, neck - .1, 0), .2 if coat else .15, .19, top)]
+    if rng.uniform() < .25: out.append(((-.16, 1., 0), (-.16, 1.35, 0), .13, .12, rng.uniform(20, 200, 3)))
+    out += [((0, neck, 0), (.02, 1.5, 0), .055, .055, skin),
+            ((.02, 1.58, 0), (.03, 1.66, 0), .095, .1, skin), ((-.02, 1.64, 0), (-.01, 1.68, 0), .1, .105, hair)]
+    return out
+
+# %% ../../nbs/01b_scenes.ipynb #f5a1c5ac
+def _riding(rng, skin, top, legs, hair, shoe) -> list[tuple]:
+    "Capsules of a cyclist of 1.75 m; the feet turn with the pedals."
+    out = []
+    turn = rng.uniform(0, 2 * np.pi)
+    for side, t in ((-1, turn), (1, turn + np.pi)):
+        foot = (.08 + .17 * np.cos(t), .32 + .17 * np.sin(t), side * .1)
+        knee = (.22 + .1 * np.cos(t), .72 + .1 * np.sin(t), side * .11)
+        out += [((-.2, .98, side * .08), knee, .085, .065, legs), (knee, foot, .06, .045, legs), (foot, (foot[0] + .15, foot[1], foot[2]), .04, .035, shoe)]
+        out += [((.1, 1.42, side * .19), (.28, 1.2, side * .24), .055, .045, top), ((.28, 1.2, side * .24), (.45, 1.05, side * .24), .045, .04, skin)]
+    out += [((-.2, 1., 0), (.08, 1.42, 0), .15, .17, top), ((.14, 1.5, 0), (.16, 1.58, 0), .06, .06, skin), ((.18, 1.62, 0), (.19, 1.68, 0), .095, .1, skin)]
+    out.append(((.15, 1.7, 0), (.2, 1.73, 0), .11, .11, rng.uniform(30, 240, 3) if rng.uniform() < .6 else hair))
+    return out
+
+# %% ../../nbs/01b_scenes.ipynb #13f124cc
 def _limbs(rng, pose: str) -> list[tuple]:
     "Capsules (joint, joint, radius, radius, colour) in (along, up, across) metres: 'walk' or 'ride'."
     tall = rng.uniform(1.5, 1.95) if rng.uniform() < .85 else rng.uniform(1.05, 1.5)
@@ -823,30 +919,7 @@ def _limbs(rng, pose: str) -> list[tuple]:
     top = top.mean() + (top - top.mean()) * rng.uniform(0, .9)
     hair, shoe = np.array([[40, 30, 24], [90, 64, 40], [160, 130, 90], [150, 150, 150]], float)[int(rng.integers(4))], np.full(3, rng.uniform(20, 90))
     swing = 0. if pose == "ride" else rng.uniform(-1, 1) * .42
-    out = []
-    if pose == "walk":
-        hip, neck, knee = .92, 1.45, .5
-        for side, turn in ((-1, swing), (1, -swing)):
-            a, kn = side * .09, turn * .45
-            out += [((0, hip, a), (kn, knee, a), .085, .065, legs), ((kn, knee, a), (turn * .85 - .06 * abs(turn), .07, a), .065, .05, legs),
-                    ((turn * .85 - .03, .05, a), (turn * .85 + .16, .05, a), .045, .04, shoe)]
-            elbow = (-turn * .35, 1.12, side * .25)
-            out += [((0, neck - .05, side * .2), elbow, .06, .05, top),
-                    (elbow, (-turn * .6 + .12, .9, side * .24), .045, .04, skin if rng.uniform() < .4 else top * .95)]
-        coat = rng.uniform() < .3
-        out += [((0, .6 if coat else .95, 0), (0, neck - .1, 0), .2 if coat else .15, .19, top)]
-        if rng.uniform() < .25: out.append(((-.16, 1., 0), (-.16, 1.35, 0), .13, .12, rng.uniform(20, 200, 3)))
-        out += [((0, neck, 0), (.02, 1.5, 0), .055, .055, skin),
-                ((.02, 1.58, 0), (.03, 1.66, 0), .095, .1, skin), ((-.02, 1.64, 0), (-.01, 1.68, 0), .1, .105, hair)]
-    else:
-        turn = rng.uniform(0, 2 * np.pi)
-        for side, t in ((-1, turn), (1, turn + np.pi)):
-            foot = (.08 + .17 * np.cos(t), .32 + .17 * np.sin(t), side * .1)
-            knee = (.22 + .1 * np.cos(t), .72 + .1 * np.sin(t), side * .11)
-            out += [((-.2, .98, side * .08), knee, .085, .065, legs), (knee, foot, .06, .045, legs), (foot, (foot[0] + .15, foot[1], foot[2]), .04, .035, shoe)]
-            out += [((.1, 1.42, side * .19), (.28, 1.2, side * .24), .055, .045, top), ((.28, 1.2, side * .24), (.45, 1.05, side * .24), .045, .04, skin)]
-        out += [((-.2, 1., 0), (.08, 1.42, 0), .15, .17, top), ((.14, 1.5, 0), (.16, 1.58, 0), .06, .06, skin), ((.18, 1.62, 0), (.19, 1.68, 0), .095, .1, skin)]
-        out.append(((.15, 1.7, 0), (.2, 1.73, 0), .11, .11, rng.uniform(30, 240, 3) if rng.uniform() < .6 else hair))
+    out = _walking(rng, swing, skin, top, legs, hair, shoe) if pose == "walk" else _riding(rng, skin, top, legs, hair, shoe)
     return [(np.multiply(p, k), np.multiply(q, k), r * k, s * k, c) for p, q, r, s, c in out]
 
 # %% ../../nbs/01b_scenes.ipynb #799c8399
@@ -954,6 +1027,21 @@ def _crowns() -> list[list[np.ndarray]]:
 # %% ../../nbs/01b_scenes.ipynb #44a19a9a
 _WALLS = np.array([[214, 204, 186], [190, 178, 160], [172, 120, 96], [200, 200, 196], [222, 206, 160], [150, 140, 132]], np.float64)
 
+def _panels(a: np.ndarray, u: np.ndarray, w: float, h: float, plane: float) -> np.ndarray:
+    "Rectangles (n, 4, 3) of w × h metres in a plane, their lower corners at (along, up) = (a, u), each (n,)."
+    points = np.full((len(a), 4, 3), plane)
+    points[:, :2, 0], points[:, 2:, 0] = a[:, None], (a + w)[:, None]
+    points[:, ::3, 1], points[:, 1:3, 1] = u[:, None], (u + h)[:, None]
+    return points
+
+def _roof(solid: Solid, wall, rng, tall: float, deep: float, wide: float):
+    "A saddle roof with its two gables."
+    solid.part(1)
+    roof, ridge, eaves, k = np.array([128, 70, 54.]) * rng.uniform(.6, 1.2), tall + rng.uniform(.3, 4.5), deep / 2 + .4, wide / 2 + .2
+    for sign in (1, -1): solid.face([(-k, tall - .1, sign * eaves), (k, tall - .1, sign * eaves), (k, ridge, 0), (-k, ridge, 0)], roof)
+    for end in (-k, k): solid.face([(end, tall, -eaves), (end, tall, eaves), (end, ridge, 0)], wall)
+
+# %% ../../nbs/01b_scenes.ipynb #c67712f9
 def _draw_building(canvas: Canvas, x: float, z: float, road: Road, rng, side: int, wide: float):
     "A house whose facade faces the road; windows in rows."
     tall, deep = rng.uniform(5, 15), rng.uniform(8, 12)
@@ -962,11 +1050,7 @@ def _draw_building(canvas: Canvas, x: float, z: float, road: Road, rng, side: in
     solid.part()
     f = solid.box(-wide / 2, wide / 2, 0, tall, deep / 2, wall)
     facade, plane = f["left" if side > 0 else "right"], -side * deep / 2
-    def panels(a, u, w, h, colour, glow=0.):
-        points = np.full((len(a), 4, 3), plane)
-        points[:, :2, 0], points[:, 2:, 0] = a[:, None], (a + w)[:, None]
-        points[:, ::3, 1], points[:, 1:3, 1] = u[:, None], (u + h)[:, None]
-        solid.decals(points, colour, facade, glow)
+    def panels(a, u, w, h, colour, glow=0.): solid.decals(_panels(a, u, w, h, plane), colour, facade, glow)
     corner, ground = np.array([-wide / 2]), np.zeros(1)
     panels(corner, ground, wide, rng.uniform(.4, 1.), wall * rng.uniform(.6, .9))
     w, h = rng.uniform(.8, 1.3), rng.uniform(1.2, 1.7)
@@ -978,10 +1062,7 @@ def _draw_building(canvas: Canvas, x: float, z: float, road: Road, rng, side: in
     panels(a[lit], u[lit], w, h, (240, 205, 130), .05)
     door = rng.uniform(-wide / 2 + .5, wide / 2 - 1.5)
     panels(np.array([door]), ground, 1.1, 2.2, rng.uniform(40, 130, 3))
-    solid.part(1)
-    roof, ridge, eaves, k = np.array([128, 70, 54.]) * rng.uniform(.6, 1.2), tall + rng.uniform(.3, 4.5), deep / 2 + .4, wide / 2 + .2
-    for sign in (1, -1): solid.face([(-k, tall - .1, sign * eaves), (k, tall - .1, sign * eaves), (k, ridge, 0), (-k, ridge, 0)], roof)
-    for end in (-k, k): solid.face([(end, tall, -eaves), (end, tall, eaves), (end, ridge, 0)], wall)
+    _roof(solid, wall, rng, tall, deep, wide)
     _draw_solid(canvas, solid, x + side * deep / 2, z, road.slope(z), _SCENERY)
 
 # %% ../../nbs/01b_scenes.ipynb #a00047bd
@@ -1234,32 +1315,37 @@ def _row(kind: str, road: Road, side: int, offset: float, step: float, rng, star
     return [(float(d), kind, edge + side * offset, dict(extra, side=side, step=step)) for d in z]
 
 # %% ../../nbs/01b_scenes.ipynb #93a3f53e
+def _one_side(road: Road, side: int, rng) -> list[tuple]:
+    "What stands on one side of the road (-1 left, 1 right)."
+    out, built, spots = [], road.place in ("street", "avenue"), rng.uniform
+    edge = road.right if side > 0 else road.left
+    if built:
+        z, front = spots(2, 16), spots(3.2, 9)
+        while z < 110 and spots() < .95:
+            wide = spots(8, 20)
+            out.append((z + wide / 2, "building", edge + side * (front + spots(0, 1.5)), dict(side=side, wide=wide)))
+            z += wide + (spots(0, 2) if spots() < .6 else spots(4, 14))
+    if spots() < (.45 if built else .6):  # an avenue or the edge of a wood
+        gap = spots(7, 12) if built else spots(3, 6)
+        for z, kind, s, d in _row("tree", road, side, spots(1.2, 2.5) if built else spots(5, 10), gap, rng, 5):
+            out.append((z + spots(-.3, .3) * gap, kind, s + side * (0 if built else spots(0, 6)), d))
+    for z in spots(6, 120, int(rng.integers(3, 12) if built else rng.integers(6, 22))):
+        kind = "bush" if spots() < .45 else "tree"
+        out.append((float(z), kind, edge + side * (spots(2.5, 5) if built else spots(4, 30)), dict(side=side)))
+    border = _choice(rng, dict(none=.45, hedge=.2, wall=.15, fence=.2) if built else dict(none=.3, rail=.45, wall=.12, fence=.13))
+    if road.place == "highway": border = _choice(rng, dict(wall=.5, rail=.4, none=.1) if side < 0 else dict(rail=.5, wall=.15, none=.35))
+    if border == "hedge": out += _row("bush", road, side, spots(2.2, 3.2), 1.8, rng, end=60)
+    elif border != "none":
+        tall = dict(wall=spots(.7, 1.1) if road.place == "highway" else spots(.5, 1.8), rail=.75, fence=spots(.8, 1.5))[border]
+        out += _row(border, road, side, spots(.3, .9) if not built else spots(2.5, 3.2), 4., rng, 1.5, tall=tall, grey=spots(.5, 1.2), end=110)
+    if spots() < .7: out += _row("pole", road, side, spots(.5, 1.5), spots(22, 45), rng, tall=spots(5, 10), arm=spots() < .6)
+    for _ in range(int(rng.integers(0, 3))): out.append((spots(6, 60), "clutter", edge + side * spots(.4, 3), dict(side=side)))
+    return out
+
+# %% ../../nbs/01b_scenes.ipynb #802b5bc2
 def _roadside(road: Road, rng) -> list[tuple]:
     "Trees, hedges, walls, houses, posts and boards as (depth, kind, s, details)."
-    out, built, spots = [], road.place in ("street", "avenue"), rng.uniform
-    for side in (-1, 1):
-        edge = road.right if side > 0 else road.left
-        if built:
-            z, front = spots(2, 16), spots(3.2, 9)
-            while z < 110 and spots() < .95:
-                wide = spots(8, 20)
-                out.append((z + wide / 2, "building", edge + side * (front + spots(0, 1.5)), dict(side=side, wide=wide)))
-                z += wide + (spots(0, 2) if spots() < .6 else spots(4, 14))
-        if spots() < (.45 if built else .6):  # an avenue or the edge of a wood
-            gap = spots(7, 12) if built else spots(3, 6)
-            for z, kind, s, d in _row("tree", road, side, spots(1.2, 2.5) if built else spots(5, 10), gap, rng, 5):
-                out.append((z + spots(-.3, .3) * gap, kind, s + side * (0 if built else spots(0, 6)), d))
-        for z in spots(6, 120, int(rng.integers(3, 12) if built else rng.integers(6, 22))):
-            kind = "bush" if spots() < .45 else "tree"
-            out.append((float(z), kind, edge + side * (spots(2.5, 5) if built else spots(4, 30)), dict(side=side)))
-        border = _choice(rng, dict(none=.45, hedge=.2, wall=.15, fence=.2) if built else dict(none=.3, rail=.45, wall=.12, fence=.13))
-        if road.place == "highway": border = _choice(rng, dict(wall=.5, rail=.4, none=.1) if side < 0 else dict(rail=.5, wall=.15, none=.35))
-        if border == "hedge": out += _row("bush", road, side, spots(2.2, 3.2), 1.8, rng, end=60)
-        elif border != "none":
-            tall = dict(wall=spots(.7, 1.1) if road.place == "highway" else spots(.5, 1.8), rail=.75, fence=spots(.8, 1.5))[border]
-            out += _row(border, road, side, spots(.3, .9) if not built else spots(2.5, 3.2), 4., rng, 1.5, tall=tall, grey=spots(.5, 1.2), end=110)
-        if spots() < .7: out += _row("pole", road, side, spots(.5, 1.5), spots(22, 45), rng, tall=spots(5, 10), arm=spots() < .6)
-        for _ in range(int(rng.integers(0, 3))): out.append((spots(6, 60), "clutter", edge + side * spots(.4, 3), dict(side=side)))
+    out, spots = _one_side(road, -1, rng) + _one_side(road, 1, rng), rng.uniform
     if road.place == "highway" and spots() < .35: out.append((spots(25, 90), "gantry", 0., dict(side=1)))
     return out
 
