@@ -88,7 +88,8 @@ def test_one_task_per_step_trains_and_resumes_digit_for_digit(smoke, tmp_path, s
 def test_a_schedule_reaches_the_loss(smoke, tmp_path):
     train(make_config("smoke", results_dir=str(tmp_path), steps_per_epoch=4, epochs=1, tasks="classification,lane", lane_weight=2.0, weight_schedule="lane=0>3@0-0.5"), progress=False)
     log = steps_of(tmp_path)
-    assert log[log.task == "lane"].weight.tolist() == pytest.approx([0, 3, 6, 6]) and set(log[log.task == "classification"].weight) == {1.0}
+    lane = log[log.task == "lane"]                                                    # absent from the first step, where its weight is 0
+    assert lane.step.tolist() == [2, 3, 4] and lane.weight.tolist() == pytest.approx([3, 6, 6]) and set(log[log.task == "classification"].weight) == {1.0}
 
 
 def test_schedules_that_cannot_be_read_are_refused(tmp_path):

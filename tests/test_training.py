@@ -9,7 +9,7 @@ from mtl_course.data.loaders import create_dataloaders
 from mtl_course.models import model_from_config
 from mtl_course.models.multi_task_model import read_checkpoint
 from mtl_course.losses import make_balancer
-from mtl_course.training import Run, learning_rate_factor, make_optimizer, start_fabric, train, training_step
+from mtl_course.training import Run, learning_rate_factor, losses_of, make_loaders, make_optimizer, make_run, start_fabric, step_seed, train, training_step, update
 
 SAME = ["kind", "epoch", "step", "task", "loss", "weight", "learning_rate", "metric", "value"]
 SHORT = dict(steps_per_epoch=6, epochs=2, checkpoint_every=2, classification_batch_size=8)
@@ -118,6 +118,47 @@ def test_a_loss_that_is_not_a_number_names_task_and_files(smoke):
     model, batch = model_from_config(config), next(iter(create_dataloaders(config)[0]))
     batch["images"]["lane"][0, 0, 0, 0] = float("nan")
     with pytest.raises(UserError, match=f"'lane' is nan.*{batch['files']['lane'][0]}"): training_step(start_fabric(config), model, batch)
+
+
+def begun(**options):
+    "A run before its first step, its optimiser as Fabric hands it back, and a batch."
+    config = make_config("smoke", precision="32-true", cache_images=False, **options)
+    fabric = start_fabric(config)
+    loader, _ = make_loaders(fabric, config, progress=False)
+    run = make_run(fabric, config, loader)
+    run.model.train()
+    return fabric, run, fabric.setup_optimizers(run.optimizer), next(iter(loader))
+
+
+def test_looking_at_a_step_again_draws_the_same_lots_and_leaves_no_trace(smoke):
+    "FAMO compares the losses before and after a step: only the weights may differ between the two."
+    fabric, run, optimizer, batch = begun(balancer="famo", learning_rate=1e-12, weight_decay=0.0)
+    seen = []
+    run.balancer.after_step = seen.append
+    step = update(fabric, run, optimizer, batch)
+    assert seen[0] == pytest.approx(step.losses, rel=1e-5)                          # the weights have hardly moved
+    before = [b.clone() for b in run.model.buffers()]
+    again = losses_of(fabric, run.model, batch, step_seed(fabric, run) + 1)
+    assert abs(again["classification"] - step.losses["classification"]) > 1e-4      # other dropout masks
+    assert all(torch.equal(a, b) for a, b in zip(before, run.model.buffers()))
+
+
+def test_methods_that_draw_lots_draw_others_for_another_seed(smoke):
+    first, second, same = (begun(balancer="random", seed=s)[1].balancer for s in (0, 1, 0))
+    weights = [[float(b.weight(t, torch.tensor(1.0))) for t in b.tasks] for b in (first, second, same) if b.finish(dict.fromkeys(b.tasks, 1.0))]
+    assert weights[0] == weights[2] != weights[1]
+    chosen = begun(balancer="random", balancer_options="seed=7", seed=1)[1].balancer
+    assert torch.equal(chosen.generator.get_state(), make_balancer("random", chosen.tasks, seed=7).generator.get_state())
+
+
+@pytest.mark.parametrize("balancer", ["fixed", "gradnorm", "geometric_mean", "famo", "mgda", "upgrad"])
+def test_a_task_whose_weight_is_0_takes_no_part_in_the_step(smoke, balancer):
+    fabric, run, optimizer, batch = begun(balancer=balancer, weight_schedule="lane=0>1@0.5-1")
+    before = {n: p.detach().clone() for n, p in run.model.heads["lane"].named_parameters()}
+    step = update(fabric, run, optimizer, batch, progress=0.2)
+    assert set(step.losses) == {"classification", "detection"} and all(w > 0 for w in step.weights.values())
+    assert all(torch.equal(p, before[n]) for n, p in run.model.heads["lane"].named_parameters())
+    assert set(update(fabric, run, optimizer, batch, progress=0.75).losses) == {"classification", "detection", "lane"}
 
 
 def test_resuming_with_another_config_is_refused(whole):
