@@ -215,6 +215,7 @@ def train(self: BackgroundTraining, steps: int = 2000): # at most: one that was 
 def _watched(reference, stop, steps):
     "`_work`, and the last picture when it ends by itself."
     _work(reference, stop, steps)
+    stop.clear()                                # whatever ended the thread
     training = reference()
     if training is not None: training.thread = None; training._changed()
 
@@ -229,6 +230,7 @@ def pause(self: BackgroundTraining, timeout: float = 10.0): # seconds to wait fo
     "Ends the thread when the running step is done, and waits for that."
     self._stop.set()
     self.wait(timeout)
+    if not self.training: self._stop.clear()    # obeyed; steps by hand are not to be hurried
 
 @patch
 def wait(self: BackgroundTraining, timeout: float | None = None): # seconds
