@@ -118,6 +118,15 @@ def test_methods_move_the_sliders_and_the_picture(lab):
     lab.set_temperature(None)
     assert lab.state()["temperature"] is None and lab.composition().probability["lane"] == 1
 
+def test_several_sliders_make_one_picture_and_a_sweep_none(lab, monkeypatch):
+    shown = []
+    monkeypatch.setattr(lab.picture, "show", lambda figure, text: shown.append(text))
+    lab.set_images(classification=5000, detection=490, lane=65)
+    assert len(shown) == 1
+    lab.to_jshtml("lane weight")
+    assert len(shown) == 1 and not lab.quiet
+
+
 def test_what_a_hand_on_a_slider_does(lab):
     before = lab.picture.png
     lab.images["lane"].index -= 1
