@@ -241,6 +241,13 @@ def test_scores_are_of_the_validation_images_and_take_turns(make):
     assert len(few_images(config, "classification", 5)["files"]["classification"]) == 5
 
 
+@pytest.mark.parametrize("stopped_by", ["pause", "reset"])
+def test_steps_by_hand_are_scored_after_a_stop(make, stopped_by):
+    p = make(BackgroundTraining)
+    getattr(p, stopped_by)()
+    assert set(steps(p, 3*p.score_every).state()["scores"]) == set(ORDER)
+
+
 def test_the_sliders_and_the_list_follow_each_other(make):
     p = make()
     p.box
