@@ -82,4 +82,4 @@ def missing_sentence(table: pd.DataFrame, study: str = "balancers", seeds: int =
     none = [r for r in missing if r not in found]
     what = f"{len(none)} of {len(runs)} runs of the study {study!r} are not made yet" if none else f"all {len(runs)} runs of the study {study!r} are there"
     fewer = [f"{r} ({found[r]})" for r in missing if r in found]
-    return f"{what}{', ' + str(len(fewer)) + ' have fewer than ' + str(seeds) + ' seeds: ' + ', '.join(fewer) if fewer else ''}. Make them with: {study_command(study)}"
+    return f"{what}{', ' + str(len(fewer)) + (' has' if len(fewer) == 1 else ' have') + ' fewer than ' + str(seeds) + ' seeds: ' + ', '.join(fewer) if fewer else ''}. Make them with: {study_command(study)}"

@@ -99,7 +99,7 @@ def test_what_is_missing_is_named_with_its_command(causes):
     said = missing_sentence(causes, "imbalance")
     assert said.startswith(f"{len(IMBALANCE_RUNS) - len(CAUSES)} of {len(IMBALANCE_RUNS)} runs") and said.endswith("mtl_compare --study imbalance") and "seeds" not in said
     fewer = causes[~((causes["run"] == "equal") & (causes["seed"] == 2))]
-    assert "1 have fewer than 3 seeds: equal (2)" in missing_sentence(fewer, "imbalance")
+    assert "1 has fewer than 3 seeds: equal (2)" in missing_sentence(fewer, "imbalance")
     assert missing_sentence(table_of({r: (0.6, 0.2, 0.5) for r in IMBALANCE_RUNS}), "imbalance") == ""
 
 @pytest.mark.parametrize("table", [pd.DataFrame(columns=["run", "config", "seed", "steps", "part", "task", "metric", "value"]), table_of({"equal": (0.6, 0.2, 0.5)}, 1), table_of(CAUSES, 1)])
