@@ -47,3 +47,12 @@ def test_modules_import_only_from_earlier_rooms():
             inside = [name] if name else [w.split(" as ")[0].strip() for w in what.split(",")]   # from . import a, b names modules
             for target in (".".join([*package[:len(package) - len(dots) + 1], n]) for n in inside):
                 assert room[target] < notebook, f"{module} ({notebook}) imports {target} ({room[target]})"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_stored_figure_is_a_picture(path):
+    "A Figure whose only output is its `<Figure size …>` was never drawn for the reader."
+    for c in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        for output in c.get("outputs", []):
+            data = output.get("data", {})
+            assert not (set(data) == {"text/plain"} and "".join(data["text/plain"]).startswith("<Figure size")), "".join(c["source"])[:200]
