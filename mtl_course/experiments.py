@@ -156,11 +156,14 @@ def headline_scores(table: pd.DataFrame, part: str) -> pd.DataFrame: # index (ru
     return wide[[t for t in TASKS if t in wide]]
 
 def delta_m(table: pd.DataFrame, part: str = "test", baseline: str = "alone") -> pd.Series: # index (run, seed), in percent
-    "Mean relative change against the single-task baselines (Maninis et al. 2019, equation 3); raises `UserError` when they are missing."
+    """Mean over tasks of the change against the single-task baselines, as a part of their mean (Maninis et al. 2019, equation 3).
+
+    Differences are taken from the baselines with the same seed, so their scatter is in the result; seeds without them are left out. Raises `UserError` when there are none."""
     scores = headline_scores(table, part)
     if baseline not in scores.index.get_level_values("run"): raise UserError(f"the table has no run {baseline!r} to compare with: run the study with its single-task baselines")
-    alone = scores.loc[baseline].mean()
-    return 100*((scores - alone)/alone).mean(axis=1)
+    alone = scores.loc[baseline]
+    same_seed = alone.reindex(scores.index.get_level_values("seed")).to_numpy()
+    return 100*((scores - same_seed)/alone.mean()).mean(axis=1, skipna=False).dropna()
 
 def mean_and_interval(values: pd.Series | np.ndarray) -> tuple: # (mean, low, high)
     "Mean over seeds with the 95 % interval of Student's t; without an interval (NaN) for a single seed."

@@ -35,13 +35,12 @@ def sharing_rows(results_dir: str | Path) -> pd.DataFrame | None: # STUDY_COLUMN
 # %% ../nbs/16j_sharing_figures.ipynb #24d59302
 def sharing_effect(rows: pd.DataFrame, # of `sharing_rows`
                    part: str = "test") -> pd.DataFrame: # index: tasks and "all"; alone, shared (means), change, low, high (shares of alone)
-    "What sharing changes for each task, and their mean Δm (index `all`), with 95 % intervals over the seeds of both sides; without intervals (NaN) for one seed."
+    "What sharing changes for each task, and their mean Δm (index `all`), with 95 % intervals: over the seeds of both sides for a task, over the seeds' differences for Δm; without intervals (NaN) for one seed."
     scores, deltas, found = headline_scores(rows, part), delta_m(rows, part)/100, {}
     for task in scores:
         alone, shared = (mean_and_interval(scores.loc[run][task]) for run in BOTH_WAYS)
         found[task] = (alone[0], shared[0], *relative_change(shared, alone))
-    alone, shared = (mean_and_interval(deltas.loc[run]) for run in BOTH_WAYS)
-    found["all"] = (np.nan, np.nan, *interval_of_difference(shared, alone))
+    found["all"] = (np.nan, np.nan, *mean_and_interval(deltas.loc["equal"]))             # each seed against its own single tasks
     return pd.DataFrame.from_dict(found, orient="index", columns=["alone", "shared", "change", "low", "high"])
 
 # %% ../nbs/16j_sharing_figures.ipynb #2924506c

@@ -21,7 +21,8 @@ def fixed_weights(classification: float, detection: float, lane: float) -> dict:
 GRID = {f"fixed {c:g}:{d:g}:{l:g}": fixed_weights(c, d, l) for c, d, l in   # classification : detection : lane
         ((1, 1, 1), (2, 0.5, 0.5), (0.5, 2, 0.5), (0.5, 0.5, 2), (1.4, 1.4, 0.2), (1.4, 0.2, 1.4), (0.2, 1.4, 1.4))}
 BALANCER_RUNS = {"alone": ALONE, "equal": {}} | {k: v for k, v in GRID.items() if k != "fixed 1:1:1"} \
-              | {"fixed 1:5:30": fixed_weights(1, 5, 30)} | {b: dict(balancer=b) for b in BALANCERS if b not in ("fixed", "torchjd")}
+              | {"fixed 1:5:30": fixed_weights(1, 5, 30)} | {b: dict(balancer=b) for b in BALANCERS if b not in ("fixed", "torchjd", "dwa")} \
+              | {"dwa": dict(balancer="dwa", balancer_options="period=10")}          # its own 100 steps would leave all weights at 1 until step 200
 
 # %% ../nbs/16g_studies.ipynb #2a623110
 FEW, SMALL, SKEW = dict(lane_limit=65), dict(lane_weight=1/30), dict(class_skew=10.0)

@@ -6,7 +6,7 @@ from conftest import load_benchmark
 from mtl_course.config import UserError
 
 ROOT = Path(__file__).parents[1]
-VERDICT = re.compile(r"reproduced|not reproduced|contradicts itself|cannot be tested without \S.*|untested so far: \S.*")
+VERDICT = re.compile(r"reproduced|not reproduced|undecided|contradicts itself|cannot be tested without \S.*|untested so far: \S.*")
 CLAIMS = (r"39,209.*3,921", r"5,984.*1,497", r"41,705", r"51,865", r"~50,000", r"78.*12.*0\.8", r"400 \+ 100", r"synthetic", r"12\.9 GB", r"43 sign", r"7 object",
           r"70\.2 M", r"23\.5 M", r"1\.2 M", r"850 K", r"2\.0 M", r"33\.5.*2\.8", r"106 MB", r"468 MB", r"95M\+", r"26 %", r"360 MB", r"71 %", r"2048, H/32", r"9 anchors", r"16 → 2",
           r"3\.31.*0\.71", r"78\.5 %", r"83–86 %.*99\.98", r"99\.98 % training", r"100 % validation", r"0\.02 %", r"F1 100", r"all 43", r"7,481 images", r"converged by epoch 5",
@@ -74,12 +74,25 @@ def test_verdicts_follow_the_input_files(tmp_path):
     for id in ("forgetting", "all_improve"): assert got[id] == "not reproduced", id
 
 
-def study_table(equal, boosted, seeds=(0, 1), **more):
+def study_table(equal, boosted, seeds=(0, 1, 2), **more):
     "A table as mtl_compare writes it; equal, boosted and more: scores in the order of the tasks; the same on both parts."
     tasks = (("classification", "accuracy"), ("detection", "map50"), ("lane", "iou"))
     runs = {"equal": equal, "fixed 1:5:30": boosted} | {k.replace("_", " "): v for k, v in more.items()}
     return pd.DataFrame([dict(run=run, config="0", seed=s, steps=200, part=p, task=t, metric=m, value=v)
                          for s in seeds for p in ("val", "test") for run, scores in runs.items() for (t, m), v in zip(tasks, scores)])
+
+
+def scattered(table):
+    "Lane scores of the boosted run up by a half in the first seed, down by a half in the last."
+    factor = table.seed.map({0: 1.5, 1: 1.0, 2: 0.5}).where((table.run != "equal") & (table.task == "lane"), 1.0)
+    return table.assign(value=table.value*factor)
+
+
+def test_a_run_that_learned_nothing_does_not_make_thousands_of_percent(tmp_path):
+    table = study_table((.8, .2, .4), (.8, .2, .4), alone=(.8, .2, .3))
+    table.loc[(table.run == "alone") & (table.task == "lane") & (table.seed == 1), "value"] = 1e-4
+    measured = audit_in(tmp_path, studies=table).measured["beneficial"]
+    assert "lane +100%" in measured, measured                                       # 0.4 against a mean of 0.2
 
 
 def efficiency_table(ratio):
@@ -100,7 +113,9 @@ def time_table(hours):
     ("the claims fail", dict(efficiency=efficiency_table(1.6), specification_time=time_table(90.0), studies=study_table((.8, .2, .4), (.5, .1, .3), few_lanes=(.8, .2, .3), rare_lanes=(.8, .2, .2), small_lane_loss=(.8, .2, .4))),
      dict(faster="not reproduced", training_time="not reproduced", lane_30="not reproduced", equal_weights="not reproduced", imbalance="not reproduced")),
     ("lanes win, the others pay more", dict(studies=study_table((.8, .2, .4), (.4, .1, .5))), dict(lane_30="reproduced", equal_weights="not reproduced", imbalance="untested")),
-    ("one seed is no evidence", dict(studies=study_table((.8, .2, .4), (.8, .2, .5), seeds=(0,))), dict(lane_30="not reproduced")),
+    ("one seed is no evidence", dict(studies=study_table((.8, .2, .4), (.8, .2, .5), seeds=(0,))), dict(lane_30="untested", equal_weights="untested")),
+    ("nor are two", dict(studies=study_table((.8, .2, .4), (.8, .2, .5), seeds=(0, 1))), dict(lane_30="untested", equal_weights="untested")),
+    ("seeds that scatter", dict(studies=scattered(study_table((.8, .2, .4), (.8, .2, .42)))), dict(lane_30="undecided", equal_weights="undecided")),
 ])
 def test_measurements_to_come_decide_their_claims(name, inputs, wanted, tmp_path):
     got = audit_in(tmp_path, **inputs).verdict
