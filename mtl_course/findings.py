@@ -99,6 +99,7 @@ def _numbers(block, runs, chosen, rows):
     best = next(r for r in rows if r.run == chosen["balancer"])
     yield f"Seed by seed, {best.run} minus {chosen['fixed']}: {_number(best.mean, best.low, best.high, ' points')}."
 
+# %% ../nbs/16i_findings.ipynb #46cb7f41
 def _tuned(runs) -> str:
     "What the fixed weights that were chosen may be called."
     grid = [r for r in BALANCER_RUNS if is_fixed(r)]
