@@ -103,13 +103,13 @@ def cause_table(table: pd.DataFrame, part: str = "test") -> pd.DataFrame: # one 
     return pd.DataFrame(rows, columns=["group", "victim", "cause", "against", "control", "run", "change", "low", "high", "seeds"])
 
 def remedy_table(table: pd.DataFrame, part: str = "test") -> pd.DataFrame: # one row per remedy that was measured
-    "What a remedy gives the victim (`change` with its interval, `repaired`: as a part of what the cause took, NaN where it took nothing) and what it does to the other tasks, against the run with the cause alone."
+    "What a remedy gives the victim (`change` with its interval, `repaired`: as a part of what the cause took, NaN unless the seeds tell that loss from nothing) and what it does to the other tasks, against the run with the cause alone."
     rows = []
     for group, run, victim, remedies, control, taken in _causes(table, part):
         for remedy in remedies:
             change = paired_change(table, remedy, run, victim, part=part)
             if change is None or remedy == control: continue
-            lost = -taken["change"] if taken else np.nan
+            lost = -taken["change"] if taken and verdict(taken) == "lower" else np.nan
             others = {f"{t} change": paired_change(table, remedy, run, t, part=part) for t in TASKS if t != victim}
             rows.append(dict(group=group, cause=run, remedy=remedy, victim=victim) | change | dict(repaired=change["change"]/lost if lost > 0 else np.nan)
                         | {k: v["change"] if v else np.nan for k, v in others.items()} | {k.replace("change", "verdict"): verdict(v) if v else "not measured" for k, v in others.items()})
@@ -157,7 +157,7 @@ def remedy_sentences(table: pd.DataFrame, part: str = "test") -> list[str]:
         part_of = f", {r['repaired']:.0%} of what the cause took".replace("-", "−") if np.isfinite(r["repaired"]) and r["group"] != "nothing" else ""
         others = [f"{t} {r[f'{t} change']:+.3f} ({r[f'{t} verdict']})" for t in TASKS if np.isfinite(r.get(f"{t} change", np.nan))]
         cost = f" Other tasks: {', '.join(others)}.".replace("-", "−") if others else " The other tasks are not trained in this run."
-        sentences.append(f"{r['group']}, {run_label(r['remedy']).lstrip('+ ')}: {r['victim']} {change_text(r)}{part_of}.{cost}")
+        sentences.append(f"{'undisturbed run' if r['group'] == 'nothing' else r['group']}, {run_label(r['remedy']).lstrip('+ ')}: {r['victim']} {change_text(r)}{part_of}.{cost}")
     return sentences
 
 # %% ../nbs/16h_imbalance_figures.ipynb #093dd434
