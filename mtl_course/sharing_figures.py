@@ -16,7 +16,6 @@ from .comparison_figures import SCORES, score_figure, benefit_figure, relative_c
 from .config import RECIPES, TASKS, UserError
 from .experiments import ALONE, config_hash, delta_m, headline_scores, mean_and_interval, read_study, run_configs
 from .figures import TASK_COLOURS
-from .intervals import interval_of_difference
 from .metrics.scores import HEADLINE
 from .models.multi_task_model import model_from_config
 from .studies import study_command

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['LOG_COLUMNS', 'parts_of', 'task_loss', 'loss_scale', 'weighed_tasks', 'training_step', 'learning_rate_factor',
            'make_optimizer', 'start_fabric', 'on_first', 'average', 'average_statistics', 'TrainingLog', 'Run',
-           'step_seed', 'descend', 'update', 'train', 'make_loaders', 'continue_or_clear', 'make_run',
-           'choose_classification_loss', 'losses_of', 'timed', 'step_rows', 'finish_epoch']
+           'descend', 'update', 'train', 'make_loaders', 'continue_or_clear', 'make_run', 'choose_classification_loss',
+           'losses_of', 'timed', 'step_rows', 'finish_epoch']
 
 # %% ../nbs/15_training.ipynb #2dbe6ed1
 import csv, logging, math, os, random, time
@@ -188,26 +188,24 @@ class Run:
 _FREE = {"num_workers", "cache_images", "results_dir", "device", "checkpoint_every", "pretrained", "gradient_log_every"} # may differ on resume
 
 # %% ../nbs/15_training.ipynb #fafdfd1b
-def step_seed(fabric: Fabric, run: Run) -> int:
-    "Where dropout and box sampling begin in the run's present step: a function of the step alone, so that a resumed run repeats it."
-    return derive_seed(run.config.seed, run.step, fabric.global_rank)
-
-def descend(fabric: Fabric, run: Run, optimizer, batch: dict): # optimizer: the run's, set up by Fabric
+def descend(fabric: Fabric, run: Run, optimizer, batch: dict, # optimizer: the run's, set up by Fabric
+            seed: int):                                            # with which the step's first half began
     "The second half of a step: clips the gradient, moves the weights, and shows a balancer that asks for it what that changed."
     if run.config.gradient_clip: fabric.clip_gradients(run.model, optimizer, max_norm=run.config.gradient_clip, error_if_nonfinite=False)
     optimizer.step(); run.scheduler.step(); optimizer.zero_grad(set_to_none=True)
-    if run.balancer.wants_losses_after: run.balancer.after_step(losses_of(fabric, run.model, batch, step_seed(fabric, run)))
+    if run.balancer.wants_losses_after: run.balancer.after_step(losses_of(fabric, run.model, batch, seed))
 
 def update(fabric: Fabric, run: Run, optimizer, batch: dict,
            progress: float = 0.0, # the part of the run that is over, 0..1
            gradients: GradientLog | None = None) -> BalancedStep:
     "One step of training: gradients of all tasks, balanced; clipping; the optimiser."
     config, record = run.config, gradients is not None and gradients.due(run.step)
-    seed_everything(step_seed(fabric, run))
+    seed = derive_seed(config.seed, run.step, fabric.global_rank)                    # of dropout and box sampling: a function of the step, so that a resumed run repeats it
+    seed_everything(seed)
     run.model.set_task_weights(**scheduled_weights(config.task_weights, config.weight_schedule, progress))
     balanced = training_step(fabric, run.model, batch, run.balancer, config.accumulate, record)
     if record: gradients.before(run.model, balanced, loss_scale(fabric))             # of clipping and of the update
-    descend(fabric, run, optimizer, batch)
+    descend(fabric, run, optimizer, batch, seed)
     if record: gradients.after(run.step + 1)
     return balanced
 

@@ -348,10 +348,11 @@ def record_gradients(config: Config,        # what to train; its number of steps
     steps, losses, gramians = [], [], {s: [] for s in [*dict.fromkeys(stages), "trunk"]}
     loader.batch_sampler.epoch = loader.batch_sampler.start = 0
     for step, batch in enumerate(loader):
-        seed_everything(derive_seed(config.seed, step))
+        seed = derive_seed(config.seed, step)
+        seed_everything(seed)
         batch = fabric.to_device(batch)
         balanced = training_step(fabric, run.model, batch, run.balancer, record=step % every == 0)
-        descend(fabric, run, optimizer, batch)
+        descend(fabric, run, optimizer, batch, seed)
         if progress: progress(step + 1, len(loader))
         if step % every: continue
         steps.append(step); losses.append(list(balanced.losses.values()))

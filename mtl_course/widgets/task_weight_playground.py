@@ -157,10 +157,10 @@ def step(self: BackgroundTraining):
         if self.run is None: self._start()
         run = self.run
         self._begin()
-        torch.manual_seed(derive_seed(self.config.seed, run.step))
-        batch = self.fabric.to_device(next(self._batches))
+        batch, seed = self.fabric.to_device(next(self._batches)), derive_seed(self.config.seed, run.step)
+        torch.manual_seed(seed)
         balanced = training_step(self.fabric, run.model, batch, run.balancer)
-        descend(self.fabric, run, self._optimizer, batch)
+        descend(self.fabric, run, self._optimizer, batch, seed)
         run.step += 1
     self._note(balanced, time.perf_counter() - start)
     if run.step % self.score_every == 0 and not self._stop.is_set(): self._score(ORDER[run.step//self.score_every % len(ORDER)])
