@@ -12,7 +12,7 @@ import numpy as np, pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 from .config import TASKS, UserError
-from .experiments import delta_m, headline_scores, mean_and_interval, pareto_front
+from .experiments import ENOUGH_SEEDS, delta_m, headline_scores, mean_and_interval, pareto_front
 from .figures import METRIC_LABELS, OKABE_ITO, TASK_LABELS, style
 from .metrics.scores import HEADLINE
 from .studies import BALANCER_RUNS, not_in, study_command
@@ -28,7 +28,7 @@ def is_fixed(run: str) -> bool: # one of the candidates when fixed weights are t
 
 def complete_block(table: pd.DataFrame, # with STUDY_COLUMNS
                    runs=tuple(BALANCER_RUNS), baseline: str = "alone") -> pd.DataFrame: # the same columns
-    "The rows of the largest set of runs × seeds without a hole, the baseline among them, with three seeds or more where that leaves something to compare. Raises `UserError` when there is no baseline."
+    "The rows of the largest set of runs × seeds without a hole, the baseline among them, with `ENOUGH_SEEDS` or more where that leaves something to compare. Raises `UserError` when there is no baseline."
     table = table[table.run.isin(runs)]
     have = {}                                                     # run -> seeds that have all headline scores on both parts
     for run, own in table.groupby("run", sort=False):
@@ -38,7 +38,7 @@ def complete_block(table: pd.DataFrame, # with STUDY_COLUMNS
     if not seeds: raise UserError(f"the table has no finished run {baseline!r} to compare with; {study_command(runs=[baseline])} makes it")
     blocks = [(s, [r for r in runs if r in have and have[r] >= set(s)]) for n in range(1, len(seeds) + 1) for s in combinations(seeds, n)]
     comparable = lambda runs: any(map(is_fixed, runs)) and any(run_kind(r) == "balancer" for r in runs)
-    chosen, complete = max(blocks, key=lambda b: (comparable(b[1])*min(len(b[0]), 3), len(b[0])*len(b[1]), len(b[0]), tuple(-s for s in b[0])))
+    chosen, complete = max(blocks, key=lambda b: (comparable(b[1])*min(len(b[0]), ENOUGH_SEEDS), len(b[0])*len(b[1]), len(b[0]), tuple(-s for s in b[0])))
     return table[table.run.isin(complete) & table.seed.isin(chosen)]
 
 # %% ../nbs/16i_findings.ipynb #cdd6263b
@@ -100,23 +100,21 @@ def _numbers(block, runs, chosen, rows):
     yield f"Seed by seed, {best.run} minus {chosen['fixed']}: {_number(best.mean, best.low, best.high, ' points')}."
 
 # %% ../nbs/16i_findings.ipynb #46cb7f41
-def _tuned(runs) -> str:
-    "What the fixed weights that were chosen may be called."
+def _verdict(rows, opponent, chosen, runs):
+    "The last two sentences. The fixed weights may be called tuned when the whole grid was tried."
     grid = [r for r in BALANCER_RUNS if is_fixed(r)]
     made = [r for r in grid if r in runs]
-    return "tuned fixed weights" if len(made) == len(grid) else f"the best of {len(made)} fixed weights (the grid has {len(grid)})"
-
-def _verdict(rows, opponent, chosen, tuned):
-    "The last two sentences."
+    tuned = len(made) == len(grid)
+    them, are = ("tuned fixed weights", "are") if tuned else (f"the best of {len(made)} fixed weights (the grid has {len(grid)})", "is")
     said = {o: [r.run for r in rows if outcome(r) == o] for o in ("beats", "loses to", "a hint of better", "a hint of worse", "unclear")}
     words = {"beats": "beat it", "loses to": "lose to it", "unclear": "cannot be told from it"}
     yield f"The {sum(r.run != 'random' for r in rows)} balancers{' and random weights' if any(r.run == 'random' for r in rows) else ''} against {opponent}: " + "; ".join(f"{words.get(o, o)}: {', '.join(v)}" for o, v in said.items() if v) + "."
-    winners, kind = [r for r in said["beats"] if r != "random"], "Finding" if tuned == "tuned fixed weights" else "So far"
-    if winners: yield f"{kind}: yes, here {tuned} {'are' if tuned == 'tuned fixed weights' else 'is'} beaten, by {', '.join(winners)}."
+    winners, kind = [r for r in said["beats"] if r != "random"], "Finding" if tuned else "So far"
+    if winners: yield f"{kind}: yes, here {them} {are} beaten, by {', '.join(winners)}."
     else:
         best = next(r for r in rows if r.run == chosen)
         lies = f"lies {'ahead' if best.mean > 0 else 'behind'}"
-        yield f"{kind}: no balancer was shown to beat {tuned} here; {chosen}, the balancer chosen on validation, {lies + ', within what chance allows' if outcome(best) == 'unclear' else lies}."
+        yield f"{kind}: no balancer was shown to beat {them} here; {chosen}, the balancer chosen on validation, {lies + ', within what chance allows' if outcome(best) == 'unclear' else lies}."
 
 def _what_can_be_seen(rows, seeds):
     "How large a difference must be for an interval off zero, and for the first claim of a family of comparisons."
@@ -137,7 +135,7 @@ def balancer_findings(table: pd.DataFrame) -> list[str]: # of the study `balance
     if seeds < 2: return lines + ["Finding: none. With one seed there is no telling a difference from luck."]
     if nothing := collapsed(block): lines.append(f"Learned next to nothing: {', '.join(f'{run} in {t} (seed {seed})' for run, seed, t in nothing)}. Δm of every run carries such an accident, since it is taken from the single tasks seed by seed.")
     lines.append(_what_can_be_seen(rows, seeds))
-    return lines + list(_verdict(rows, chosen["fixed"], chosen["balancer"], _tuned(runs)))
+    return lines + list(_verdict(rows, chosen["fixed"], chosen["balancer"], runs))
 
 # %% ../nbs/16i_findings.ipynb #a19c9be8
 KIND_STYLES = {"single-task": dict(marker="*", color="black"), "fixed weights": dict(marker="s", color=OKABE_ITO["vermillion"]),

@@ -10,7 +10,7 @@ __all__ = ['GRID', 'BALANCER_RUNS', 'FEW', 'SMALL', 'SKEW', 'BOOST', 'AUGMENT', 
 # %% ../nbs/16g_studies.ipynb #56012169
 import pandas as pd
 from .config import UserError
-from .experiments import ALONE, run_study
+from .experiments import ALONE, ENOUGH_SEEDS, run_study
 from .losses.balancing import BALANCERS
 
 # %% ../nbs/16g_studies.ipynb #beb599e4
@@ -75,7 +75,7 @@ def not_in(table: pd.DataFrame, runs: dict | list = tuple(BALANCER_RUNS)) -> lis
     "The runs that a table has with no seed."
     return [r for r in runs if r not in set(table["run"])]
 
-def missing_sentence(table: pd.DataFrame, study: str = "balancers", seeds: int = 3) -> str: # STUDY_COLUMNS
+def missing_sentence(table: pd.DataFrame, study: str = "balancers", seeds: int = ENOUGH_SEEDS) -> str: # STUDY_COLUMNS
     "Which runs of a study are not in the table, or with fewer seeds, and the command that makes them; empty when nothing is missing."
     runs, found = STUDIES[study], table[table["part"] == "test"].groupby("run")["seed"].nunique()
     missing = [r for r in runs if found.get(r, 0) < seeds]
