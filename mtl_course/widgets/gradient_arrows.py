@@ -9,7 +9,7 @@ __all__ = ['METHODS', 'PRESETS', 'Update', 'balanced_update', 'can_settle', 'fre
            'describe', 'handmade_figure', 'HandmadeGradients', 'replay_figure', 'GradientReplay', 'GradientArrows']
 
 # %% ../../nbs/31_gradient_arrows.ipynb #d583af5a
-import inspect, json, math, textwrap
+import json, math, textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from torch import nn
 from ..config import BOOSTED_WEIGHTS, TASKS, Config, UserError, atomic_write, derive_seed, make_config, project_root, seed_everything
 from ..figures import TASK_COLOURS, TASK_LABELS, TASK_MARKERS, style
-from ..losses.balancing import BALANCERS, make_balancer, streamed_backward
+from ..losses.balancing import BALANCERS, balancer_options, make_balancer, streamed_backward
 from ..losses.multi_task_loss import Balancer
 from .parts import Picture, Playable, button, choice, log_slider, slider, sweep_to_jshtml
 
@@ -45,8 +45,7 @@ def balanced_update(gradients: np.ndarray,      # (T, P)
     return Update(theta.grad.numpy(), step.weights)
 
 # %% ../../nbs/31_gradient_arrows.ipynb #18497d2e
-@lru_cache
-def _options(name: str) -> set[str]: return set(inspect.signature(BALANCERS[name].__init__).parameters)
+_options = lru_cache(balancer_options) # asked for each arrow that is turned
 
 def can_settle(name: str) -> bool: # a key of BALANCERS
     "True for methods that learn their weights from the losses or gradients of a step alone."
