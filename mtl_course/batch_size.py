@@ -19,9 +19,7 @@ from .config import DETECTION_CLASSES, TASKS, Config, UserError, atomic_write, c
 from .data.signs import SIGN_NAMES
 from .experiments import ProcessError, in_own_process, peak_memory, process_status
 from .figures import OKABE_ITO
-from .losses.balancing import make_balancer
-from .models.multi_task_model import model_from_config
-from .training import Run, make_optimizer, start_fabric, update
+from .training import new_run, start_fabric, update
 
 # %% ../nbs/16i_batch_size.ipynb #dace6218
 def _random_boxes(count, height, width):
@@ -97,9 +95,7 @@ def _time_steps(config, steps):
     "Seconds of each of `steps` training steps in this process, after one that is not counted, and the name of the device."
     fabric = start_fabric(config)
     seed_everything(config.seed)
-    model = fabric.to_device(model_from_config(dataclasses.replace(config, pretrained="false"))).train()
-    if config.channels_last: model = model.to(memory_format=torch.channels_last)
-    run = Run(config, model, *make_optimizer(model, config, steps + 1), make_balancer(config.balancer, config.tasks, **config.balancer_settings))
+    run = new_run(fabric, config, steps + 1, imagenet=False); run.model.train()
     optimizer, seconds, batch = fabric.setup_optimizers(run.optimizer), [], fabric.to_device(random_batch(config))
     for run.step in range(steps + 1):
         began = time.perf_counter()

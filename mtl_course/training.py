@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['LOG_COLUMNS', 'parts_of', 'task_loss', 'loss_scale', 'weighed_tasks', 'training_step', 'learning_rate_factor',
            'make_optimizer', 'start_fabric', 'on_first', 'average', 'average_statistics', 'TrainingLog', 'Run',
-           'descend', 'update', 'train', 'make_loaders', 'continue_or_clear', 'make_run', 'choose_classification_loss',
-           'losses_of', 'timed', 'step_rows', 'finish_epoch']
+           'descend', 'update', 'train', 'make_loaders', 'continue_or_clear', 'new_run', 'make_run',
+           'choose_classification_loss', 'losses_of', 'timed', 'step_rows', 'finish_epoch']
 
 # %% ../nbs/15_training.ipynb #2dbe6ed1
 import csv, logging, math, os, random, time
@@ -263,15 +263,20 @@ def continue_or_clear(run: Run, folder: Path, resume: bool, fabric: Fabric): # f
         for old in (*folder.glob("*.pt"), *folder.glob(".*.tmp.pt")): old.unlink()
     if fabric.global_rank == 0: run.config.save(folder.parent/"config.json")
 
-def make_run(fabric: Fabric, config: Config, train_loader,
-             imagenet: bool = True) -> Run: # False: a checkpoint will bring the weights, so `config.pretrained` need not
+def new_run(fabric: Fabric, config: Config, steps: int, # of the whole run
+            imagenet: bool = True) -> Run: # False: random weights, whatever `config.pretrained` says
     "A model with random (or ImageNet) weights on Fabric's device, its optimiser, schedule and balancer."
     model = fabric.to_device(model_from_config(config if imagenet else replace(config, pretrained="false")))
     if config.channels_last: model = model.to(memory_format=torch.channels_last)
-    if "classification" in config.tasks: choose_classification_loss(model, config, train_loader)
     lots = dict(seed=config.seed) if "seed" in balancer_options(config.balancer) else {}  # methods that draw lots: other ones for another seed
     balancer = make_balancer(config.balancer, config.tasks, **lots | config.balancer_settings)
-    return Run(config, model, *make_optimizer(model, config, train_loader.batch_sampler.steps*config.epochs), balancer, precision=fabric._precision)
+    return Run(config, model, *make_optimizer(model, config, steps), balancer, precision=fabric._precision)
+
+def make_run(fabric: Fabric, config: Config, train_loader, imagenet: bool = True) -> Run: # imagenet False: a checkpoint will bring the weights
+    "The run that a config and its data describe: `new_run` with the classification loss that fits the images of each class."
+    run = new_run(fabric, config, train_loader.batch_sampler.steps*config.epochs, imagenet)
+    if "classification" in config.tasks: choose_classification_loss(run.model, config, train_loader)
+    return run
 
 # %% ../nbs/15_training.ipynb #7a12b21e
 def choose_classification_loss(model: MultiTaskModel, config: Config, train_loader):
