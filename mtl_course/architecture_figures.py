@@ -14,7 +14,6 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import nn
-from .config import TASKS
 from .figures import PART_COLOURS, TASK_COLOURS, TASK_LABELS, run_config
 from .models.backbone import STRIDES, Backbone
 from .models.multi_task_model import MultiTaskModel, model_from_config

@@ -17,7 +17,7 @@ from .config import DETECTION_CLASSES, TASKS, Config, UserError, atomic_write, p
 from .data.loaders import make_reader
 from .data.signs import SIGN_NAMES
 from .data.tusimple import draw_lanes
-from .evaluation import RESULT_COLUMNS, model_label, read_table
+from .evaluation import RESULT_COLUMNS, read_table
 from .figures import METRIC_LABELS, OKABE_ITO, PART_COLOURS, TASK_COLOURS, TASK_LABELS, read_scores, run_config, select_run
 from .intervals import interval_of_difference
 from .metrics.kitti import KITTI_CLASSES

@@ -9,7 +9,7 @@ __all__ = ['TASKS', 'DETECTION_CLASSES', 'EQUAL_WEIGHTS', 'BOOSTED_WEIGHTS', 'OK
            'load_config', 'derive_seed', 'seed_everything', 'choose_device', 'choose_precision']
 
 # %% ../nbs/00_config.ipynb #281095dc
-import contextlib, dataclasses, json, os, random, sys, tempfile
+import contextlib, dataclasses, json, os, random, tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np, torch

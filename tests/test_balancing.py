@@ -64,7 +64,7 @@ def test_graddrop_keeps_each_sign_or_drops_it():
 
 @pytest.mark.parametrize("name", ["UPGrad", "MGDA"])
 def test_it_gives_what_torchjd_gives(name):
-    from torchjd import aggregation, autojac
+    from torchjd import aggregation
     toy = Toy()
     streamed_backward(toy.shared, toy.closures(), make_balancer(f"torchjd:{name}", toy.heads)); ours = toy.gradient(); toy.clear()
     features = {t: toy.trunk(toy.data[t][0]) for t in toy.heads}

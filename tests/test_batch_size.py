@@ -1,10 +1,9 @@
 """The largest sensible batch: measured apart, stopped by memory, speed or refusal, told in one sentence, trained nothing."""
-import functools, json, sys
-from pathlib import Path
-import numpy as np, pandas as pd, pytest, torch
+import functools, sys
+import pandas as pd, pytest, torch
 import mtl_course.commands as commands
 from conftest import load_benchmark
-from mtl_course.batch_size import BatchSizeSearch, available_memory, batch_size_sentence, draw_batch_sizes, find_batch_size, images_per_task, measure_step, random_batch, with_batch_size, write_batch_sizes
+from mtl_course.batch_size import available_memory, batch_size_sentence, draw_batch_sizes, find_batch_size, images_per_task, measure_step, random_batch, with_batch_size
 from mtl_course.config import UserError, make_config
 from mtl_course.models import model_from_config
 from test_commands import refused, shell

@@ -1,14 +1,14 @@
 "Damaged data: `check_data` lists all of it, `check_labels` what the labels show, and the readers refuse to start."
 import json, shutil
 from pathlib import Path
-import cv2, numpy as np, pytest
+import pytest
 from mtl_course.config import TASKS, UserError, real_data_root
 from mtl_course.data.checking import check_data, check_labels, download, how_to_get
 from mtl_course.data.gtsrb import GTSRB, TEST_CSV, TEST_IMAGES, TRAINING
 from mtl_course.data.kitti import IMAGES, KITTI, LABELS
 from mtl_course.data.tusimple import TuSimple
 from mtl_course.data.world import make_world
-from test_readers import needs_real_data, picture, write_small_data, write_test_signs
+from test_readers import needs_real_data, write_small_data, write_test_signs
 
 READER = {"classification": GTSRB, "detection": KITTI, "lane": TuSimple}
 CSV, SIGN, LABEL, FRAME = f"{TRAINING}/00014/GT-00014.csv", f"{TRAINING}/00014/00001_00000.ppm", f"{LABELS}/000004.txt", f"{IMAGES}/000004.png"

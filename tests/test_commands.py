@@ -1,9 +1,9 @@
 """The console scripts as a shell starts them: help, one line and exit code 2 for wrong input, and what predictions, evaluations and worlds they write."""
-import argparse, contextlib, io, json, os, runpy, subprocess, sys, warnings
+import argparse, contextlib, io, json, runpy, subprocess, sys, warnings
 from pathlib import Path
 import cv2, numpy as np, pandas as pd, pytest, torch
 import mtl_course.commands as commands
-from mtl_course.config import Config, UserError, make_config
+from mtl_course.config import Config, make_config
 from mtl_course.losses.balancing import BALANCERS
 from mtl_course.models import model_from_config
 

@@ -3,7 +3,7 @@ import numpy as np, pandas as pd, pytest, torch
 from hypothesis import given, settings, strategies as st
 from mtl_course.config import UserError, make_config
 from mtl_course.data.loaders import create_dataloaders, training_images
-from mtl_course.data.sampling import Chosen, TaskDraw, choose_images, long_tail, task_probabilities
+from mtl_course.data.sampling import TaskDraw, choose_images, long_tail, task_probabilities
 from mtl_course.losses.schedules import parse_schedule, scheduled_weights
 from mtl_course.models.classification_head import ClassificationHead, effective_number_weights
 from mtl_course.training import train

@@ -1,5 +1,5 @@
 """Gradient arrows: the balancers are asked and not copied, the geometry is right, and the widget's logic works without a browser."""
-import base64, math, time
+import base64, math
 import numpy as np, pytest, torch
 from mtl_course.config import TASKS, UserError, make_config
 from mtl_course.losses.balancing import BALANCERS, make_balancer

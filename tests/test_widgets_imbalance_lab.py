@@ -8,7 +8,7 @@ from mtl_course.imbalance_figures import update_shares
 from mtl_course.metrics.scores import HEADLINE
 from mtl_course.studies import IMBALANCE_RUNS, SKEWED_SIGNS, STUDIES
 from mtl_course.widgets import ImbalanceLab
-from mtl_course.widgets.imbalance_lab import KNOB_NAMES, Board, Data, Knobs, Measured, compose, coordinates, describe, kept_signs, knobs_of, read_data
+from mtl_course.widgets.imbalance_lab import KNOB_NAMES, Data, Knobs, Measured, compose, coordinates, kept_signs, knobs_of, read_data
 
 DATA = Data((21930, 980, 850), (510,)*43, (48, 3, 4))
 GRAMIANS = np.array([[[400.0, -6.0, 0.1], [-6.0, 25.0, 0.0], [0.1, 0.0, 0.04]], [[16.0, 1.0, 0.0], [1.0, 9.0, 0.02], [0.0, 0.02, 0.01]]])
