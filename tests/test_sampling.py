@@ -4,7 +4,7 @@ from hypothesis import given, settings, strategies as st
 from mtl_course.config import UserError, make_config
 from mtl_course.data.loaders import create_dataloaders, training_images
 from mtl_course.data.sampling import TaskDraw, choose_images, long_tail, task_probabilities
-from mtl_course.losses.schedules import parse_schedule, scheduled_weights
+from mtl_course.losses.schedules import parse_schedule, schedule_factors
 from mtl_course.models.classification_head import ClassificationHead, effective_number_weights
 from mtl_course.training import train
 
@@ -85,7 +85,7 @@ def test_one_task_per_step_trains_and_resumes_digit_for_digit(smoke, tmp_path, s
     pd.testing.assert_frame_equal(whole[columns].reset_index(drop=True), steps_of(tmp_path/"cut")[columns].reset_index(drop=True), check_exact=True)
 
 
-def test_a_schedule_reaches_the_loss(smoke, tmp_path):
+def test_a_schedule_reaches_the_weights(smoke, tmp_path):
     train(make_config("smoke", results_dir=str(tmp_path), steps_per_epoch=4, epochs=1, tasks="classification,lane", lane_weight=2.0, weight_schedule="lane=0>3@0-0.5"), progress=False)
     log = steps_of(tmp_path)
     lane = log[log.task == "lane"]                                                    # absent from the first step, where its weight is 0
@@ -97,7 +97,7 @@ def test_schedules_that_cannot_be_read_are_refused(tmp_path):
         with pytest.raises(UserError, match="weight_schedule"): parse_schedule(wrong)
     with pytest.raises(UserError, match="weight_schedule"): train(make_config("smoke", weight_schedule="lane=2", results_dir=str(tmp_path/"none")), progress=False)
     assert not (tmp_path/"none").exists()
-    assert scheduled_weights(dict(lane=2.0), "lane=1>0@0.5-1", 0.75) == {"lane": 1.0}
+    assert schedule_factors("lane=1>0@0.5-1", 0.75, ["lane"]) == {"lane": 0.5}
 
 
 def test_focal_and_class_balanced_losses(smoke, tmp_path):

@@ -161,6 +161,15 @@ def test_a_task_whose_weight_is_0_takes_no_part_in_the_step(smoke, balancer):
     assert set(update(fabric, run, optimizer, batch, progress=0.75).losses) == {"classification", "detection", "lane"}
 
 
+@pytest.mark.parametrize("balancer", ["fixed", "uncertainty", "geometric_mean", "famo", "gradnorm", "mgda", "imtl_g", "upgrad"])
+def test_a_schedule_comes_after_the_balancer(smoke, balancer):
+    "On the loss it would be undone by most of them."
+    steps = [update(*begun(balancer=balancer, weight_schedule=text), progress=1.0) for text in ("", "lane=1>30")]
+    plain, scheduled = (s.weights for s in steps)
+    assert scheduled["lane"] == pytest.approx(30*plain["lane"], rel=1e-3) and scheduled["detection"] == pytest.approx(plain["detection"], rel=1e-3)
+    assert steps[0].losses == pytest.approx(steps[1].losses)
+
+
 def test_resuming_with_another_config_is_refused(whole):
     with pytest.raises(UserError, match="learning_rate"): train(make_config("smoke", results_dir=str(whole), learning_rate=0.5, **SHORT), resume=True, progress=False)
     with pytest.raises(UserError, match="architecture"): train(make_config("smoke", results_dir=str(whole), neck_channels=32, **SHORT), resume=True, progress=False)

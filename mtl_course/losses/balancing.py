@@ -118,14 +118,14 @@ def _heard_gramians(shared, rows, weights, average, loss_scale) -> Tensor: # (pa
     return layer_gramians(rows)*torch.outer(inverse, inverse)/loss_scale**2
 
 # %% ../../nbs/12_balancing.ipynb #a9036b13
-def _summed(shared, closures, balancer, backward, average, loss_scale, record) -> BalancedStep:
+def _summed(shared, closures, balancer, factors, backward, average, loss_scale, record) -> BalancedStep:
     "The step of a balancer that knows a task's weight before its backward pass."
     losses, weights, leaves, rows = {}, {}, {}, []
     handles = _listen(shared, rows) if record else []
     try:
         for task, parts in closures.items():
             rows.append([None]*len(shared))
-            losses[task], weights[task], leaves[task] = _run_task(parts, lambda loss: balancer.weight(task, loss), backward, average or balancer.has_factor)
+            losses[task], weights[task], leaves[task] = _run_task(parts, lambda loss: balancer.weight(task, loss)*factors[task], backward, average or balancer.has_factor)
     finally:
         for h in handles: h.remove()
     losses, weights = _checked(losses, average), {t: float(w) for t, w in weights.items()}
@@ -137,7 +137,7 @@ def _summed(shared, closures, balancer, backward, average, loss_scale, record) -
     return BalancedStep(losses, {t: w*factor for t, w in weights.items()}, layers)
 
 # %% ../../nbs/12_balancing.ipynb #e77bb3a4
-def _stashed(shared, closures, balancer, backward, average, loss_scale, record) -> BalancedStep:
+def _stashed(shared, closures, balancer, factors, backward, average, loss_scale, record) -> BalancedStep:
     "The step of a balancer that has to see the gradients, or all losses, before it can weigh them."
     losses, leaves, rows = {}, {}, []
     for task, parts in closures.items():
@@ -147,10 +147,10 @@ def _stashed(shared, closures, balancer, backward, average, loss_scale, record) 
     if average:
         for row in (*rows, [p.grad for own in heads.values() for p in own]): average(row)
     layers = layer_gramians(rows)/loss_scale**2 if record or balancer.needs == "gramian" else None
-    weights = _weights(balancer, losses, layers, loss_scale)
+    weights = [w*factors[t] for t, w in zip(losses, _weights(balancer, losses, layers, loss_scale))]
     if balancer.needs == "losses":
         for task, w in zip(losses, weights): torch._foreach_mul_([p.grad for p in heads[task]], w)    # of one total loss, heads get their share
-    if balancer.needs == "gradients" and shared: _spread(balancer.combine(torch.stack([_flat(row) for row in rows]), losses), rows[0])
+    if balancer.needs == "gradients" and shared: _spread(balancer.combine(torch.stack([factors[t]*_flat(row) for t, row in zip(losses, rows)]), losses), rows[0])
     elif shared: _combine(rows, weights)
     for p, g in zip(shared, rows[0]): p.grad = g
     return BalancedStep(losses, dict(zip(losses, weights)), layers)
@@ -181,6 +181,7 @@ def streamed_backward(shared_parameters: Iterable[nn.Parameter], # every paramet
                       backward: Callable = Tensor.backward, # loss -> None; Fabric's, for example
                       average: Callable | None = None, # [tensor, …] -> None: puts their means over all processes in their place
                       loss_scale: float = 1.0, # by which `backward` multiplies a loss (float16 training)
+                      factors: dict[str, float] | None = None, # task -> what the balancer's weight is multiplied by: a schedule, a preference (1 where absent)
                       record: bool = False # make the Gramian for its own sake; the gradients stay the same, digit for digit
                      ) -> BalancedStep:
     """Leaves the balanced gradient in `.grad` of the shared parameters and each head's own in the heads', one task's graph at a time.
@@ -194,9 +195,9 @@ def streamed_backward(shared_parameters: Iterable[nn.Parameter], # every paramet
     shared = [p for p in shared_parameters if p.requires_grad]
     for p in shared: p.grad = None
     several = average is not None or any(isinstance(c, (list, tuple)) and len(c) > 1 for c in closures.values())
-    if balancer.needs == "losses" and not (balancer.weight_needs_loss and several):                    # a part's or a process's own loss is not the task's
-        return _summed(shared, closures, balancer, backward, average, loss_scale, record)
-    return _stashed(shared, closures, balancer, backward, average, loss_scale, record)
+    factors = dict.fromkeys(closures, 1.0) | (factors or {})
+    step = _summed if balancer.needs == "losses" and not (balancer.weight_needs_loss and several) else _stashed   # a part's or a process's own loss is not the task's
+    return step(shared, closures, balancer, factors, backward, average, loss_scale, record)
 
 # %% ../../nbs/12_balancing.ipynb #961af333
 BALANCERS = LOSS_BALANCERS | GRAMIAN_BALANCERS   # name -> class

@@ -114,7 +114,7 @@ class FixedWeights(Balancer):
         self.set_task_weights(**(weights or {}))
 
     def set_task_weights(self, **weights: float): # task -> weight
-        "Changes some of the weights, as a schedule does."
+        "Changes some of the weights."
         for task, w in weights.items():
             self.index(task)
             if not (math.isfinite(w) and w >= 0): raise UserError(f"the weight of task {task!r} is {w}: expected a finite number of at least 0")
