@@ -135,7 +135,8 @@ def measure_affinity(config: Config, steps: int = 100, # of the beginning of tha
     if not any(p.requires_grad for p in run.model.shared_parameters()): raise UserError(f"with sharing={config.sharing!r} and freeze_backbone={config.freeze_backbone} the tasks share no weights that are trained: there is nothing to measure")
     optimizer, rows, cosines = fabric.setup_optimizers(run.optimizer), [], []
     with tqdm(total=steps, desc="affinity", unit="step", disable=not progress) as bar:
-        for sampler.epoch in range(-(-steps//sampler.steps)):
+        for epoch in range(-(-steps//sampler.steps)):
+            sampler.epoch = epoch
             for batch in loader:
                 if run.step >= steps: break
                 batch = fabric.to_device(batch)
@@ -180,7 +181,8 @@ def should_i_share(affinity: pd.DataFrame) -> str: # as from `task_affinity`; se
         lines.append(f"{_name(j)}: a step for itself lowers its loss by {100*rows.own.iloc[0]:.2f} %.")
         for r in rows[rows.source != j].itertuples():
             what = "no clear effect" if effect[r.source, j] == "unclear" else effect[r.source, j]
-            lines.append(f"    an equally long step for {_name(r.source)} {'lowers' if r.mean >= 0 else 'raises'} it by {100*abs(r.mean):.3f} % (95 %: {100*r.low:+.3f} to {100*r.high:+.3f}, lowering counted positive): {what}.")
+            moves = f"{'lowers' if r.mean >= 0 else 'raises'} it by {100*abs(r.mean):.3f} %" if abs(r.mean) >= 5e-6 else "leaves it as it is to three digits of a percent"
+            lines.append(f"    an equally long step for {_name(r.source)} {moves} (95 %: {100*r.low:+.3f} to {100*r.high:+.3f}, lowering counted positive): {what}.")
     tasks = list(dict.fromkeys(table.target))
     for a, b in ((a, b) for k, a in enumerate(tasks) for b in tasks[k + 1:]):
         both = {effect[a, b], effect[b, a]}

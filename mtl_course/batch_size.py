@@ -97,9 +97,9 @@ def _time_steps(config, steps):
     seed_everything(config.seed)
     run = new_run(fabric, config, steps + 1, imagenet=False); run.model.train()
     optimizer, seconds, batch = fabric.setup_optimizers(run.optimizer), [], fabric.to_device(random_batch(config))
-    for run.step in range(steps + 1):
-        began = time.perf_counter()
-        update(fabric, run, optimizer, batch, progress=run.step/(steps + 1))
+    for step in range(steps + 1):
+        run.step, began = step, time.perf_counter()
+        update(fabric, run, optimizer, batch, progress=step/(steps + 1))
         if fabric.device.type == "cuda": torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
     return seconds[1:], torch.cuda.get_device_name() if fabric.device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads", fabric.device.type

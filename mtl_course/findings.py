@@ -146,7 +146,7 @@ def delta_m_figure(block: pd.DataFrame, part: str = "test") -> Figure:
     change = delta_m(block, part)
     rows = sorted(((r, *mean_and_interval(own)) for r, own in change.groupby(level="run", sort=False)), key=lambda r: r[1])
     with style():
-        fig = Figure(figsize=(4.6, 0.7 + 0.19*len(rows)), dpi=80, layout="constrained"); ax = fig.subplots()
+        fig = Figure(figsize=(4.6, 0.7 + 0.19*len(rows)), dpi=110, layout="constrained"); ax = fig.subplots()
         for y, (run, mean, low, high) in enumerate(rows):
             look = KIND_STYLES[run_kind(run)]
             if not np.isnan(low): ax.plot([low, high], [y, y], color=look["color"], lw=1.2, alpha=0.6)
@@ -162,7 +162,7 @@ def front_figure(block: pd.DataFrame, part: str = "test", named: tuple = ()) -> 
     "Mean scores of each pair of tasks; the line joins the fixed weights that no other fixed weights dominate in these two tasks."
     means = headline_scores(block, part).groupby(level="run", sort=False).mean()
     with style():
-        fig = Figure(figsize=(7.6, 2.5), dpi=80, layout="constrained")
+        fig = Figure(figsize=(7.6, 2.5), dpi=110, layout="constrained")
         for ax, (a, b) in zip(fig.subplots(1, 3), combinations(TASKS, 2)):
             fixed = means.loc[[r for r in means.index if is_fixed(r)], [a, b]]
             front = fixed[pareto_front(fixed)].sort_values(a)

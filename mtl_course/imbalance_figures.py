@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 import numpy as np, pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, PercentFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator, PercentFormatter
 from .comparison_figures import COUNT_COLUMNS
 from .comparison_figures import figure_12_data_imbalance as data_counts_figure
 from .config import TASKS, UserError
@@ -255,7 +256,7 @@ def imbalance_figure(table: pd.DataFrame,              # STUDY_COLUMNS, of the s
     axes = parts["b"].subplots(1, 4, sharey=True, width_ratios=[1.45, 1, 1, 1])
     axes[0].axis("off"); axes[0].set(xlim=(0, 1), ylim=(height - 0.4, -0.6))
     for y, run, remedy in rows:
-        axes[0].text(0 if remedy is None else 0.04 + 0.04*remedy, y, run if remedy is None else run_label(run), va="center", fontsize=6, fontweight="bold" if remedy is None else "normal")
+        axes[0].text(0 if remedy is None else 0.04 + 0.04*remedy, y, {"nothing": "no disturbance"}.get(run, run) if remedy is None else run_label(run), va="center", fontsize=6, fontweight="bold" if remedy is None else "normal")
     for ax, task in zip(axes[1:], ("lane", "detection", "classification")): _forest(ax, table, task, rows, part)
     if gramians is not None: _share_bars(parts["c"].subplots(), gramians, SHARE_WEIGHTS)
     fig.supxlabel(_note(table, part), fontsize=5.5, x=0.01, ha="left")
@@ -296,6 +297,7 @@ def learning_curves_figure(table: pd.DataFrame, images: pd.Series | None = None,
     fig = Figure(figsize=(3.5, 1.9))
     for ax, task in zip(fig.subplots(1, 3), TASKS):
         full = None if images is None else images.get(task)
+        sizes = [*SIZES[task], *([full] if full else [])]
         for shared, line, fill, shift in ((True, "-", TASK_COLOURS[task], 1.04), (False, "--", "white", 1/1.04)):
             points = [(n, scores_of(table, curve_name(task, n, shared), task, part=part)) for n in SIZES[task]]
             if full: points.append((full, scores_of(table, "equal" if shared else "alone", task, part=part)))
@@ -303,11 +305,15 @@ def learning_curves_figure(table: pd.DataFrame, images: pd.Series | None = None,
             if not points: continue
             x, mean, low, high = np.array(points).T
             ax.vlines(x, low, high, color=TASK_COLOURS[task], lw=0.8)
-            ax.plot(x, mean, line, marker=TASK_MARKERS[task], color=TASK_COLOURS[task], mfc=fill, ms=4, label="shared" if shared else "alone")
-        ax.set_xscale("log"); ax.xaxis.set_minor_formatter(NullFormatter()); ax.set_title(TASK_LABELS[task].replace(" ", "\n"), color=TASK_COLOURS[task], fontsize=7)
-        ax.set_xlabel("images"); ax.set_ylabel(METRIC_LABELS[HEADLINE[task]], fontsize=7); ax.tick_params(labelsize=6)
+            ax.plot(x, mean, line, marker=TASK_MARKERS[task], color=TASK_COLOURS[task], mfc=fill, ms=4)
+        ax.set_xscale("log"); ax.set_xlim(min(sizes)/1.6, max(sizes)*1.6); ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_xticks(sizes, [f"{n/1000:g}k" if n >= 1000 and n % 100 == 0 else f"{n/1000:.0f}k" if n >= 10000 else str(n) for n in sizes], fontsize=5, rotation=45)
+        ax.set_title(TASK_LABELS[task].replace(" ", "\n"), color=TASK_COLOURS[task], fontsize=7)
+        ax.set_xlabel("images"); ax.set_ylabel(METRIC_LABELS[HEADLINE[task]], fontsize=7); ax.tick_params("y", labelsize=6)
         means = [y for l in ax.lines for y in l.get_ydata()]
-        if means: ax.set_ylim(max(0, min(means) - 0.1), min(1, max(means) + 0.1)); ax.legend(frameon=False, fontsize=6)
+        if means: ax.set_ylim(max(0, min(means) - 0.1), min(1, max(means) + 0.1))
+    marks = [Line2D([], [], color="#555555", marker="o", ms=4, ls=line, mfc=fill, label=label) for line, fill, label in (("-", "#555555", "shared"), ("--", "white", "alone"))]
+    fig.legend(handles=marks, frameon=False, fontsize=6, loc="outside lower center", ncols=2)
     return fig
 
 def learning_curves(results_dir: str | Path) -> Figure: # reads studies.csv; data_counts.csv or study_data.csv where one is
