@@ -140,7 +140,7 @@ class TrainingFields:
     classification_weight: float = _opt(1.0, "weight of the classification loss")
     balancer: str = _opt("fixed", "rule that weighs the tasks on top of their fixed weights; mtl_train --help lists them")
     balancer_options: str = _opt("", "its options, such as lr=0.01,seed=1")
-    weight_schedule: str = _opt("", "task weights that change: lane=1>30 over the whole run, or lane=0>1@0.2-0.5 between these parts of it")
+    weight_schedule: str = _opt("", "factors of the task weights, applied after the balancer: lane=1>30 over the whole run, or lane=0>1@0.2-0.5 between these parts of it")
     task_sampling: str = _choice("all", "all", "temperature", "loss", help="all: every task in every step; else one task is drawn for a step")
     sampling_temperature: float = _opt(1.0, "tasks are drawn in proportion to images^(1/temperature); large: all alike")
     sampling_temperature_end: float = _opt(0.0, "the temperature at the end, reached in a straight line; 0: it stays")

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['GRID', 'BALANCER_RUNS', 'FEW', 'SMALL', 'SKEW', 'BOOST', 'AUGMENT', 'REGIME', 'SKEWED_SIGNS', 'IMBALANCE_RUNS',
-           'SIZES', 'CURVE_RUNS', 'STUDIES', 'STUDY_FILE', 'fixed_weights', 'drawn', 'curve_name', 'make_study',
-           'study_command', 'not_in', 'missing_sentence']
+           'SIZES', 'CURVE_RUNS', 'CURRICULUM_RUNS', 'STUDIES', 'STUDY_FILE', 'fixed_weights', 'drawn', 'curve_name',
+           'make_study', 'study_command', 'not_in', 'missing_sentence']
 
 # %% ../nbs/16g_studies.ipynb #56012169
 import pandas as pd
@@ -54,7 +54,12 @@ def curve_name(task: str, images: int, shared: bool) -> str: # of a run in CURVE
 CURVE_RUNS = {"equal": {}, "alone": ALONE} | {curve_name(t, n, shared): {f"{t}_limit": n} | ({} if shared else dict(tasks=(t,))) for t, sizes in SIZES.items() for n in sizes for shared in (True, False)}
 
 # %% ../nbs/16g_studies.ipynb #874f67f5
-STUDIES = {"balancers": BALANCER_RUNS, "imbalance": IMBALANCE_RUNS, "learning_curves": CURVE_RUNS} # name -> runs
+CURRICULUM_RUNS = {"equal": {}, "boosted lanes": BOOST, "lanes 30>1": dict(weight_schedule="lane=30>1"), "lanes 1>30": dict(weight_schedule="lane=1>30"),
+                   "task after task": dict(weight_schedule="detection=0>1@0.1-0.3,lane=0>1@0.4-0.6"),
+                   "drawn alike": drawn(1e6), "drawn by loss": dict(task_sampling="loss", steps_per_epoch=600)}
+
+# %% ../nbs/16g_studies.ipynb #10d1cbaf
+STUDIES = {"balancers": BALANCER_RUNS, "imbalance": IMBALANCE_RUNS, "learning_curves": CURVE_RUNS, "curriculum": CURRICULUM_RUNS} # name -> runs
 STUDY_FILE = "results/studies.csv" # all runs of all studies: what two studies share is made once
 
 def make_study(study: str = "balancers", # a key of STUDIES
