@@ -123,7 +123,7 @@ def measure_step(config: Config,
     """Measures training steps on noise in a process of its own: median seconds and peak memory; `fits` is False where memory ran out.
 
     Raises `UserError` with the last line of anything else that went wrong there."""
-    config = dataclasses.replace(with_batch_size(config, batch_size), num_processes=1)
+    config = dataclasses.replace(with_batch_size(config, batch_size), num_processes=1, weight_schedule="")
     row = dict(batch_size=batch_size, images=sum(images_per_task(config).values()))
     try: answer = in_own_process("mtl_course.batch_size:_measure", dict(config=config.to_dict(), steps=steps, limit=int(limit)))
     except ProcessError as e:

@@ -78,7 +78,7 @@ def gradient_rows(place: dict, # the columns that name a layer, stage or trunk
     "One row per task: the norm of its unweighted gradient and its share in the update."
     weights = torch.tensor(list(balanced.weights.values()), dtype=torch.float64)
     norms, shares = task_norms(gramian).tolist(), task_shares(gramian, weights).tolist()
-    return [place | dict(task=t, norm=_shown(n/fixed[t] if fixed[t] else math.nan), share=_shown(s)) for t, n, s in zip(balanced.losses, norms, shares)]
+    return [place | dict(task=t, norm=_shown(n/fixed[t] if fixed[t] and balanced.weights[t] != 0 else math.nan), share=_shown(s)) for t, n, s in zip(balanced.losses, norms, shares)]
 
 def cosine_rows(place: dict, gramian: Tensor, tasks: list[str]) -> list[dict]:
     "One row per pair of tasks: the cosine of their gradients."

@@ -34,10 +34,14 @@ def flat(tensors): return torch.cat([t.reshape(-1) for t in tensors])
 
 @pytest.mark.parametrize("name", [n for n in BALANCERS if n != "graddrop"])
 @pytest.mark.parametrize("tasks", [1, 2, 3, 5])
-def test_the_shared_gradient_is_the_weighted_sum_of_the_task_gradients(name, tasks):
+@pytest.mark.parametrize("factors", [None, {"t0": 30.0}])
+def test_the_shared_gradient_is_the_weighted_sum_of_the_task_gradients(name, tasks, factors):
     toy = Toy(tasks)
     jacobian = toy.jacobian()
-    step = streamed_backward(toy.shared, toy.closures(), make_balancer(name, toy.heads))
+    step = streamed_backward(toy.shared, toy.closures(), make_balancer(name, toy.heads), factors=factors)
+    if factors:
+        other = Toy(tasks)
+        assert step.weights["t0"] == pytest.approx(30*streamed_backward(other.shared, other.closures(), make_balancer(name, other.heads)).weights["t0"], rel=1e-4)
     w = torch.tensor(list(step.weights.values()))
     assert torch.allclose(toy.gradient(), w.float() @ jacobian, rtol=1e-4, atol=1e-5*float(jacobian.abs().max()))
     assert (step.gramian is None) == (BALANCERS[name].needs == "losses")
@@ -45,12 +49,13 @@ def test_the_shared_gradient_is_the_weighted_sum_of_the_task_gradients(name, tas
 
 
 @pytest.mark.parametrize("name", [n for n in BALANCERS if n != "graddrop"])
-def test_heads_get_the_gradient_of_the_total_loss_or_their_own(name):
+@pytest.mark.parametrize("factors", [{}, {"t0": 30.0, "t1": 0.0}])
+def test_heads_get_the_gradient_of_the_total_loss_or_their_own_times_the_factor(name, factors):
     toy = Toy()
     own = {t: flat(torch.autograd.grad(toy.loss(t), list(h.parameters()))) for t, h in toy.heads.items()}
-    step = streamed_backward(toy.shared, toy.closures(), make_balancer(name, toy.heads))
+    step = streamed_backward(toy.shared, toy.closures(), make_balancer(name, toy.heads), factors=factors)
     for t, h in toy.heads.items():
-        scale = step.weights[t] if BALANCERS[name].needs == "losses" else 1.0
+        scale = step.weights[t] if BALANCERS[name].needs == "losses" else factors.get(t, 1.0)
         assert torch.allclose(flat([p.grad for p in h.parameters()]), scale*own[t], rtol=1e-4, atol=1e-7)
 
 

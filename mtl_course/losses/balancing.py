@@ -141,15 +141,15 @@ def _stashed(shared, closures, balancer, factors, backward, average, loss_scale,
     "The step of a balancer that has to see the gradients, or all losses, before it can weigh them."
     losses, leaves, rows = {}, {}, []
     for task, parts in closures.items():
-        losses[task], _, leaves[task] = _run_task(parts, lambda loss: 1.0, backward, average or balancer.needs == "losses")
+        losses[task], _, leaves[task] = _run_task(parts, lambda loss: 1.0, backward, average or balancer.needs == "losses" or factors[task] != 1)
         rows.append(_take(shared))                                                    # g_t
     losses, heads = _checked(losses, average), _own(leaves, shared)
     if average:
         for row in (*rows, [p.grad for own in heads.values() for p in own]): average(row)
     layers = layer_gramians(rows)/loss_scale**2 if record or balancer.needs == "gramian" else None
     weights = [w*factors[t] for t, w in zip(losses, _weights(balancer, losses, layers, loss_scale))]
-    if balancer.needs == "losses":
-        for task, w in zip(losses, weights): torch._foreach_mul_([p.grad for p in heads[task]], w)    # of one total loss, heads get their share
+    for task, w in zip(losses, weights if balancer.needs == "losses" else factors.values()):          # of one total loss, heads get their share; else their own gradient
+        if w != 1 and heads[task]: torch._foreach_mul_([p.grad for p in heads[task]], w)
     if balancer.needs == "gradients" and shared: _spread(balancer.combine(torch.stack([factors[t]*_flat(row) for t, row in zip(losses, rows)]), losses), rows[0])
     elif shared: _combine(rows, weights)
     for p, g in zip(shared, rows[0]): p.grad = g
@@ -181,7 +181,7 @@ def streamed_backward(shared_parameters: Iterable[nn.Parameter], # every paramet
                       backward: Callable = Tensor.backward, # loss -> None; Fabric's, for example
                       average: Callable | None = None, # [tensor, …] -> None: puts their means over all processes in their place
                       loss_scale: float = 1.0, # by which `backward` multiplies a loss (float16 training)
-                      factors: dict[str, float] | None = None, # task -> what the balancer's weight is multiplied by: a schedule, a preference (1 where absent)
+                      factors: dict[str, float] | None = None, # task -> what the balancer's weight is multiplied by: a schedule, a preference; scales the head's gradient too (1 where absent)
                       record: bool = False # make the Gramian for its own sake; the gradients stay the same, digit for digit
                      ) -> BalancedStep:
     """Leaves the balanced gradient in `.grad` of the shared parameters and each head's own in the heads', one task's graph at a time.

@@ -335,7 +335,8 @@ def record_gradients(config: Config,        # what to train; its number of steps
                      every: int = 8,        # record one step in so many
                      progress=None          # called with (step, steps)
                     ) -> Recording:
-    "Trains for one epoch with the config's balancer and records losses and Gramians, stage by stage."
+    "Trains for one epoch with the config's balancer and records losses and Gramians, stage by stage; raises `UserError` for a weight schedule, since every step must hold every task."
+    if config.weight_schedule: raise UserError(f"config field 'weight_schedule' is {config.weight_schedule!r}: a recording needs constant weights, leave it empty")
     from mtl_course.data.loaders import prepare_data                                  # here: training loads far more than a widget needs
     from mtl_course.training import descend, make_loaders, make_run, start_fabric, training_step
     fabric = start_fabric(config)
