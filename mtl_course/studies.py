@@ -54,9 +54,11 @@ def curve_name(task: str, images: int, shared: bool) -> str: # of a run in CURVE
 CURVE_RUNS = {"equal": {}, "alone": ALONE} | {curve_name(t, n, shared): {f"{t}_limit": n} | ({} if shared else dict(tasks=(t,))) for t, sizes in SIZES.items() for n in sizes for shared in (True, False)}
 
 # %% ../nbs/16g_studies.ipynb #874f67f5
-CURRICULUM_RUNS = {"equal": {}, "boosted lanes": BOOST, "lanes 30>1": dict(weight_schedule="lane=30>1"), "lanes 1>30": dict(weight_schedule="lane=1>30"),
-                   "task after task": dict(weight_schedule="detection=0>1@0.1-0.3,lane=0>1@0.4-0.6"),
-                   "drawn alike": drawn(1e6), "drawn by loss": dict(task_sampling="loss", steps_per_epoch=600)}
+CURRICULUM_RUNS = {
+    "few lanes": FEW, "few lanes, boosted": FEW | BOOST, "few lanes, 15.5": FEW | dict(lane_weight=15.5),
+    "few lanes, 30>1": FEW | dict(weight_schedule="lane=30>1"), "few lanes, 1>30": FEW | dict(weight_schedule="lane=1>30"),
+    "few lanes last": FEW | dict(weight_schedule="detection=0>1@0.1-0.3,lane=0>1@0.4-0.6"), "few lanes first": FEW | dict(weight_schedule="detection=0>1@0.1-0.3,classification=0>1@0.4-0.6"),
+    "few lanes, evenly": FEW | drawn(1e6, 100) | dict(epochs=6), "few lanes, by loss": FEW | dict(task_sampling="loss", steps_per_epoch=100, epochs=6)}
 
 # %% ../nbs/16g_studies.ipynb #10d1cbaf
 STUDIES = {"balancers": BALANCER_RUNS, "imbalance": IMBALANCE_RUNS, "learning_curves": CURVE_RUNS, "curriculum": CURRICULUM_RUNS} # name -> runs
