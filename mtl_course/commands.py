@@ -49,7 +49,11 @@ def _speaks_plainly(name):
 
 def _end(name, sentence, code=2):
     if sentence: print(f"{name}: {sentence}", file=sys.stderr)
+    if _several_processes():                                                          # the threads that connect them may outlive the interpreter and crash it on its way out
+        sys.stdout.flush(); sys.stderr.flush(); os._exit(code)
     sys.exit(code)
+
+def _several_processes(): return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 def _sentence(error):
     "The sentence of a `UserError`; one from a loader's worker process comes wrapped in that process's trace."
@@ -57,8 +61,7 @@ def _sentence(error):
 
 def _lost_another_process(error):
     "Whether an error says that another process of a distributed run does not answer any more."
-    several = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return several and any(word in str(error) for word in ("gloo", "monitoredBarrier", "Connection", "NCCL"))
+    return _several_processes() and any(word in str(error) for word in ("gloo", "monitoredBarrier", "Connection", "NCCL"))
 
 # %% ../nbs/17_commands.ipynb #31524892
 def _command(function):
