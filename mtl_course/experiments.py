@@ -112,11 +112,19 @@ def read_study(path: str | Path) -> pd.DataFrame: # with STUDY_COLUMNS
     table = pd.read_csv(path, dtype={"config": str}) if path.exists() else pd.DataFrame()
     return table.reindex(columns=STUDY_COLUMNS)
 
+def _write_study(path, table):
+    with atomic_write(path) as t: table.to_csv(t, index=False, float_format="%.6g")
+
 def missing_runs(table: pd.DataFrame, runs: dict, seeds: list[int], recipe: str) -> list[tuple]: # [(run, seed, configs)]
     "What is still to be done, seed by seed."
     done = set(zip(table.run, table.config, table.seed))
     todo = [(name, seed, run_configs(fields, seed, recipe)) for seed in seeds for name, fields in runs.items()]
     return [(name, seed, configs) for name, seed, configs in todo if (name, config_hash(configs), seed) not in done]
+
+def _made_under_another_name(table, name, seed, configs):
+    "The scores of a run with the same fields and seed that stands in the table under another name, or None."
+    same = table[(table.config == config_hash(configs)) & (table.seed == seed) & (table.run != name)]
+    return same[same.run == same.run.iloc[0]][["part", "task", "metric", "value"]] if len(same) else None
 
 def _add_rows(table, name, seed, configs, rows):
     "The table with a run's rows in the place of older ones."
@@ -131,9 +139,15 @@ def run_study(path: str | Path, # of the csv that holds the table
               seeds: list[int], recipe: str = "study",
               workers: int = 1, # processes side by side; the cores are shared among them
               progress: bool = True) -> pd.DataFrame: # the table, with STUDY_COLUMNS
-    "Makes the runs that are missing in the table; raises `UserError` for a field that does not exist. A run that fails is named, and the others go on."
+    """Makes the runs that are missing in the table; raises `UserError` for a field that does not exist. A run that fails is named, and the others go on.
+
+    A run with the fields of another that is in the table already is not trained again: its rows are written under both names."""
     path, table = resolve(path), read_study(path)
     todo = missing_runs(table, runs, seeds, recipe)
+    for name, seed, configs in list(todo):
+        if (rows := _made_under_another_name(table, name, seed, configs)) is None: continue
+        table = _add_rows(table, name, seed, configs, rows)
+        todo.remove((name, seed, configs)); _write_study(path, table)
     for root in dict.fromkeys(c.data_root for _, _, configs in todo for c in configs): prepare_data(make_config(recipe, data_root=root), progress)
     threads, failed = max(1, (os.cpu_count() or 1)//workers), []
     with concurrent.futures.ThreadPoolExecutor(workers) as pool, tqdm(total=len(todo), desc=path.stem, unit="run", disable=not progress) as bar:
@@ -142,8 +156,7 @@ def run_study(path: str | Path, # of the csv that holds the table
             name, seed, configs = waiting[future]
             try: table = _add_rows(table, name, seed, configs, future.result())
             except UserError as e: failed.append(f"{name}, seed {seed}: {e}")
-            else:
-                with atomic_write(path) as t: table.to_csv(t, index=False, float_format="%.6g")
+            else: _write_study(path, table)
             bar.update(); bar.set_postfix_str(f"{name}, seed {seed}")
     for line in failed: print(f"failed: {line}", file=sys.stderr)
     return table

@@ -313,7 +313,7 @@ def timed(loader):
 # %% ../nbs/15_training.ipynb #ad0808b0
 def step_rows(run: Run, epoch: int, batch: dict, balanced: BalancedStep, rate: float, wait: float, took: float) -> list[dict]:
     "The csv rows of one step, one per task."
-    images = sum(len(x) for x in batch["images"].values())
+    images = sum(len(batch["images"][t]) for t in balanced.losses)                   # of those tasks that took part
     common = dict(kind="step", epoch=epoch + 1, step=run.step, learning_rate=f"{rate:.6g}", seconds=f"{run.seconds:.2f}",
                   images_per_second=f"{images/took:.1f}", data_wait=f"{wait/took:.4f}")
     fixed = run.model.task_weights                                                   # logged: the loss without, the weight with the fixed one

@@ -48,6 +48,12 @@ def test_the_shared_gradient_is_the_weighted_sum_of_the_task_gradients(name, tas
     if step.gramian is not None: assert torch.allclose(step.gramian.float(), jacobian @ jacobian.T, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("factor", [-1.0, float("nan"), float("inf")])
+def test_a_factor_that_is_no_factor_is_refused(factor):
+    toy = Toy()
+    with pytest.raises(ValueError, match="factors must be finite and not negative.*t1"): streamed_backward(toy.shared, toy.closures(), factors={"t1": factor})
+
+
 @pytest.mark.parametrize("name", [n for n in BALANCERS if n != "graddrop"])
 @pytest.mark.parametrize("factors", [{}, {"t0": 30.0, "t1": 0.0}])
 def test_heads_get_the_gradient_of_the_total_loss_or_their_own_times_the_factor(name, factors):

@@ -82,6 +82,12 @@ def study_table(equal, boosted, seeds=(0, 1, 2), **more):
                          for s in seeds for p in ("val", "test") for run, scores in runs.items() for (t, m), v in zip(tasks, scores)])
 
 
+def curricula(*lanes):
+    "Lane scores of the runs that the claim about curricula looks at; None leaves a run out."
+    names = ("few_lanes", "few_lanes, boosted", "few_lanes, 15.5", "few_lanes, 30>1")
+    return {name: (.8, .2, lane) for name, lane in zip(names, lanes) if lane is not None}
+
+
 def scattered(table):
     "Lane scores of the boosted run up by a half in the first seed, down by a half in the last."
     factor = table.seed.map({0: 1.5, 1: 1.0, 2: 0.5}).where((table.run != "equal") & (table.task == "lane"), 1.0)
@@ -115,6 +121,9 @@ def time_table(hours):
     ("lanes win, the others pay more", dict(studies=study_table((.8, .2, .4), (.4, .1, .5))), dict(lane_30="reproduced", equal_weights="not reproduced", imbalance="untested")),
     ("one seed is no evidence", dict(studies=study_table((.8, .2, .4), (.8, .2, .5), seeds=(0,))), dict(lane_30="untested", equal_weights="untested")),
     ("nor are two", dict(studies=study_table((.8, .2, .4), (.8, .2, .5), seeds=(0, 1))), dict(lane_30="untested", equal_weights="untested")),
+    ("a curriculum helps", dict(studies=study_table((.8, .2, .4), (.8, .2, .4), **curricula(.30, .32, .31, .40))), dict(curriculum="reproduced")),
+    ("it does not help against its mean", dict(studies=study_table((.8, .2, .4), (.8, .2, .4), **curricula(.30, .32, .45, .40))), dict(curriculum="not reproduced")),
+    ("a counterpart is missing", dict(studies=study_table((.8, .2, .4), (.8, .2, .4), **curricula(.30, None, .31, .40))), dict(curriculum="untested")),
     ("seeds that scatter", dict(studies=scattered(study_table((.8, .2, .4), (.8, .2, .42)))), dict(lane_30="undecided", equal_weights="undecided")),
 ])
 def test_measurements_to_come_decide_their_claims(name, inputs, wanted, tmp_path):

@@ -187,8 +187,8 @@ def streamed_backward(shared_parameters: Iterable[nn.Parameter], # every paramet
     """Leaves the balanced gradient in `.grad` of the shared parameters and each head's own in the heads', one task's graph at a time.
 
     Start with empty gradients (`optimizer.zero_grad()`); a task that is absent from `closures` takes no part. A name makes a fresh balancer, so
-    methods with a memory have to be made by `make_balancer`. Raises `NotFinite` naming the task, and `ValueError` for no task at all or for a
-    parameter that two tasks use but that is not among the shared ones (seen where heads have to be scaled or averaged).
+    methods with a memory have to be made by `make_balancer`. Raises `NotFinite` naming the task, and `ValueError` for no task at all, for a factor
+    below zero or not finite, and for a parameter that two tasks use but that is not among the shared ones (seen where heads have to be scaled or averaged).
     """
     if not closures: raise ValueError("no task in this step: give at least one closure")
     balancer = make_balancer(balancer, list(closures)) if isinstance(balancer, str) else balancer
@@ -196,6 +196,7 @@ def streamed_backward(shared_parameters: Iterable[nn.Parameter], # every paramet
     for p in shared: p.grad = None
     several = average is not None or any(isinstance(c, (list, tuple)) and len(c) > 1 for c in closures.values())
     factors = dict.fromkeys(closures, 1.0) | (factors or {})
+    if wrong := {t: f for t, f in factors.items() if not 0 <= f < float("inf")}: raise ValueError(f"factors must be finite and not negative: {wrong}")
     step = _summed if balancer.needs == "losses" and not (balancer.weight_needs_loss and several) else _stashed   # a part's or a process's own loss is not the task's
     return step(shared, closures, balancer, factors, backward, average, loss_scale, record)
 
