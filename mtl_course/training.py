@@ -199,13 +199,14 @@ def descend(fabric: Fabric, run: Run, optimizer, batch: dict, # optimizer: the r
 def update(fabric: Fabric, run: Run, optimizer, batch: dict,
            progress: float = 0.0, # the part of the run that is over, 0..1
            gradients: GradientLog | None = None) -> BalancedStep:
-    "One step of training: gradients of all tasks, balanced; clipping; the optimiser."
+    "One step of training: gradients of all tasks, balanced; clipping; the optimiser. Raises `UserError` with the step when a loss is not a number."
     config, record = run.config, gradients is not None and gradients.due(run.step)
     seed = derive_seed(config.seed, run.step, fabric.global_rank)                    # of dropout and box sampling: a function of the step, so that a resumed run repeats it
     seed_everything(seed)
     factors = schedule_factors(config.weight_schedule, progress, config.tasks)
     batch = without_weightless(batch, factors)
-    balanced = training_step(fabric, run.model, batch, run.balancer, config.accumulate, record, factors)
+    try: balanced = training_step(fabric, run.model, batch, run.balancer, config.accumulate, record, factors)
+    except UserError as e: raise UserError(f"step {run.step + 1}: {e}") from None
     if record: gradients.before(run.model, balanced, loss_scale(fabric))             # of clipping and of the update
     descend(fabric, run, optimizer, batch, seed)
     if record: gradients.after(run.step + 1)

@@ -115,6 +115,15 @@ def test_cagrad_is_torchjds(c):
         if family != "scaled_down": close(d, CAGrad(c=c)(J), rtol=1e-3)   # its norm_eps takes short gradients for zero
 
 
+@pytest.mark.parametrize("name", ["Mean", "Sum", "Random"])
+def test_torchjds_weightings_that_need_no_coordinates_run_on_the_gramian(name):
+    import torchjd.aggregation as library
+    J = jacobian("random", 3, 0); balancer = GRAMIAN_BALANCERS["torchjd"]("abc", name, seed=1)
+    weights = balancer.weights(J@J.T, dict.fromkeys("abc", 1.0))
+    assert balancer.needs == "gramian" and (weights >= 0).all()
+    if name != "Random": close(weights@J, getattr(library, name)()(J))
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_nash_is_torchjds_but_for_the_length():
     "TorchJD scales the Gramian by its norm first, so its weights are longer by the root of that; clipped to norm 1 both are the same, where its solver gets through."
@@ -228,7 +237,7 @@ def test_a_matrix_weighting_gets_the_same_inner_products():
     (lambda: FixedWeights("ab", dict(a=-1.0)), "at least 0"), (lambda: FixedWeights("ab", [1.0]), "1 weights for 2 tasks"), (lambda: FixedWeights("ab", dict(c=1.0)), "no task 'c'"),
     (lambda: LOSS_BALANCERS["dwa"]("ab", temperature=0), "temperature"), (lambda: GRAMIAN_BALANCERS["mgda"]("ab", normalization="l1"), "l2"),
     (lambda: GRAMIAN_BALANCERS["cagrad"]("ab", c=-1), "at least 0"), (lambda: GRAMIAN_BALANCERS["aligned"]("ab", scale="max"), "median"),
-    (lambda: GRAMIAN_BALANCERS["torchjd"]("ab", "NoSuchMethod"), "NoSuchMethod"), (lambda: GRAMIAN_BALANCERS["torchjd"]("ab", "CAGrad"), "cannot be made"),
+    (lambda: GRAMIAN_BALANCERS["torchjd"]("ab", "NoSuchMethod"), "NoSuchMethod"), (lambda: GRAMIAN_BALANCERS["torchjd"]("ab", "NashMTL", n_tasks=2), "use the balancer nash"), (lambda: GRAMIAN_BALANCERS["torchjd"]("ab", "CAGrad"), "cannot be made"),
     (lambda: GRAMIAN_BALANCERS["upgrad"]("ab").weights(torch.tensor([[1., 0.], [0., math.nan]]), dict(a=1.0, b=1.0)), "not finite"),
     (lambda: GRAMIAN_BALANCERS["upgrad"]("ab").weights(torch.eye(1), dict(c=1.0)), "no task 'c'"),
     (lambda: LOSS_BALANCERS["famo"]("ab").load_state_dict(LOSS_BALANCERS["random"]("ab").state_dict()), "resume"),

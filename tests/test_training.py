@@ -130,6 +130,22 @@ def begun(**options):
     return fabric, run, fabric.setup_optimizers(run.optimizer), next(iter(loader))
 
 
+def test_a_loss_that_is_not_a_number_names_the_step(smoke):
+    fabric, run, optimizer, batch = begun(tasks="lane")
+    update(fabric, run, optimizer, batch); run.step += 1
+    batch["images"]["lane"][0, 0, 0, 0] = float("nan")
+    with pytest.raises(UserError, match=f"^step 2: .*'lane' is nan.*{batch['files']['lane'][0]}"): update(fabric, run, optimizer, batch)
+
+
+@pytest.mark.parametrize("balancer", ["fixed", "uncertainty", "mgda", "upgrad"])
+def test_what_a_balancer_leaves_is_clipped(smoke, balancer):
+    fabric, run, optimizer, batch = begun(tasks="classification,lane", balancer=balancer, gradient_clip=0.01)
+    kept = []
+    run.optimizer.register_step_pre_hook(lambda *_: kept.append(torch.stack([p.grad.norm() for p in run.model.parameters() if p.grad is not None]).norm().item()))
+    update(fabric, run, optimizer, batch)
+    assert kept == [pytest.approx(0.01, rel=1e-3)]
+
+
 def test_looking_at_a_step_again_draws_the_same_lots_and_leaves_no_trace(smoke):
     "FAMO compares the losses before and after a step: only the weights may differ between the two."
     fabric, run, optimizer, batch = begun(balancer="famo", learning_rate=1e-12, weight_decay=0.0)

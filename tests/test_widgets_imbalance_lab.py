@@ -113,9 +113,10 @@ def test_methods_move_the_sliders_and_the_picture(lab):
     lab.set_temperature(4.0); seen.add(lab.picture.png)
     lab.set_weights(lane=12.5); seen.add(lab.picture.png)
     assert len(seen) == 5
-    assert lab.state() == dict(images=dict(classification=21930, detection=123, lane=65), skew=7.0, temperature=4.0, weights=dict(classification=1.0, detection=1.0, lane=12.5), steps=300)
+    assert lab.state() == dict(images=dict(classification=21930, detection=123, lane=65), skew=7.0, temperature=4.0, weights=dict(classification=1.0, detection=1.0, lane=12.5), steps=600)   # one task is drawn for each
     assert lab.images["detection"].value == 123 and [v for _, v in lab.images["detection"].options] == sorted(v for _, v in lab.images["detection"].options)
     lab.set_temperature(None)
+    assert lab.state()["steps"] == 200 and lab.composition().seen["lane"] == pytest.approx(200*4/65)      # as in the study's runs
     assert lab.state()["temperature"] is None and lab.composition().probability["lane"] == 1
 
 def test_several_sliders_make_one_picture_and_a_sweep_none(lab, monkeypatch):

@@ -153,17 +153,22 @@ class CAGrad(GramianBalancer):
         self.c = float(c)
 
     def solve(self, gramian, losses):
-        mean = torch.full((len(gramian),), 1/len(gramian), dtype=torch.float64)
-        scale = gramian.diagonal().max().sqrt()
-        if scale == 0: return mean
-        gramian = gramian/scale**2
-        with_mean = gramian@mean                                              # g_t · g₀
-        radius = self.c*(mean@with_mean).clamp_min(0).sqrt()                  # c‖g₀‖
-        if radius == 0: return mean
+        weights = torch.full((len(gramian),), 1/len(gramian), dtype=torch.float64)
+        keep = gramian.diagonal() > 0                                         # a zero gradient cannot be helped: it counts in g₀ alone
+        if keep.any(): weights[keep] = self._in_ball(gramian[keep][:, keep]/gramian.diagonal().max(), weights[keep])
+        return weights
+
+    def _in_ball(self, gramian, mean):
         norm = lambda w: ((w@gramian)*w).sum(-1).clamp_min(0).sqrt()
+        radius, with_mean = self.c*norm(mean), gramian@mean                   # c‖g₀‖, g_t · g₀
+        if radius == 0: return mean
+        cosines = unit_gramian(gramian)[0]
+        stuck = min_norm_weights(cosines)
+        if stuck@cosines@stuck < 1e-12:                                       # Pareto-stationary: nobody can be helped but at another's cost
+            harmless = dual_cone_weights(gramian, mean[None])[0]
+            if norm(harmless - mean) <= radius*(1 + 1e-6): return harmless
         w = _best_of(self._candidates(gramian, with_mean/radius), lambda w: with_mean + radius*(w@gramian)/norm(w)[:, None])
-        length = norm(w)
-        return mean + radius*w/length if length > 1e-9 else torch.zeros_like(mean)   # g_w = 0: Pareto-stationary, nothing to gain
+        return mean + radius*w/norm(w)
 
     def _candidates(self, gramian, pull):
         "(2·faces, T): on each face the minimiser p + λq for both roots λ of ‖p + λq‖ = λ, in weights of the raw gradients."
@@ -192,7 +197,8 @@ class ImpartialGradients(GramianBalancer):
     def solve(self, gramian, losses): return equal_projection_weights(gramian)
 
 class Impartial(GramianBalancer):
-    "IMTL: IMTL-G on the gradients of the losses that IMTL-L has scaled, w_t = exp(s_t) α_t (Liu et al. 2021, algorithm 1)."
+    """IMTL: IMTL-G on the gradients of the losses that IMTL-L has scaled, w_t = exp(s_t) α_t (Liu et al. 2021, algorithm 1).
+    In the paper the scaled losses train the heads, too; here heads get their loss's own gradient."""
     state = ("scaling",)
     def __init__(self, tasks: Sequence[str], lr: float = 0.01): # learning rate of s
         super().__init__(tasks)
@@ -248,7 +254,8 @@ class AlignedMTL(GramianBalancer):
 
 # %% ../../nbs/11a_gramian_balancers.ipynb #47e92967
 class GradNorm(GramianBalancer):
-    "Learned weights, Σ w_t = T, that pull each w_t‖g_t‖ to the mean of them all times r_t^α (Chen et al. 2018, eqs. 1 and 2); norms over all shared parameters."
+    """Learned weights, Σ w_t = T, that pull each w_t‖g_t‖ to the mean of them all times r_t^α (Chen et al. 2018, eqs. 1 and 2); norms over all shared parameters.
+    In the paper heads get w_t times their loss's gradient; here, as with all methods of this kind, their loss's own."""
     state = ("task_weights", "first", "adam")
     def __init__(self, tasks: Sequence[str], alpha: float = 1.5, # how strongly tasks that lag behind are favoured
                  lr: float = 0.025):                             # of Adam on the weights
@@ -312,13 +319,15 @@ def _plain_state(module) -> list[dict]: # one dictionary for each of its parts
 # %% ../../nbs/11a_gramian_balancers.ipynb #f61c60ad
 class TorchJDBalancer(GramianBalancer):
     """Any method of `torchjd.aggregation`, by class name or as an object: weightings of the Gramian at the price of a Gramian, other aggregators on the gradients.
-    Raises `UserError` when torchjd is missing, has no such class, or does not take the options."""
+    Raises `UserError` when torchjd is missing, has no such class, does not take the options, or for its NashMTL by name (it cannot be saved)."""
     def __init__(self, tasks: Sequence[str], method="UPGradWeighting", # class name in torchjd.aggregation, or an object
                  statistic: str = "gramian",                           # what a Weighting is given: "gramian", or "matrix" with the same inner products
                  seed: int = 0, **options):                            # options of the class
         super().__init__(tasks)
         self.method, self.statistic, self.generator = _find_torchjd(method, options), statistic, torch.Generator().manual_seed(seed)
         if statistic not in ("gramian", "matrix"): raise UserError(f"torchjd has statistic {statistic!r}: expected gramian or matrix")
+        if method == "NashMTL": raise UserError("torchjd's NashMTL keeps solver objects that cannot be saved for an exact resume: use the balancer nash")
+        if method in ("Mean", "Sum", "Random", "Constant"): self.method, self.statistic = self.method.weighting, "matrix"   # weights that need no coordinates
         self.method = getattr(self.method, "gramian_weighting", self.method)   # an aggregator that is a weighting of the Gramian
         from torchjd.aggregation import Weighting
         self.needs = "gramian" if isinstance(self.method, Weighting) else "gradients"

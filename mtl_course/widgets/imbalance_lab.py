@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KNOB_NAMES', 'SAME', 'ON_LINE', 'STOPS', 'SKEWS', 'TEMPERATURES', 'WEIGHTS', 'Knobs', 'Data', 'read_data',
-           'kept_signs', 'Composition', 'compose', 'coordinates', 'knobs_of', 'Outcome', 'Measured', 'Board',
-           'ImbalanceLab', 'describe']
+           'kept_signs', 'Composition', 'study_steps', 'compose', 'coordinates', 'knobs_of', 'Outcome', 'Measured',
+           'Board', 'ImbalanceLab', 'describe']
 
 # %% ../../nbs/33_imbalance_lab.ipynb #b3c1a6a6
 import html, math
@@ -74,8 +74,15 @@ class Composition:
     shares: dict[str, float] | None   # task -> its part of the shared update; None: no gradients were recorded
     steps: int
 
-def compose(knobs: Knobs, data: Data, steps: int = 300, gramians: np.ndarray | None = None) -> Composition: # gramians (S, 3, 3) of the trunk
+def study_steps(drawn: bool = False) -> int: # whether each step holds one task
+    "Steps of the studies' runs: three times as many where one task is drawn for each."
+    config = make_config("study")
+    return config.epochs*config.steps_per_epoch*(len(TASKS) if drawn else 1)
+
+def compose(knobs: Knobs, data: Data, steps: int | None = None, # None: those of the studies' runs
+            gramians: np.ndarray | None = None) -> Composition: # gramians (S, 3, 3) of the trunk
     "Follows the knobs through the sampler and the sum of gradients."
+    steps = steps or study_steps(knobs.temperature is not None)
     signs = kept_signs(data.signs, knobs.images[0], knobs.skew)
     used = dict(zip(TASKS, (sum(signs), *knobs.images[1:])))
     probability = dict.fromkeys(TASKS, 1.0) if knobs.temperature is None else task_probabilities(used, knobs.temperature)
@@ -254,7 +261,7 @@ class ImbalanceLab(Playable):
     Reads studies.csv, study_data.csv and gradient_recording.json of `results_dir`; without runs or gradients those panels say so.
     """
     def __init__(self, results_dir: str | Path | None = None, # None: the project's results
-                 steps: int = 300):                           # of the epoch that is shown
+                 steps: int | None = None):                   # of the epoch that is shown; None: those of the studies' runs, so that it is the very epoch that was measured
         folder = Path(results_dir or project_root()/"results")
         self.data, self.steps, self.notes = read_data(folder), steps, []
         try: self.gramians = read_gramians(folder)[1]
@@ -286,7 +293,7 @@ def knobs(self: ImbalanceLab) -> Knobs:
 def state(self: ImbalanceLab) -> dict:
     "Everything that is set, by name: images and weights of each task, skew, temperature (None: all tasks in each step), steps."
     k = self.knobs()
-    return dict(images=dict(zip(TASKS, k.images)), skew=k.skew, temperature=k.temperature, weights=dict(zip(TASKS, k.weights)), steps=self.steps)
+    return dict(images=dict(zip(TASKS, k.images)), skew=k.skew, temperature=k.temperature, weights=dict(zip(TASKS, k.weights)), steps=self.steps or study_steps(k.temperature is not None))
 
 @patch
 def composition(self: ImbalanceLab) -> Composition:

@@ -267,6 +267,7 @@ class PredictionBrowser(Playable):
 
     def _forget(self):
         self.cases, self.orders, self.places, self.task = {}, {}, {}, None     # task -> pictures, their order, the place in it
+        self.sorted_tasks = set()                                              # those whose worst picture comes first
         self._found, self._curves, self._pixels = {}, {}, (None, None)
 
 # %% ../../nbs/34_prediction_browser.ipynb #70f908de
@@ -277,6 +278,7 @@ def _load(self: PredictionBrowser, task: str):
     prepare_data(self.config, self.progress)
     self.cases[task] = look(self.model, held_out_cases(self.config, task, self.images or IMAGES[task], self.part), self.progress)
     self.orders[task], self.places[task] = list(range(len(self.cases[task]))), 0
+    self.sorted_tasks.discard(task)
 
 @patch
 def show(self: PredictionBrowser, task: str | None = None, index: int | None = None): # None: as it is; from 0, in the present order
@@ -313,7 +315,7 @@ def open(self: PredictionBrowser, paths, # a picture, a folder of pictures, or s
     for case, pixels in own_cases(self.config, paths, self.all_tasks, tasks): loaded.setdefault(case.task, []).append((case, pixels))
     looked = {t: look(self.model, loaded[t], self.progress) for t in TASKS if t in loaded}
     self._forget()
-    self.own, self.tasks = True, tuple(looked)
+    self.own, self.tasks, self.sorted_tasks = True, tuple(looked), set()
     for t, cases in looked.items(): self.cases[t], self.orders[t], self.places[t] = cases, list(range(len(cases))), 0
     return self.show(self.tasks[0], 0)
 
@@ -329,6 +331,7 @@ def sort_by_worst(self: PredictionBrowser, worst: bool = True): # False: the ord
     if self.own: raise UserError("pictures of one's own have no truth, so none of them can be called worst: sorting is for test pictures")
     goodness = self.goodness(self.task)
     self.orders[self.task] = sorted(range(len(goodness)), key=lambda i: goodness[i]) if worst else list(range(len(goodness)))
+    (self.sorted_tasks.add if worst else self.sorted_tasks.discard)(self.task)
     return self.show(index=0)
 
 # %% ../../nbs/34_prediction_browser.ipynb #4fc1b614
@@ -587,7 +590,7 @@ def _follow(self: PredictionBrowser):
         c["index"].max = max(1, len(self.cases[self.task])); c["index"].value = self.places[self.task] + 1
         for name in DEFAULTS: c[name].value = self.thresholds[name]
         for name, tasks in dict(score=("classification", "detection"), nms=("detection",), lane=("lane",)).items(): c[name].disabled = self.task not in tasks
-        c["worst"].value = self.orders[self.task] != sorted(self.orders[self.task]); c["worst"].disabled = self.own; c["back"].disabled = not self.own
+        c["worst"].value = self.task in self.sorted_tasks; c["worst"].disabled = self.own; c["back"].disabled = not self.own
 
 # %% ../../nbs/34_prediction_browser.ipynb #e4e56ebb
 @patch
