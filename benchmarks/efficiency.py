@@ -1,6 +1,7 @@
 """What sharing the trunk saves: one network with three heads against three networks with the same trunk and the same heads.
 
     python benchmarks/efficiency.py                                   # about ten minutes on two CPU cores
+    python benchmarks/efficiency.py --quality_only                    # seconds: scores of both ways out of results/studies.csv, beside the costs
     python benchmarks/efficiency.py --device cuda --sizes 64x64,128x416,384x1248 --batches 1,16 --repeats 30 --modes eager,compiled
 
 Parameters by part, size on disk, floating-point operations, latency of one pass against three (alternating), time and memory of a training step.
@@ -8,14 +9,18 @@ Writes results/efficiency.csv: one tidy row per number (value: a count, or the m
 """
 import multiprocessing, os, statistics, tempfile, time
 import pandas as pd, torch
-from fastcore.script import Param, call_parse
+from fastcore.script import Param, call_parse, store_true
 from lightning.fabric.utilities import move_data_to_device
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 from mtl_course import batch_size
 from mtl_course.batch_size import random_batch
-from mtl_course.config import TASKS, atomic_write, make_config, resolve
+from mtl_course.config import TASKS, UserError, atomic_write, make_config, resolve
+from mtl_course.experiments import headline_scores, mean_and_interval
+from mtl_course.metrics.scores import HEADLINE
 from mtl_course.models import MultiTaskModel
+from mtl_course.sharing_figures import sharing_effect, sharing_rows
+from mtl_course.studies import study_command
 
 KEY = ["device", "backbone", "detection_neck", "what", "model", "part", "size", "batch", "precision", "mode", "metric"]
 
@@ -120,6 +125,15 @@ def memories(*about) -> list[dict]:
         rows.append(dict(what="training memory", model="shared" if shared else "three single", size=f"{size[0]}x{size[1]}", batch=batch, precision="float32", mode="eager", metric="bytes", value=peak))
     return rows
 
+def quality() -> list[dict]:
+    "Test scores of the study's network, each task alone and all in one, with 95 % intervals over seeds, and Δm in percent: same budget, same data."
+    rows, config = sharing_rows(resolve("results")), make_config("study")
+    if rows is None: raise UserError(f"results/studies.csv lacks the runs alone and equal; `{study_command(runs=['alone', 'equal'])}` makes them")
+    scores, change = headline_scores(rows, "test"), sharing_effect(rows).loc["all"]
+    about = dict(device="any", backbone=config.backbone_name, detection_neck=f"{config.detection_neck}, {config.neck_channels} channels", what="quality")
+    found = [dict(model=model, part=t, metric=HEADLINE[t]) | dict(zip(("value", "low", "high"), mean_and_interval(scores.loc[run][t]))) for run, model in (("equal", "shared"), ("alone", "three single")) for t in TASKS]
+    return [about | r for r in [*found, dict(model="shared", part="all", metric="delta_m percent") | {k: 100*change[c] for k, c in (("value", "change"), ("low", "low"), ("high", "high"))}]]
+
 def _pairs(text: str) -> list[tuple]: return [tuple(map(int, s.split("x"))) for s in text.split(",")]
 
 
@@ -128,8 +142,15 @@ def main(backbone: Param("trunk", str) = "resnet50", neck: Param("detection neck
          sizes: Param("height x width, comma-separated", str) = "64x64,128x416,384x1248", batches: Param("batch sizes for latencies", str) = "1,16",
          precisions: Param("float32, bf16", str) = "float32,bf16", modes: Param("eager, compiled", str) = "eager", repeats: Param("counted pairs", int) = 7,
          step_batches: Param("batch sizes of training steps", str) = "1,2,4,8", step_size: Param("height x width of a training step's images", str) = "128x416",
-         largest: Param("a latency of more than so many megapixels per batch is left out", float) = 2.0, device: Param("cpu or cuda", str) = "cpu"):
+         largest: Param("a latency of more than so many megapixels per batch is left out", float) = 2.0, device: Param("cpu or cuda", str) = "cpu",
+         quality_only: Param("nothing but the rows of quality, from results/studies.csv", store_true) = False):
     "Measures what one shared network saves against three."
+    path = resolve("results/efficiency.csv")
+    if quality_only:
+        table = pd.DataFrame(quality()).reindex(columns=[*KEY, "value", "low", "high"])
+        if path.exists(): table = pd.concat([table, (old := pd.read_csv(path))[old.what != "quality"]])
+        with atomic_write(path) as t: table.to_csv(t, index=False)
+        return print(table[table.what == "quality"].to_string(index=False))
     models = {n: m.to(device) for n, m in networks(backbone, neck).items()}
     rows = sizes_on_disk(models)
     for size in _pairs(sizes): rows += operations(models, size, device)
@@ -141,7 +162,6 @@ def main(backbone: Param("trunk", str) = "resnet50", neck: Param("detection neck
         rows += step_costs(backbone, neck, _pairs(step_size)[0], batch, max(3, repeats//2), device) + memories(backbone, neck, _pairs(step_size)[0], batch, device)
     name = torch.cuda.get_device_name() if device == "cuda" else f"cpu, {torch.get_num_threads()} threads"
     table = pd.DataFrame([dict(device=name, backbone=backbone, detection_neck=neck) | r for r in rows]).reindex(columns=[*KEY, "value", "low", "high"])
-    path = resolve("results/efficiency.csv")
     if path.exists(): table = pd.concat([pd.read_csv(path), table]).drop_duplicates(KEY, keep="last")
     with atomic_write(path) as t: table.to_csv(t, index=False)
     print(table[table.what != "disk"].to_string(index=False))

@@ -72,7 +72,7 @@ def _sign_bars(ax, counts):
 
 def figure_12_data_imbalance(results_dir: str | Path) -> Figure: # reads data_counts.csv
     "Training images of each task, images of each sign, objects of each class, and the share of lane pixels."
-    table = read_table(Path(results_dir)/"data_counts.csv", COUNT_COLUMNS, "mtl_figures, where the run's data is,")
+    table = read_table(Path(results_dir)/"data_counts.csv", COUNT_COLUMNS, "mtl_train, or mtl_figures on the machine that has the training data,")
     table = table[table["part"] == "train"]
     tasks = [t for t in TASKS if t in set(table["task"])]
     each = {t: table[(table["task"] == t) & (table["class"] != "all")].set_index("class")["count"].sort_values(ascending=False, kind="stable") for t in tasks}
@@ -173,6 +173,7 @@ def read_efficiency(results_dir: str | Path, config: Config | None = None) -> pd
     "Rows of efficiency.csv of one network on the device measured last; raises `UserError` with the command when there are none."
     command = "python benchmarks/efficiency.py" + (f" --backbone {config.backbone_name} --neck {config.detection_neck}" if config else "")
     table = read_table(Path(results_dir)/"efficiency.csv", EFFICIENCY_COLUMNS, command)
+    table = table[table["what"] != "quality"]                                          # of the study's network, for reading beside the costs
     if config: table = table[(table["backbone"] == config.backbone_name) & (table["detection_neck"] == config.detection_neck)]
     if table.empty: raise UserError(f"efficiency.csv in {results_dir} has no row of the network in config.json; `{command}` makes them")
     same = ["device", "backbone", "detection_neck"]

@@ -50,8 +50,8 @@ def figure_1_loss_convergence(results_dir: str | Path) -> Figure: # reads logs/t
     "Loss against step, one panel per task on its own logarithmic scale: every step, and a running median over a twentieth of the run."
     log = _read_log(results_dir, "step")
     tasks = _tasks_in(log)
-    fig = Figure(figsize=(2.3*len(tasks) + 0.4, 2.2))
-    for ax, task in zip(fig.subplots(1, len(tasks), squeeze=False)[0], tasks):
+    fig = Figure(figsize=(3.5, 1.35*len(tasks) + 0.3))
+    for ax, task in zip(fig.subplots(len(tasks), 1, sharex=True, squeeze=False)[:, 0], tasks):
         rows = log[log["task"] == task].sort_values("step")
         smooth = rows["loss"].rolling(max(1, len(rows)//20), center=True, min_periods=1).median()
         ax.plot(rows["step"], rows["loss"], color=TASK_COLOURS[task], alpha=0.3, lw=0.6)
@@ -59,9 +59,9 @@ def figure_1_loss_convergence(results_dir: str | Path) -> Figure: # reads logs/t
         if (rows["loss"] > 0).all():
             ax.set_yscale("log"); ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}")); ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.set(title=TASK_LABELS[task], xlabel="step")
+        ax.set(title=TASK_LABELS[task])
         ax.annotate(f"{smooth.iloc[-1]:.2f}", (rows["step"].iloc[-1], smooth.iloc[-1]), xytext=(0, 6), textcoords="offset points", ha="right", fontsize=7)
-    fig.axes[0].set_ylabel("training loss (unweighted)")
+    fig.axes[-1].set_xlabel("step"); fig.supylabel("training loss (unweighted)", fontsize=8)
     return fig
 
 # %% ../nbs/16_figures.ipynb #d782ba81
@@ -117,14 +117,13 @@ def wilson_interval(share, n, z: float = 1.96): # right/n in 0..1; number of ima
     return (centre - half)/(1 + z*z/n), (centre + half)/(1 + z*z/n)
 
 def figure_4_per_class_accuracy(results_dir: str | Path, **choice) -> Figure: # reads evaluation_results.csv
-    "Accuracy of each of the 43 signs with 95 % Wilson intervals and numbers of images (all seeds together)."
+    "Accuracy of each of the 43 signs, mean over seeds, with the 95 % Wilson interval and number of the images (of one seed: all seeds see the same)."
     rows = _task_rows(read_scores(results_dir, **choice), "classification")
     wide = rows[rows["class"] != "all"].pivot_table(index=["class", "seed"], columns="metric", values="value").reset_index()
-    wide["right"] = wide["accuracy"]*wide["images"]
-    total = wide.groupby("class")[["right", "images"]].sum().reindex(SIGN_NAMES).fillna(0)
+    total = wide.groupby("class")[["accuracy", "images"]].mean().reindex(SIGN_NAMES).fillna(0)
     fig = Figure(figsize=(3.5, 6.2)); ax = fig.subplots()
     y, seen = np.arange(len(total)), (total["images"] > 0).to_numpy()
-    share, n = (total["right"]/total["images"])[seen], total["images"][seen]
+    share, n = total["accuracy"][seen], total["images"][seen]
     low, high = wilson_interval(share, n)
     ax.hlines(y[seen], low, high, color=TASK_COLOURS["classification"], alpha=0.45, lw=2)
     ax.plot(share, y[seen], "o", ms=3, color=TASK_COLOURS["classification"])
@@ -137,28 +136,30 @@ def figure_4_per_class_accuracy(results_dir: str | Path, **choice) -> Figure: # 
 
 # %% ../nbs/16_figures.ipynb #ca0d34ad
 def _bars(ax, table, labels, colour):
-    "Horizontal bars of `value`, one per row of labels {key: text}, with the range over the seeds."
-    groups = [table.loc[table["key"] == key, "value"].dropna() for key in labels]
-    for k, values in enumerate(groups):
-        if values.empty: ax.text(0.01, k, "none in the split", va="center", fontsize=6, color="#666666"); continue
+    "Horizontal bars of `value`, one per row of labels {key: text}, with the range over the seeds, or one seed's bootstrap interval where there is one."
+    groups = [table[(table["key"] == key) & table["value"].notna()] for key in labels]
+    for k, rows in enumerate(groups):
+        if rows.empty: ax.text(0.01, k, "none in the split", va="center", fontsize=6, color="#666666"); continue
+        values = rows["value"]
+        ends = rows.reindex(columns=["low", "high"]).iloc[0] if len(rows) == 1 else pd.Series([values.min(), values.max()])
         ax.barh(k, values.mean(), color=colour, height=0.65, alpha=0.85)
-        if len(values) > 1: ax.hlines(k, values.min(), values.max(), color="black", lw=1)
-        ax.text(max(values.max(), values.mean()) + 0.02, k, f"{100*values.mean():.1f}", va="center", fontsize=6.5)
+        if ends.notna().all(): ax.hlines(k, *ends, color="black", lw=1)
+        ax.text(max(values.max(), ends.fillna(0).max()) + 0.02, k, f"{100*values.mean():.1f}", va="center", fontsize=6.5)
     ax.set(yticks=range(len(labels)), yticklabels=list(labels.values()), ylim=(len(labels) - 0.5, -0.5), xlim=(0, 1.15), xticks=[0, 0.25, 0.5, 0.75, 1])
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0)); ax.grid(axis="y", visible=False)
 
 def evaluation_summary(results_dir: str | Path, **choice) -> Figure: # reads evaluation_results.csv
-    "The scores of every task, and the detector's AP50 per class; bars are means over seeds, lines their range."
+    "The scores of every task, and the detector's AP50 per class; bars are means over seeds, lines their range (of one seed: its 95 % bootstrap interval)."
     rows = read_scores(results_dir, **choice)
     panels = [(t, rows[(rows["task"] == t) & (rows["class"] == "all")].assign(key=lambda r: r["metric"]),
                {m: METRIC_LABELS[m] for m in METRIC_LABELS if m in set(rows.loc[(rows["task"] == t) & (rows["class"] == "all"), "metric"])}, TASK_LABELS[t]) for t in _tasks_in(rows)]
     if any(t == "detection" for t, *_ in panels):
         each = rows[(rows["task"] == "detection") & (rows["metric"] == "ap50")].assign(key=lambda r: r["class"])
         panels.append(("detection", each, {c: c for c in DETECTION_CLASSES}, "detection: AP50 per class"))
-    fig = Figure(figsize=(3.5*min(2, len(panels)), 1.75*((len(panels) + 1)//2)))
-    axes = fig.subplots((len(panels) + 1)//2, min(2, len(panels)), squeeze=False).ravel()
+    heights = [0.4 + 0.17*len(labels) for *_, labels, _ in panels]
+    fig = Figure(figsize=(3.5, sum(heights) + 0.3))
+    axes = fig.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, (task, table, labels, title) in zip(axes, panels): _bars(ax, table, labels, TASK_COLOURS[task]); ax.set_title(title)
-    for ax in axes[len(panels):]: ax.set_visible(False)
     first, seeds = rows.iloc[0], rows["seed"].nunique()
     fig.suptitle(f"{first['model']} on {first['data_set']}, {first['split']} split, {seeds} seed{'s'*(seeds > 1)}", fontsize=8)
     return fig
@@ -170,7 +171,7 @@ def confusion_matrix_figure(results_dir: str | Path, top: int = 8, **choice) -> 
     rows = select_run(read_table(Path(results_dir)/"confusion_matrix.csv", columns, "mtl_evaluate"), **choice)
     counts = rows.pivot_table(index="truth", columns="predicted", values="count", aggfunc="sum").reindex(index=SIGN_NAMES, columns=SIGN_NAMES).fillna(0).to_numpy()
     share = counts/np.maximum(counts.sum(1, keepdims=True), 1)
-    fig = Figure(figsize=(6.4, 3.7)); ax, side = fig.subplots(1, 2, width_ratios=[5, 2]); side.axis("off")
+    fig = Figure(figsize=(3.5, 5.0)); ax, side = fig.subplots(2, 1, height_ratios=[5, 3]); side.axis("off")
     image = ax.imshow(share, cmap="Blues", norm=matplotlib.colors.PowerNorm(0.5, 0, 1))
     ax.set(xlabel="predicted class", ylabel="true class", xticks=range(0, 43, 5), yticks=range(0, 43, 5)); ax.grid(False)
     bar = fig.colorbar(image, ax=ax, shrink=0.75, format=PercentFormatter(1, decimals=0)); bar.set_label("share of the true class", fontsize=7)

@@ -77,7 +77,7 @@ def test_verdicts_follow_the_input_files(tmp_path):
 def study_table(equal, boosted, seeds=(0, 1, 2), **more):
     "A table as mtl_compare writes it; equal, boosted and more: scores in the order of the tasks; the same on both parts."
     tasks = (("classification", "accuracy"), ("detection", "map50"), ("lane", "iou"))
-    runs = {"equal": equal, "fixed 1:5:30": boosted} | {k.replace("_", " "): v for k, v in more.items()}
+    runs = {"equal": equal, "fixed 1:5:30": boosted, "boosted lanes": boosted} | {k.replace("_", " "): v for k, v in more.items()}
     return pd.DataFrame([dict(run=run, config="0", seed=s, steps=200, part=p, task=t, metric=m, value=v)
                          for s in seeds for p in ("val", "test") for run, scores in runs.items() for (t, m), v in zip(tasks, scores)])
 
@@ -113,7 +113,7 @@ def time_table(hours):
 @pytest.mark.parametrize("name,inputs,wanted", [
     ("nothing measured", dict(efficiency=None, specification_time=None, studies=None),
      dict(faster="untested so far: python benchmarks/efficiency.py", training_time="untested so far: python benchmarks/specification_time.py",
-          equal_weights="untested so far: mtl_compare", lane_30="untested so far: mtl_compare --runs", imbalance="untested so far: mtl_compare --study imbalance")),
+          equal_weights="untested so far: mtl_compare", lane_30="untested so far: mtl_compare --study imbalance --runs", weights_5_30_1="untested so far: mtl_compare --runs", imbalance="untested so far: mtl_compare --study imbalance")),
     ("the claims hold", dict(efficiency=efficiency_table(2.9), specification_time=time_table(7.0), studies=study_table((.8, .2, .4), (.8, .2, .5), few_lanes=(.8, .2, .2), rare_lanes=(.8, .2, .3), small_lane_loss=(.8, .2, .4))),
      dict(faster="reproduced", training_time="reproduced", equal_weights="reproduced", lane_30="reproduced", imbalance="reproduced")),
     ("the claims fail", dict(efficiency=efficiency_table(1.6), specification_time=time_table(90.0), studies=study_table((.8, .2, .4), (.5, .1, .3), few_lanes=(.8, .2, .3), rare_lanes=(.8, .2, .2), small_lane_loss=(.8, .2, .4))),

@@ -146,12 +146,26 @@ def _proper(match: re.Match) -> str:
 
 def _refuse(name): raise ValueError(f"{name} is not JSON")
 
+_LONG = re.compile(rb"\d{19}")
+
+def _whole(digits: str) -> int:
+    "An integer as ujson reads it: in 64 bits, where some that are too large are noticed and others wrap around."
+    negative, value = digits.startswith("-"), 0
+    for d in digits.lstrip("-"):
+        before, value = value, (10*value + int(d)) % 2**64
+        if (value > 2**63) if negative else (value < before): raise ValueError(f"{digits} does not fit into 64 bits")
+    return -value if negative else value
+
+def _real(number: str) -> float:
+    _whole(re.match(r"-?\d*", number)[0])                                                  # its whole part has the same limit
+    return float(number)
+
 def _parse(line: bytes # one line of a file
           ):           # what it says
     "One line of JSON as ujson 2.0.3 understands it; raises `ValueError`."
     if b"\0" in line: raise ValueError("a zero byte")
     text = line.decode("utf-8")
-    load = functools.partial(json.loads, strict=False, parse_constant=_refuse)
+    load = functools.partial(json.loads, strict=False, parse_constant=_refuse, **(dict(parse_int=_whole, parse_float=_real) if _LONG.search(line) else {}))
     try: return load(text)
     except ValueError: return load(_TEXT_OR_NUMBER.sub(_proper, text))
 

@@ -366,7 +366,8 @@ def describe(gradients: dict[str, np.ndarray], table: pd.DataFrame, degrees: flo
     "What the picture shows, in words: the gradients, the conflict-free region (in degrees, of plane arrows only), and who gets worse with which method."
     arrows = ", ".join(f"{t} {np.linalg.norm(g):.3g} long at {math.degrees(math.atan2(g[1], g[0])):.0f}°" for t, g in gradients.items())
     region = "" if degrees is None else f" The conflict-free region is {degrees:.0f}° wide." if degrees > 0 else " No direction is free of conflict."
-    worse = [f"{t} gets worse with {', '.join(names)}" for t in gradients if (names := _names(table, t))]
+    tasks = [c.removeprefix("change ") for c in table if c.startswith("change ")]           # the replay gives no arrows
+    worse = [f"{t} gets worse with {', '.join(names)}" for t in tasks if (names := _names(table, t))]
     still = [m for m, w in table.worse.items() if w == "stands still"]
     return f"{f'Gradients: {arrows}.' if arrows else ''}{region} {'; '.join(worse) or 'No task gets worse with any method'}.{' Standing still: ' + ', '.join(still) + '.' if still else ''}".strip()
 
@@ -551,11 +552,11 @@ class GradientArrows(Playable):
 
     def to_jshtml(self, task: str = "lane",                              # whose arrow turns
                   angles: Iterable[float] = range(60, 241, 30),          # degrees
-                  dpi: int = 50) -> str:
+                  dpi: int = 100) -> str: # with a multiple of 50 no row of pixels is lost to rounding
         "Pictures of one gradient turning while the others stay, as HTML that needs no kernel; the controls stay where they are."
         state, figures = self.state(), []
         if task not in state["gradients"]: raise UserError(f"unknown task {task!r}: expected one of {', '.join(state['gradients'])}")
         for angle in angles:
             turned = state["gradients"] | {task: state["gradients"][task] | dict(angle=angle)}
             figures.append(handmade_figure(state | dict(gradients=turned), with_table=True)[0])
-        return sweep_to_jshtml(figures, dpi, colours=12)
+        return sweep_to_jshtml(figures, dpi, colours=64)
