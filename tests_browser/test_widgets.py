@@ -82,6 +82,7 @@ def test_a_slider_moved_with_the_keyboard_changes_the_picture(page, lab, noteboo
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     for k, move in enumerate(CASES[notebook], 1):
         seconds = move_slider(page, move)
+        page.wait_for_timeout(1500)                                      # the last key's answer, so that slider, picture and text agree
         page.screenshot(path=SCREENSHOTS/f"{notebook}-{k}.png")
         print(f"\n{notebook}, {move.slider}: the picture changed {1000*seconds:.0f} ms after the key")
     for sign in ("Error displaying widget", "Click to show javascript error"): assert page.get_by_text(sign).count() == 0, sign

@@ -146,6 +146,7 @@ def _proper(match: re.Match) -> str:
 
 def _refuse(name): raise ValueError(f"{name} is not JSON")
 
+# %% ../../nbs/13a_tusimple_metric.ipynb #3fabbf4d
 _LONG = re.compile(rb"\d{19}")
 
 def _whole(digits: str) -> int:
