@@ -58,13 +58,14 @@ def training_step(fabric: Fabric, # for autocast, backward and averaging
                   balancer: Balancer | None = None, # None: the model's task weights alone
                   accumulate: int = 1, # parts into which each task's batch is cut
                   record: bool = False, # keep the Gramian
-                  factors: dict[str, float] | None = None) -> BalancedStep: # task -> a schedule's factor
+                  factors: dict[str, float] | None = None, # task -> a schedule's factor
+                  where: str = "") -> BalancedStep: # begins the sentence of an error
     "Puts the balanced gradient into `.grad`, task by task; raises `UserError` when a loss is not a number."
     closures = {t: [partial(task_loss, fabric, model, t, *part) for part in parts_of(batch, t, accumulate)] for t in without_weightless(batch, model.task_weights)["images"]}
     balancer = balancer or make_balancer("fixed", closures)
     together = partial(average, fabric) if fabric.world_size > 1 else None
     try: return streamed_backward(model.shared_parameters(), closures, balancer, fabric.backward, together, loss_scale(fabric), factors, record)
-    except NotFinite as e: raise UserError(f"{e}; its images in this step: {', '.join(batch['files'][e.task])}") from None
+    except NotFinite as e: raise UserError(f"{where}{e}; its images in this step: {', '.join(batch['files'][e.task])}") from None
 
 # %% ../nbs/15_training.ipynb #9dc11fab
 def learning_rate_factor(step: int, total: int, warmup: int, scheduler_type: str = "cosine") -> float: # 0..1
@@ -205,8 +206,7 @@ def update(fabric: Fabric, run: Run, optimizer, batch: dict,
     seed_everything(seed)
     factors = schedule_factors(config.weight_schedule, progress, config.tasks)
     batch = without_weightless(batch, factors)
-    try: balanced = training_step(fabric, run.model, batch, run.balancer, config.accumulate, record, factors)
-    except UserError as e: raise UserError(f"step {run.step + 1}: {e}") from None
+    balanced = training_step(fabric, run.model, batch, run.balancer, config.accumulate, record, factors, f"step {run.step + 1}: ")
     if record: gradients.before(run.model, balanced, loss_scale(fabric))             # of clipping and of the update
     descend(fabric, run, optimizer, batch, seed)
     if record: gradients.after(run.step + 1)

@@ -64,7 +64,7 @@ def test_per_class_accuracy_shows_each_class_once(results):
     share = dict(zip(ax.lines[0].get_ydata(), ax.lines[0].get_xdata()))
     assert sorted(share) == list(range(1, 43)) and share[5] == pytest.approx(5/14) and share[42] == 1
     assert [t.get_text().rsplit("  ", 1) for t in ax.get_yticklabels()] == [[name, str(k)] for k, name in enumerate(SIGN_NAMES)]
-    assert ax.texts[5].get_text() == "28"                                                       # 14 images, two seeds
+    assert ax.texts[5].get_text() == "14"                                                       # of one seed: both saw the same
 
 
 def test_summary_means_over_seeds(results):

@@ -559,4 +559,4 @@ class GradientArrows(Playable):
         for angle in angles:
             turned = state["gradients"] | {task: state["gradients"][task] | dict(angle=angle)}
             figures.append(handmade_figure(state | dict(gradients=turned), with_table=True)[0])
-        return sweep_to_jshtml(figures, dpi, colours=64)
+        return sweep_to_jshtml(figures, dpi, photo=75)
