@@ -72,7 +72,7 @@ def _sign_bars(ax, counts):
 
 def figure_12_data_imbalance(results_dir: str | Path) -> Figure: # reads data_counts.csv
     "Training images of each task, images of each sign, objects of each class, and the share of lane pixels."
-    table = read_table(Path(results_dir)/"data_counts.csv", COUNT_COLUMNS, "mtl_train, or mtl_figures on the machine that has the training data,")
+    table = read_table(Path(results_dir)/"data_counts.csv", COUNT_COLUMNS, "mtl_figures, where the run's config.json and its data are,")
     table = table[table["part"] == "train"]
     tasks = [t for t in TASKS if t in set(table["task"])]
     each = {t: table[(table["task"] == t) & (table["class"] != "all")].set_index("class")["count"].sort_values(ascending=False, kind="stable") for t in tasks}

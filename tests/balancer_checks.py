@@ -268,23 +268,27 @@ def learns_equal_lengths(kind, e):
     for _ in range(60): w = balancer.weights(J@J.T, e.losses)
     assert w[0] == w.max() and w[-1] == w.min() and w[0] > 1.3*w[-1] and (w > 0).all(); close(w.sum(), len(w), rtol=1e-9)
 
+def at_pareto_point(e: Example) -> Tensor:
+    "The example's gradients with the last one changed so that a positive combination of them vanishes."
+    p = torch.rand(len(e.J), generator=torch.Generator().manual_seed(e.seed), dtype=torch.float64) + 0.2
+    J = e.J.clone(); J[-1] = -(p[:-1]@J[:-1])/p[-1]
+    return J
+
 @on(families=("conflicting",))
 def stationary(kind, e):
     "At a point where a positive combination of the gradients vanishes there is no direction to take."
-    p = torch.rand(len(e.J), generator=torch.Generator().manual_seed(e.seed), dtype=torch.float64) + 0.2
-    J = e.J.clone(); J[-1] = -(p[:-1]@J[:-1])/p[-1]
+    J = at_pareto_point(e)
     assert (step(kind, e, J@J.T)@J).norm() <= 1e-6*J.norm()
 
 @on(families=("conflicting",))
 def harmless_where_nothing_can_be_gained(kind, e):
     "CAGrad at Pareto-stationary points, exact or to 1e-7: within the ball and, where the ball holds such a step, nobody is harmed."
-    p = torch.rand(len(e.J), generator=torch.Generator().manual_seed(e.seed), dtype=torch.float64) + 0.2
-    J = e.J.clone(); J[-1] = -(p[:-1]@J[:-1])/p[-1]
-    J = J + 1e-8*(e.seed % 2)*J.norm()*torch.rand_like(J)
+    J = at_pareto_point(e); c = 1.5
+    J = J + 1e-8*(e.seed % 2)*J.norm()*jacobian("random", len(J), e.seed)
     free = torch.cat([J, torch.zeros(len(J), 1, dtype=torch.float64)], 1)
     free = torch.cat([free, torch.eye(free.shape[1], dtype=torch.float64)[-1:]*J.norm()])     # one more task, at right angles to the others' trouble
     losses = dict.fromkeys([*e.losses, "free"], 1.0)
-    for K, names, c in ((J, e.losses, 1.5), (free, losses, 1.5)):
+    for K, names in ((J, e.losses), (free, losses)):
         d = kind(list(names), c=c).weights(K@K.T, names)@K
         assert (d - K.mean(0)).norm() <= c*K.mean(0).norm()*(1 + 1e-6)
         assert (K@d/K.norm(dim=1)).min() >= -1e-5*K.mean(0).norm()

@@ -250,4 +250,4 @@ def test_what_a_place_without_a_kernel_gets():
     bundle, state = arrows._repr_mimebundle_(), arrows.state()
     assert base64.b64decode(bundle["image/png"]) == arrows.picture.png and arrows.picture.text in bundle["text/plain"]
     html = arrows.to_jshtml(angles=(60, 150, 240))
-    assert html.count("data:image/webp;base64") == 3 and len(html) < 500_000 and arrows.state() == state
+    assert html.count("data:image/webp;base64") == 3 and len(html) < 300_000 and arrows.state() == state

@@ -74,6 +74,7 @@ class Composition:
     shares: dict[str, float] | None   # task -> its part of the shared update; None: no gradients were recorded
     steps: int
 
+@lru_cache
 def study_steps(drawn: bool = False) -> int: # whether each step holds one task
     "Steps of the studies' runs: three times as many where one task is drawn for each."
     config = make_config("study")
@@ -293,7 +294,7 @@ def knobs(self: ImbalanceLab) -> Knobs:
 def state(self: ImbalanceLab) -> dict:
     "Everything that is set, by name: images and weights of each task, skew, temperature (None: all tasks in each step), steps."
     k = self.knobs()
-    return dict(images=dict(zip(TASKS, k.images)), skew=k.skew, temperature=k.temperature, weights=dict(zip(TASKS, k.weights)), steps=self.steps or study_steps(k.temperature is not None))
+    return dict(images=dict(zip(TASKS, k.images)), skew=k.skew, temperature=k.temperature, weights=dict(zip(TASKS, k.weights)), steps=self.composition().steps)
 
 @patch
 def composition(self: ImbalanceLab) -> Composition:

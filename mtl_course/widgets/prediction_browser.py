@@ -278,7 +278,6 @@ def _load(self: PredictionBrowser, task: str):
     prepare_data(self.config, self.progress)
     self.cases[task] = look(self.model, held_out_cases(self.config, task, self.images or IMAGES[task], self.part), self.progress)
     self.orders[task], self.places[task] = list(range(len(self.cases[task]))), 0
-    self.sorted_tasks.discard(task)
 
 @patch
 def show(self: PredictionBrowser, task: str | None = None, index: int | None = None): # None: as it is; from 0, in the present order
@@ -315,7 +314,7 @@ def open(self: PredictionBrowser, paths, # a picture, a folder of pictures, or s
     for case, pixels in own_cases(self.config, paths, self.all_tasks, tasks): loaded.setdefault(case.task, []).append((case, pixels))
     looked = {t: look(self.model, loaded[t], self.progress) for t in TASKS if t in loaded}
     self._forget()
-    self.own, self.tasks, self.sorted_tasks = True, tuple(looked), set()
+    self.own, self.tasks = True, tuple(looked)
     for t, cases in looked.items(): self.cases[t], self.orders[t], self.places[t] = cases, list(range(len(cases))), 0
     return self.show(self.tasks[0], 0)
 
