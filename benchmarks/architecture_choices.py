@@ -1,7 +1,8 @@
 """Choices of architecture, each with everything else equal: pyramid or stride 32 and shapes of anchors for detection, skips or none for lanes.
 
-    python benchmarks/architecture_choices.py                                   # neck and skips
-    python benchmarks/architecture_choices.py --choices anchors --steps 300
+    python benchmarks/architecture_choices.py --choices neck --steps 200 --seeds 0,1
+    python benchmarks/architecture_choices.py --choices skips --steps 200 --seeds 0,1,2
+    python benchmarks/architecture_choices.py --choices anchors --steps 300 --seeds 0,1
 
 Trains a single task at a time with the `laptop` recipe's budget per step, same seeds and data (validation scores).
 Writes results/necks_and_skips.csv (choices neck, skips) and results/anchor_ratios.csv (choice anchors).
@@ -35,7 +36,7 @@ def store(rows: list[dict], name: str):
     table, path = pd.DataFrame(rows), resolve(f"results/{name}.csv")
     if name == "anchor_ratios": table = table.rename(columns=dict(option="ratios"))
     if path.exists() and "field" in (old := pd.read_csv(path)): table = pd.concat([old[~old.field.isin(table.field)], table], ignore_index=True)
-    with atomic_write(path) as t: table.to_csv(t, index=False)
+    with atomic_write(path) as t: table.astype({"seed": int}).to_csv(t, index=False)
 
 
 @call_parse

@@ -284,10 +284,11 @@ def curve_sentence(table: pd.DataFrame, task: str, full: int | None = None, part
     if len(points) < 2: return f"{task}: {'no size has' if points.empty else 'only one size has'} been trained both ways, so nothing can be said about sizes."
     marks = [(p.images, verdict(p._asdict())) for p in points.itertuples()]
     said = ", ".join(f"{n:,.0f} images {c:+.3f} ({v})".replace("-", "−") for (n, v), c in zip(marks, points["change"]))
-    helped = [n for n, v in marks if v == "higher"]
+    helped, harmed = ([n for n, v in marks if v == wanted] for wanted in ("higher", "lower"))
     if not helped: end = "at no size is sharing better by more than the seeds scatter"
-    elif helped[-1] == marks[-1][0]: end = "sharing still helps with all images that were tried"
+    elif helped[-1] == marks[-1][0]: end = f"sharing helps with {helped[-1]:,.0f} images, the most that were tried"
     else: end = f"sharing helps up to {helped[-1]:,.0f} images and no longer, as far as the seeds tell, from {next(n for n, _ in marks if n > helped[-1]):,.0f} on"
+    if harmed: end += f"; it is worse with {' and '.join(f'{n:,.0f}' for n in harmed)} images"
     return f"{task}, shared minus alone: {said}: {end}."
 
 # %% ../nbs/16h_imbalance_figures.ipynb #fafbe5b6

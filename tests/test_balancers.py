@@ -125,6 +125,12 @@ def test_torchjds_weightings_that_need_no_coordinates_run_on_the_gramian(name):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", ["ExcessMTLWeighting", "MoDoWeighting", "SDMGradWeighting"])
+def test_a_weighting_of_the_gradients_is_not_given_their_gramian(name):
+    with pytest.raises(UserError, match=f"{name} weighs gradients, not their Gramian: choose statistic=matrix"): GRAMIAN_BALANCERS["torchjd"]("abc", name)
+    assert GRAMIAN_BALANCERS["torchjd"]("abc", name, statistic="matrix").needs == "gramian"
+
+
 def test_nash_is_torchjds_but_for_the_length():
     "TorchJD scales the Gramian by its norm first, so its weights are longer by the root of that; clipped to norm 1 both are the same, where its solver gets through."
     from torchjd.aggregation import NashMTL
