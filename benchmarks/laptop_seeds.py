@@ -1,13 +1,15 @@
 """Scores, minutes and peak memory of the `laptop` recipe over several seeds: each seed is one `mtl_train` as `make train` runs it, in a process of its own.
 
     python benchmarks/laptop_seeds.py --seeds 0,1,2
+    python benchmarks/laptop_seeds.py --seeds 0,1,2 --changes backbone_name=resnet18,steps_per_epoch=120,train_proposals=300    # the deeper trunk, in the same time
 
 Writes results/laptop_seeds.csv (one tidy row per seed × metric) and results/laptop_objects.csv (objects per class in the training part). A seed that is there already is kept, so the command can be continued. The column `config` is a short
-hash of the recipe's values: when they change, the rows of the old recipe are dropped, so that a mean is always one of the same recipe.
+hash of the recipe's values: when they change, the rows of the old recipe are dropped, so that a mean is always one of the same recipe. Memory is the sum over all processes of the
+run (what they share is counted in each), sampled twice a second.
 """
-import hashlib, json, resource, shutil, subprocess, sys, time
+import hashlib, json, shutil, subprocess, sys, time
 from pathlib import Path
-import numpy as np, pandas as pd
+import numpy as np, pandas as pd, psutil
 from fastcore.script import Param, call_parse
 from mtl_course.config import DETECTION_CLASSES, Config, atomic_write, make_config, resolve
 from mtl_course.data.loaders import make_reader, prepare_data
@@ -16,34 +18,53 @@ COLUMNS = ["recipe", "config", "seed", "task", "metric", "value"]
 HEADLINES = [("classification", "accuracy"), ("classification", "macro_f1"), ("detection", "map50"), ("detection", "map50_95"), ("lane", "iou"), ("lane", "f1"), ("lane", "pixel_accuracy")]
 
 
-def recipe_hash(recipe: str) -> str: # 8 hex digits
+def changed(changes: str) -> dict: # name=value,name=value -> fields of a config
+    return dict(c.split("=") for c in changes.split(",") if c)
+
+
+def recipe_hash(recipe: str, changes: str = "") -> str: # 8 hex digits
     "A hash of a recipe's values, those left out that differ from seed to seed."
     defaults = Config().to_dict()                                                     # a field that is added later, at its default, changes nothing
-    values = {k: v for k, v in make_config(recipe).to_dict().items() if k not in ("seed", "results_dir") and v != defaults[k]}
+    values = {k: v for k, v in make_config(recipe, **changed(changes)).to_dict().items() if k not in ("seed", "results_dir") and v != defaults[k]}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def kept_rows(path: Path, recipe: str) -> pd.DataFrame: # with COLUMNS
+def label(recipe: str, changes: str) -> str: # in the column `recipe`
+    return f"{recipe}, {changes}" if changes else recipe
+
+
+def kept_rows(path: Path, recipe: str, changes: str = "") -> pd.DataFrame: # with COLUMNS
     "The rows measured so far, without those of this recipe under other values; says what it leaves out."
     table = (pd.read_csv(path, dtype={"config": str}) if path.exists() else pd.DataFrame()).reindex(columns=COLUMNS)
-    old = (table.recipe == recipe) & (table.config != recipe_hash(recipe))
+    old = (table.recipe == label(recipe, changes)) & (table.config != recipe_hash(recipe, changes))
     if old.any(): print(f"{old.sum()} rows of seeds {', '.join(str(s) for s in sorted(set(table[old].seed)))} are dropped: the recipe {recipe!r} had other values then")
     return table[~old]
 
 
-def run_seed(seed: int, recipe: str) -> list[dict]:
+def run_watched(command: list) -> float: # GiB
+    "Runs a command to its end; the most memory that it and its processes held at once. Raises `CalledProcessError`."
+    process, peak = psutil.Popen(command), 0
+    while process.poll() is None:
+        try: peak = max(peak, sum(p.memory_info().rss for p in (process, *process.children(recursive=True))))
+        except psutil.Error: pass                                                     # one of them has just ended
+        time.sleep(0.5)
+    if process.returncode: raise subprocess.CalledProcessError(process.returncode, command)
+    return peak/2**30
+
+
+def run_seed(seed: int, recipe: str, changes: str = "") -> list[dict]:
     "Trains and evaluates one seed; returns its rows."
     folder, world = resolve(f"results/seeds/{seed}"), resolve(make_config(recipe).data_root)
     if world.name.startswith("world"): shutil.rmtree(world, ignore_errors=True)        # each run makes its world, as in a fresh clone
     began = time.perf_counter()
-    subprocess.run([Path(sys.executable).with_name("mtl_train"), "--recipe", recipe, "--seed", str(seed), "--results_dir", str(folder)], check=True)
+    options = [word for name, value in changed(changes).items() for word in (f"--{name}", value)]
+    memory = run_watched([Path(sys.executable).with_name("mtl_train"), "--recipe", recipe, "--seed", str(seed), "--results_dir", str(folder), *options])
     minutes = (time.perf_counter() - began)/60
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/2**20                # kilobytes on Linux -> GiB; the largest process of this and earlier seeds
     table = pd.read_csv(folder/"evaluation_results.csv").query("split == 'test'")
     scores, detection = table[table["class"] == "all"].drop_duplicates(["task", "metric"]).set_index(["task", "metric"]).value, table[(table.task == "detection") & (table.metric == "ap50")]
     rows = [dict(task=t, metric=m, value=scores[t, m]) for t, m in HEADLINES] + [dict(task="all", metric="minutes", value=minutes), dict(task="all", metric="peak_memory_gib", value=memory)]
     rows += [dict(task="detection", metric=f"ap50 {c}", value=v) for c, v in zip(detection["class"], detection.value)]
-    return [dict(recipe=recipe, config=recipe_hash(recipe), seed=seed, **r) for r in rows]
+    return [dict(recipe=label(recipe, changes), config=recipe_hash(recipe, changes), seed=seed, **r) for r in rows]
 
 
 def objects_of(recipe: str) -> pd.DataFrame: # one row per class
@@ -57,14 +78,17 @@ def objects_of(recipe: str) -> pd.DataFrame: # one row per class
 
 
 @call_parse
-def main(seeds: Param("seeds, comma-separated", str) = "0,1,2", recipe: Param("recipe to train", str) = "laptop"):
+def main(seeds: Param("seeds, comma-separated", str) = "0,1,2", recipe: Param("recipe to train", str) = "laptop",
+         changes: Param("fields that differ from it, name=value,name=value", str) = ""):
     "Trains a recipe with several seeds and tabulates the scores on the test part."
-    path = resolve("results/laptop_seeds.csv")
-    table = kept_rows(path, recipe)
+    path, name = resolve("results/laptop_seeds.csv"), label(recipe, changes)
+    table = kept_rows(path, recipe, changes)
     for seed in map(int, seeds.split(",")):
-        if ((table.recipe == recipe) & (table.seed == seed)).any(): print(f"seed {seed}: measured already"); continue
-        table = pd.concat([table, pd.DataFrame(run_seed(seed, recipe))] if len(table) else [pd.DataFrame(run_seed(seed, recipe))], ignore_index=True)
+        if ((table.recipe == name) & (table.seed == seed)).any(): print(f"seed {seed}: measured already"); continue
+        new = pd.DataFrame(run_seed(seed, recipe, changes))
+        table = pd.concat([table, new] if len(table) else [new], ignore_index=True)
         with atomic_write(path) as t: table.to_csv(t, index=False)
-    with atomic_write(resolve("results/laptop_objects.csv")) as t: objects_of(recipe).to_csv(t, index=False)
-    shown = table[table.recipe == recipe].groupby(["task", "metric"], sort=False).value.agg(["mean", "std", "min", "max", "count"])
+    if not changes:
+        with atomic_write(resolve("results/laptop_objects.csv")) as t: objects_of(recipe).to_csv(t, index=False)
+    shown = table[table.recipe == name].groupby(["task", "metric"], sort=False).value.agg(["mean", "std", "min", "max", "count"])
     print(shown.round(4).to_string())

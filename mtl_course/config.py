@@ -110,7 +110,7 @@ class DataFields:
 @dataclass
 class ModelFields:
     "The network."
-    backbone_name: str = _choice("resnet50", "resnet18", "resnet34", "resnet50", help="the shared trunk")
+    backbone_name: str = _choice("resnet50", "resnet10", "resnet18", "resnet34", "resnet50", help="the shared trunk")
     pretrained: str = _choice("false", "true", "false", "require", help="ImageNet weights; require: an error when they cannot be had")
     freeze_backbone: bool = _opt(False, "keep the ResNet (or ResNets) as it is; train the rest")
     sharing: str = _choice("hard", "hard", "separate", "cross_stitch", "attention", "mtan", help="how the tasks share the trunk; hard: one trunk for all")
@@ -119,6 +119,7 @@ class ModelFields:
     anchor_scale: float = _opt(4.0, "smallest anchor of a pyramid level, in strides; 2 for small images")
     anchor_ratios: tuple = _opt((0.5, 1.0, 2.0), "three shapes of anchors, height / width")
     roi_samples: int = _opt(128, "proposals per image in the second stage's loss")
+    train_proposals: int = _opt(300, "proposals per image from which those are drawn")
     dropout: float = _opt(0.5, "share of activations silenced in the classification head")
     lane_skips: bool = _opt(True, "U-Net skip connections from the trunk into the lane decoder")
     lane_channels: int = _opt(512, "channels of the lane decoder at stride 32; each of its five blocks halves them")
@@ -219,7 +220,7 @@ def _parse(kind, name, value):
     return kind(value)
 
 # %% ../nbs/00_config.ipynb #b733f71a
-_POSITIVE = {"batch_size", "accumulate", "lane_channels", "evaluate_every", "num_processes", "neck_channels", "roi_samples", "anchor_scale", "class_skew", "sampling_temperature"}  # 0 makes no sense
+_POSITIVE = {"batch_size", "accumulate", "lane_channels", "evaluate_every", "num_processes", "neck_channels", "roi_samples", "train_proposals", "anchor_scale", "class_skew", "sampling_temperature"}  # 0 makes no sense
 _AT_MOST = {"dropout": 0.99, "class_balance_beta": 0.999999}
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false"}
 _KINDS = {"str": str, "int": int, "float": float, "bool": bool, "tuple": tuple}
@@ -273,12 +274,13 @@ RECIPES["specification_boosted"] = RECIPES["specification"] | {f"{t}_weight": w 
 # %% ../nbs/00_config.ipynb #ac6c483d
 def make_config(recipe: str = "laptop", # one of RECIPES
                 **overrides) -> Config: # fields that differ from the recipe
-    "The `Config` of a named recipe with some fields changed; raises `UserError` for an unknown recipe, field or value."
+    "The `Config` of a named recipe with some fields changed; `batch_size` then holds for every task whose own is not among them. Raises `UserError` for an unknown recipe, field or value."
     if recipe not in RECIPES: raise UserError(f"unknown recipe {recipe!r}: expected one of {', '.join(RECIPES)}")
     names = {f.name for f in dataclasses.fields(Config)}
     for name in overrides:
         if name not in names: raise UserError(f"unknown config field {name!r}: expected one of {', '.join(sorted(names))}")
-    return Config(**RECIPES[recipe] | dict(recipe=recipe) | overrides)
+    own = {f"{t}_batch_size": 0 for t in TASKS} if "batch_size" in overrides else {}   # the recipe's go with its own batch size
+    return Config(**RECIPES[recipe] | own | dict(recipe=recipe) | overrides)
 
 def load_config(path: str | Path) -> Config: # a json file written by `Config.save`
     "Reads a `Config` back; raises `UserError` when the file is missing or is not one."

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['ALONE', 'STUDY_COLUMNS', 'ENOUGH_SEEDS', 'as_trainings', 'run_configs', 'config_hash', 'process_status',
-           'peak_memory', 'ProcessError', 'in_own_process', 'train_and_score', 'train_run', 'train_run_apart',
-           'read_study', 'missing_runs', 'run_study', 'headline_scores', 'delta_m', 'mean_and_interval',
-           'study_summary', 'pareto_front']
+           'peak_memory', 'ProcessError', 'in_own_process', 'tail_recalls', 'train_and_score', 'train_run',
+           'train_run_apart', 'read_study', 'missing_runs', 'run_study', 'headline_scores', 'delta_m',
+           'mean_and_interval', 'study_summary', 'pareto_front']
 
 # %% ../nbs/16d_experiments.ipynb #cbfdfb30
 import concurrent.futures, hashlib, json, os, pkgutil, resource, subprocess, sys, tempfile, time
@@ -16,7 +16,8 @@ from scipy import stats
 from tqdm.auto import tqdm
 from .config import TASKS, Config, UserError, atomic_write, make_config, resolve
 from .data.loaders import evaluation_loader, prepare_data
-from .evaluation import score_task
+from .data.sampling import long_tail
+from .evaluation import evaluate_task
 from .metrics.scores import HEADLINE
 from .training import train
 
@@ -75,6 +76,13 @@ def in_own_process(function: str,   # "module:name"
         if done.returncode: raise ProcessError(done.returncode, done.stderr)
         return json.loads(Path(order["answer"]).read_text(encoding="utf-8"))
 
+# %% ../nbs/16d_experiments.ipynb #67ebc78f
+def tail_recalls(per_class: pd.DataFrame) -> dict[str, float]: # one row per class, with `recall` -> metric -> value
+    "Mean recall of the third of the classes that `class_skew` makes rarest and of the third that it leaves most frequent; classes without an image are left out."
+    order = np.argsort(long_tail(len(per_class), 2.0))                               # rarest first, whatever the skew
+    third = len(order)//3
+    return {f"recall_{name}_third": float(per_class["recall"].iloc[part].mean()) for name, part in (("rarest", order[:third]), ("most_frequent", order[len(order) - third:]))}
+
 # %% ../nbs/16d_experiments.ipynb #f094000f
 def train_and_score(config: Config, threads: int = 1) -> list[dict]: # rows with part, task, metric, value
     "One training in this process and its scores after the last step; seconds, seconds per step and peak memory stand under the task `all`."
@@ -85,7 +93,8 @@ def train_and_score(config: Config, threads: int = 1) -> list[dict]: # rows with
         log, trained = pd.read_csv(f"{folder}/logs/training.csv"), time.perf_counter() - began
     last, device, precision = log[(log.kind == "epoch") & (log.epoch == config.epochs)], next(run.model.parameters()).device.type, run.precision.precision
     memory = peak_memory(device)/2**30
-    test = {t: score_task(run.model, evaluation_loader(config, "test", (t,)), t, device, precision) for t in config.tasks}
+    results = {t: evaluate_task(run.model, evaluation_loader(config, "test", (t,)), t, device, precision) for t in config.tasks}
+    test = {t: r.scores | (tail_recalls(r.per_class) if t == "classification" else {}) for t, r in results.items()}
     step_seconds = log[log.kind == "step"].drop_duplicates("step").seconds.diff().median()
     return [dict(part="val", task=r.task, metric=r.metric, value=r.value) for r in last.itertuples()] \
          + [dict(part="test", task=t, metric=m, value=v) for t, scores in test.items() for m, v in scores.items()] \

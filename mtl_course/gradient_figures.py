@@ -86,7 +86,7 @@ def _ratio_panel(fig, ax, layers):
 # %% ../nbs/16e_gradient_figures.ipynb #08fdc27c
 def gradient_flow_figure(table: pd.DataFrame, # GRADIENT_COLUMNS, of one run
                          title: str = "") -> Figure: # 3.5 inches wide: half a page
-    "Norm and share of each task over depth and time, the cosine of each pair per stage, and the update-to-weight ratio; raises `UserError` when no layer was trained."
+    "Norm of each task and its share of the summed gradient over depth and time, the cosine of each pair per stage, and the update-to-weight ratio; raises `UserError` when no layer was trained."
     layers = table[table["kind"].isin(["conv", "linear"])]
     if layers.empty: raise UserError("logs/gradients.csv has no layer in it: the trunk was frozen or not shared, so no gradients of several tasks meet in it")
     tasks = [t for t in TASKS if t in set(layers["task"])] or [t for t in layers["task"].unique() if t != "all"]
@@ -97,7 +97,7 @@ def gradient_flow_figure(table: pd.DataFrame, # GRADIENT_COLUMNS, of one run
     cells, columns = fig.add_gridspec(len(heights), max(len(tasks), len(pairs)), height_ratios=heights), range(max(len(tasks), len(pairs)))
     norms, shares = ([fig.add_subplot(cells[row, k]) for k in columns[:len(tasks)]] for row in (0, 1))
     _layer_panels(fig, norms, layers, tasks, "norm", _decades(layers[layers["task"] != "all"]["norm"]), "viridis", "gradient norm")
-    _layer_panels(fig, shares, layers, tasks, "share", Normalize(-1, 1), "RdBu", "share of update", ticks=[-1, 0, 1])
+    _layer_panels(fig, shares, layers, tasks, "share", Normalize(-1, 1), "RdBu", "share of the sum", ticks=[-1, 0, 1])
     for ax, task in zip(norms, tasks): ax.set_title(TASK_LABELS.get(task, task).replace(" ", "\n"), color=TASK_COLOURS.get(task, "black"), fontsize=6.5, pad=2)
     if pairs: _cosine_panels(fig, [fig.add_subplot(cells[2, k if len(pairs) > 1 else slice(None)]) for k in columns[:len(pairs)]], stages, pairs)
     _ratio_panel(fig, fig.add_subplot(cells[-1, :]), layers)

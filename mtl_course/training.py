@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['LOG_COLUMNS', 'parts_of', 'task_loss', 'loss_scale', 'without_weightless', 'training_step', 'learning_rate_factor',
            'make_optimizer', 'start_fabric', 'on_first', 'average', 'average_statistics', 'TrainingLog', 'Run',
-           'descend', 'update', 'train', 'make_loaders', 'continue_or_clear', 'new_run', 'make_run',
-           'choose_classification_loss', 'losses_of', 'timed', 'step_rows', 'finish_epoch']
+           'descend', 'update', 'train', 'checkpoint_to_resume', 'config_to_resume', 'announced', 'continue_or_clear',
+           'make_loaders', 'new_run', 'make_run', 'choose_classification_loss', 'losses_of', 'timed', 'step_rows',
+           'epoch_rows', 'epoch_line', 'finish_epoch']
 
 # %% ../nbs/15_training.ipynb #2dbe6ed1
-import csv, logging, math, os, random, time
+import contextlib, csv, logging, math, os, random, time, warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -132,22 +133,40 @@ class TrainingLog:
         if not self.active: return
         with open(self.csv, "a", newline="", encoding="utf-8") as f: csv.DictWriter(f, LOG_COLUMNS).writerows(rows)
 
+    def steps_of(self, epoch: int) -> list[dict]: # 1, 2, …
+        "The rows of an epoch's steps, as they stand in the csv; none when nothing is logged."
+        if not self.active or not self.csv.exists(): return []
+        with open(self.csv, newline="", encoding="utf-8") as f: return [r for r in csv.DictReader(f) if r["kind"] == "step" and r["epoch"] == str(epoch)]
+
     def mean_losses(self, epoch: int) -> dict[str, float] | None: # task -> mean loss, without weights
-        "The mean loss of each task that was drawn in an epoch (1, 2, …), for sampling by loss; None when none is logged."
-        if not self.active or not self.csv.exists(): return None
-        with open(self.csv, newline="", encoding="utf-8") as f: rows = [r for r in csv.DictReader(f) if r["kind"] == "step" and r["epoch"] == str(epoch)]
+        "The mean loss of each task that was drawn in an epoch, for sampling by loss; None when none is logged."
         losses = {}
-        for r in rows: losses.setdefault(r["task"], []).append(float(r["loss"]))
+        for r in self.steps_of(epoch): losses.setdefault(r["task"], []).append(float(r["loss"]))
         return {t: max(1e-3, sum(l)/len(l)) for t, l in losses.items()} or None
 
     def begin(self, run, resume: bool, total: int, fabric):
         "Says what runs, where and from which step."
         self.say(f"{'resumed at' if resume else 'started at'} step {run.step} of {total} · {run.config.recipe} · seed {run.config.seed} · {fabric.device} {fabric._precision.precision}")
 
+    def end(self, run, minutes: float): self.say(f"finished after {minutes:.1f} minutes · best epoch {run.best_epoch} of {run.config.epochs} · results in {run.config.results_dir}")
+
     def say(self, line: str):
         "Appends one line with the time to the log for people."
         if not self.active: return
         with open(self.text, "a", encoding="utf-8") as f: f.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+
+# %% ../nbs/15_training.ipynb #ae29261d
+def _random_states() -> dict: # generator -> its state
+    "Python's, NumPy's and PyTorch's, on the CPU and on each GPU."
+    kind, keys, *rest = np.random.get_state()
+    states = dict(python=random.getstate(), numpy=(kind, keys.tolist(), *rest), torch=torch.get_rng_state())
+    return states | dict(cuda=torch.cuda.get_rng_state_all()) if torch.cuda.is_available() else states
+
+def _set_random_states(states: dict):
+    "Puts them back; those of GPUs where there are as many as then."
+    random.setstate(states["python"]); np.random.set_state(states["numpy"]); torch.set_rng_state(states["torch"])
+    gpus = states.get("cuda", [])                                                    # none when the checkpoint was written without a GPU
+    if gpus and torch.cuda.is_available() and len(gpus) == torch.cuda.device_count(): torch.cuda.set_rng_state_all(gpus)
 
 # %% ../nbs/15_training.ipynb #45b43cea
 @dataclass
@@ -165,11 +184,9 @@ class Run:
     best_epoch: int = 0
     precision: object = None # Fabric's plugin; in float16 training it holds the factor of the losses, which adapts from step to step
 
-    def state_dict(self) -> dict:
-        kind, keys, *rest = np.random.get_state()
-        random_states = dict(python=random.getstate(), numpy=(kind, keys.tolist(), *rest), torch=torch.get_rng_state())
-        if torch.cuda.is_available(): random_states["cuda"] = torch.cuda.get_rng_state_all()
-        return dict(model=self.model.state_dict(), optimizer=self.optimizer.state_dict(), scheduler=self.scheduler.state_dict(), balancer=self.balancer.state_dict(), random=random_states,
+    def state_dict(self) -> dict: # tensors, numbers and plain lists only, so that `torch.load(weights_only=True)` reads it
+        "All that the next step depends on: states of model, optimiser, schedule and balancer, random states, position, best score so far, config."
+        return dict(model=self.model.state_dict(), optimizer=self.optimizer.state_dict(), scheduler=self.scheduler.state_dict(), balancer=self.balancer.state_dict(), random=_random_states(),
                     precision=self.precision.state_dict() if self.precision else {}, config=self.config.to_dict(), **{k: getattr(self, k) for k in ("step", "epoch", "seconds", "best", "best_epoch")})
 
     def save(self, path: Path):
@@ -185,7 +202,7 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"]); self.scheduler.load_state_dict(state["scheduler"]); self.balancer.load_state_dict(state["balancer"])
         if self.precision and state.get("precision"): self.precision.load_state_dict(state["precision"])
         for k in ("step", "epoch", "seconds", "best", "best_epoch"): setattr(self, k, state[k])
-        random.setstate(state["random"]["python"]); np.random.set_state(state["random"]["numpy"]); torch.set_rng_state(state["random"]["torch"])
+        _set_random_states(state["random"])
 
 _FREE = {"num_workers", "cache_images", "results_dir", "device", "checkpoint_every", "pretrained", "gradient_log_every"} # may differ on resume
 
@@ -197,7 +214,9 @@ def descend(fabric: Fabric, run: Run, optimizer, batch: dict, # optimizer: the r
     optimizer.step(); run.scheduler.step(); optimizer.zero_grad(set_to_none=True)
     if run.balancer.wants_losses_after: run.balancer.after_step(losses_of(fabric, run.model, batch, seed))
 
-def update(fabric: Fabric, run: Run, optimizer, batch: dict,
+def update(fabric: Fabric, run: Run,
+           optimizer, # the run's, set up by Fabric
+           batch: dict, # on Fabric's device, as `collate` makes it
            progress: float = 0.0, # the part of the run that is over, 0..1
            gradients: GradientLog | None = None) -> BalancedStep:
     "One step of training: gradients of all tasks, balanced; clipping; the optimiser. Raises `UserError` with the step when a loss is not a number."
@@ -216,22 +235,23 @@ def update(fabric: Fabric, run: Run, optimizer, batch: dict,
 def train(config: Config,
           resume: bool = False, # go on from results_dir/checkpoints/last.pt
           progress: bool = True,
-          fabric: Fabric | None = None) -> Run: # started here unless given
+          fabric: Fabric | None = None, # started here unless given
+          prepare: Callable = prepare_data) -> Run: # (config, progress): makes or checks the data, in the first process
     """Trains one model on the config's tasks and writes checkpoints and logs to `results_dir`.
 
     Raises `UserError` for broken data, a loss that is not a number, or a checkpoint that does not fit.
     """
     parse_schedule(config.weight_schedule, config.tasks)                             # a mistake in it is told before anything is made
     fabric = fabric or start_fabric(config)
-    on_first(fabric, partial(prepare_data, config, progress))
     results, main = resolve(config.results_dir), fabric.global_rank == 0
-    resume = resume and (results/"checkpoints"/"last.pt").exists()
-    seed_everything(config.seed)
-    train_loader, val_loaders = make_loaders(fabric, config, progress and main)
-    run, sampler = make_run(fabric, config, train_loader, imagenet=not resume), train_loader.batch_sampler
+    checkpoint = checkpoint_to_resume(results, main) if resume else None
+    with announced(fabric, config, new=checkpoint is None):
+        on_first(fabric, partial(prepare, config, progress)); seed_everything(config.seed)
+        train_loader, val_loaders = make_loaders(fabric, config, progress and main)
+        run, sampler = make_run(fabric, config, train_loader, imagenet=checkpoint is None), train_loader.batch_sampler
     per_epoch, total = sampler.steps, sampler.steps*config.epochs
-    continue_or_clear(run, results/"checkpoints", resume, fabric)
-    log = TrainingLog(results, run.step, main); log.begin(run, resume, total, fabric)
+    continue_or_clear(run, results/"checkpoints", checkpoint, fabric)
+    log = TrainingLog(results, run.step, main); log.begin(run, bool(checkpoint), total, fabric)
     gradients = GradientLog(results, config.gradient_log_every, run.step, main)
     optimizer, began = fabric.setup_optimizers(run.optimizer), time.perf_counter() - run.seconds
     bar = tqdm(total=total, initial=run.step, desc="training", unit="step", disable=not (progress and main))
@@ -249,22 +269,47 @@ def train(config: Config,
                 average_statistics(fabric, run.model)
                 if main: run.save(results/"checkpoints"/"last.pt")
         finish_epoch(fabric, run, epoch + 1, val_loaders, log, results, bar)
-    bar.close()
+    bar.close(); log.end(run, (time.perf_counter() - began)/60)
     return run
+
+# %% ../nbs/15_training.ipynb #43aaeada
+def checkpoint_to_resume(results: Path, speaks: bool = True) -> Path | None: # speaks: warn when it is not `last.pt`
+    "The checkpoint from which the run in a folder goes on: `last.pt`, or `model_best.pt` where only that is left; None when there is none of this run, so that it begins anew."
+    folder = results/"checkpoints"
+    found = [] if (folder/"next.json").exists() else [p for p in (folder/"last.pt", folder/"model_best.pt") if p.exists()]
+    if speaks and not found: warnings.warn(f"{results.name}: this run has no checkpoint to go on from, so it begins at step 0", stacklevel=3)
+    elif speaks and found[0].name != "last.pt": warnings.warn(f"{results.name}: last.pt is missing, so the run goes on from model_best.pt", stacklevel=3)
+    return found[0] if found else None
+
+def config_to_resume(results: Path) -> Path: # which need not exist
+    "The config of the run that `checkpoint_to_resume` is about."
+    announced = results/"checkpoints"/"next.json"
+    return announced if announced.exists() else results/"config.json"
+
+@contextlib.contextmanager
+def announced(fabric: Fabric, config: Config, new: bool):
+    "While a new run is prepared its config lies beside the checkpoints, as `next.json`: they are an earlier run's until `continue_or_clear` removes them. A mistake in the block takes it back."
+    note = resolve(config.results_dir)/"checkpoints"/"next.json"
+    if new and fabric.global_rank == 0: config.save(note)
+    try: yield
+    except (UserError, OSError):
+        if new and fabric.global_rank == 0: note.unlink(missing_ok=True)
+        raise
+
+def continue_or_clear(run: Run, folder: Path, checkpoint: Path | None, fabric: Fabric): # folder: of the checkpoints
+    "Loads the checkpoint when resuming; otherwise a new run begins, and checkpoints of an earlier one are removed. Then the run's config is saved."
+    fabric.barrier()                                                                 # no process looks for a checkpoint any more
+    if checkpoint: run.load(checkpoint)
+    if fabric.global_rank: return
+    for old in [] if checkpoint else [*folder.glob("*.pt"), *folder.glob(".*.tmp.pt")]: old.unlink()
+    run.config.save(folder.parent/"config.json")
+    (folder/"next.json").unlink(missing_ok=True)
 
 # %% ../nbs/15_training.ipynb #73a1cf6a
 def make_loaders(fabric: Fabric, config: Config, progress: bool = True) -> tuple: # (training loader, {task: validation loader})
     "This process's training loader and one validation loader per task."
     train_loader = training_loader(config, fabric.global_rank, fabric.world_size, progress)
     return train_loader, {t: evaluation_loader(config, "val", (t,)) for t in config.tasks}
-
-def continue_or_clear(run: Run, folder: Path, resume: bool, fabric: Fabric): # folder: of the checkpoints
-    "Loads `last.pt` when resuming; otherwise a new run begins, and checkpoints of an earlier one are removed. Then the run's config is saved."
-    fabric.barrier()                                                                 # no process looks for `last.pt` any more
-    if resume: run.load(folder/"last.pt")
-    elif fabric.global_rank == 0:
-        for old in (*folder.glob("*.pt"), *folder.glob(".*.tmp.pt")): old.unlink()
-    if fabric.global_rank == 0: run.config.save(folder.parent/"config.json")
 
 def new_run(fabric: Fabric, config: Config, steps: int, # of the whole run
             imagenet: bool = True) -> Run: # False: random weights, whatever `config.pretrained` says
@@ -282,7 +327,9 @@ def make_run(fabric: Fabric, config: Config, train_loader, imagenet: bool = True
     return run
 
 # %% ../nbs/15_training.ipynb #7a12b21e
-def choose_classification_loss(model: MultiTaskModel, config: Config, train_loader):
+def choose_classification_loss(model: MultiTaskModel, # its head is changed
+                               config: Config,
+                               train_loader): # as `training_loader` makes it
     "Tells the classification head which loss the config asks for; class weights come from the training signs in use."
     head = model.heads["classification"]
     head.focal_gamma = config.focal_gamma if config.classification_loss == "focal" else 0.0
@@ -302,7 +349,7 @@ def losses_of(fabric: Fabric, model: MultiTaskModel, batch: dict,
     average(fabric, [losses])
     return dict(zip(tasks, losses.tolist()))
 
-def timed(loader):
+def timed(loader): # a `DataLoader`
     "Yields (batch, seconds spent waiting for it, time at which the waiting began)."
     batches = iter(loader)
     while True:
@@ -316,23 +363,47 @@ def step_rows(run: Run, epoch: int, batch: dict, balanced: BalancedStep, rate: f
     "The csv rows of one step, one per task."
     images = sum(len(batch["images"][t]) for t in balanced.losses)                   # of those tasks that took part
     common = dict(kind="step", epoch=epoch + 1, step=run.step, learning_rate=f"{rate:.6g}", seconds=f"{run.seconds:.2f}",
-                  images_per_second=f"{images/took:.1f}", data_wait=f"{wait/took:.4f}")
+                  images_per_second=f"{images/took:.5g}", data_wait=f"{wait/took:.4f}")
     fixed = run.model.task_weights                                                   # logged: the loss without, the weight with the fixed one
     return [common | dict(task=t, loss=repr(l/fixed[t] if fixed[t] else l), weight=f"{balanced.weights[t]*fixed[t]:.6g}") for t, l in balanced.losses.items()]
 
-def finish_epoch(fabric, run, epoch, val_loaders, log, results, bar):
+def epoch_rows(run: Run, steps: list[dict], processes: int = 1) -> list[dict]: # steps: the csv rows of the epoch's steps
+    "The csv rows of an epoch's training, one per task: mean loss and weight, the seconds that the steps took (without validation), images per second."
+    seconds, images, own = 0.0, 0, {}
+    for r in steps:
+        n = run.config.batch_size_of(r["task"])//processes
+        images, seconds = images + n, seconds + n/float(r["images_per_second"])
+        own.setdefault(r["task"], []).append((float(r["loss"]), float(r["weight"])))
+    common = dict(kind="epoch_mean", epoch=run.epoch, step=run.step, seconds=f"{seconds:.2f}", images_per_second=f"{images/(seconds or 1):.5g}")
+    means = {t: [sum(v)/len(v) for v in zip(*pairs)] for t, pairs in own.items()}
+    return [common | dict(task=t, loss=repr(loss), weight=f"{weight:.6g}") for t, (loss, weight) in means.items()]
+
+def epoch_line(run: Run, rows: list[dict], scores: dict) -> str: # rows: of `epoch_rows`; scores: task -> metric -> value, {} without validation
+    "An epoch in one line, for people."
+    losses = ", ".join(f"{r['task']} {float(r['loss']):.3f}" for r in rows)
+    speed = f" · {float(rows[0]['seconds']):.0f} s, {float(rows[0]['images_per_second']):.0f} images/s" if rows else ""
+    validation = " · validation " + ", ".join(f"{t} {HEADLINE[t]} {s[HEADLINE[t]]:.3f}" for t, s in scores.items()) if scores else ""
+    return f"epoch {run.epoch} of {run.config.epochs}: loss {losses}{speed}{validation}"
+
+# %% ../nbs/15_training.ipynb #02da2f46
+def finish_epoch(fabric: Fabric, run: Run,
+                 epoch: int, # finished ones: 1, 2, …
+                 val_loaders: dict, # task -> its validation loader
+                 log: TrainingLog,
+                 results: Path, # the run's folder
+                 bar): # tqdm's
     "Validates, logs, and writes `last.pt` and, after the best epoch so far, `model_best.pt`."
     average_statistics(fabric, run.model)
-    run.epoch = epoch
+    run.epoch, scores, better = epoch, {}, False
     if fabric.global_rank == 0:
+        trained = epoch_rows(run, log.steps_of(epoch), fabric.world_size)
         if epoch % run.config.evaluate_every == 0 or epoch == run.config.epochs:
             bar.set_postfix_str("validating")
             scores = {t: score_task(run.model, l, t, fabric.device.type, fabric._precision.precision) for t, l in val_loaders.items()}
-            log.rows([dict(kind="epoch", epoch=epoch, step=run.step, task=t, metric=m, value=repr(v)) for t, s in scores.items() for m, v in s.items()])
-            log.say(f"epoch {epoch}: " + ", ".join(f"{t} {HEADLINE[t]} {s[HEADLINE[t]]:.3f}" for t, s in scores.items()))
             better = selection_score(scores) > run.best
             if better: run.best, run.best_epoch = selection_score(scores), epoch
-        else: better = False
+        log.rows(trained + [dict(kind="epoch", epoch=epoch, step=run.step, task=t, metric=m, value=repr(v)) for t, s in scores.items() for m, v in s.items()])
+        log.say(epoch_line(run, trained, scores))
         if better: run.save(results/"checkpoints"/"model_best.pt")                   # first: a kill between the two repeats the epoch
         run.save(results/"checkpoints"/"last.pt")
     fabric.barrier()

@@ -144,7 +144,7 @@ def test_damaged_pixels(data, task, target, damage, file, message):
     assert check_labels(data).ok  # not seen without the pixels
     report = check_data(data, progress=False)
     assert len(report.problems) == 1 and report.problems[0].file == file and message in report.problems[0].message, report
-    with pytest.raises(UserError, match="check_data|checksum|cut off|empty|neither|0x0|outside|csv says"): report.raise_problems()
+    with pytest.raises(UserError, match="mtl_data check|checksum|cut off|empty|neither|0x0|outside|csv says"): report.raise_problems()
 
 def test_all_problems_are_listed_at_once(data):
     for damage, target in ((column(3, 7, "43"), CSV), (column(9, 7, "99"), CSV), (cut, SIGN), (line(1, "Car 1 2"), LABEL), (cut, FRAME),
@@ -152,7 +152,7 @@ def test_all_problems_are_listed_at_once(data):
     report = check_data(data, progress=False)
     assert {(p.file, p.where) for p in report.problems} == {(CSV, "line 3"), (CSV, "line 9"), (SIGN, ""), (LABEL, "line 1"), (FRAME, ""), (JSON, "line 2"), (JSON, "line 3"), (LANE, "")}
     assert str(report).count("\n  ") == 8 and "8 problems:" in str(report)
-    with pytest.raises(UserError, match=r"\(7 more: check_data lists them all\)"): report.raise_problems()
+    with pytest.raises(UserError, match=r"\(7 more: `mtl_data check FOLDER` lists them all\)"): report.raise_problems()
 
 def test_images_of_broken_labels_are_checked_too(data):
     column(5, 7, "43")(data/CSV); cut(data/SIGN); line(1, "Car")(data/LABEL); cut(data/FRAME); line(4, "{")(data/JSON); cut(data/LANE)
@@ -217,6 +217,14 @@ def test_download_lays_kitti_out(tmp_path, monkeypatch):
 def test_failed_download_is_one_sentence(tmp_path, monkeypatch):
     def fail(*_, **__): raise OSError("network is unreachable")
     monkeypatch.setattr("torchvision.datasets.GTSRB", fail)
-    with pytest.raises(UserError, match="download of the classification data.*network is unreachable.*how_to_get") as e: download("classification", tmp_path)
+    with pytest.raises(UserError, match="download of the classification data.*network is unreachable.*`mtl_data get --tasks classification`") as e: download("classification", tmp_path)
     assert "\n" not in str(e.value)
-    with pytest.raises(UserError, match="no downloader"): download("lane", tmp_path)
+    with pytest.raises(UserError, match="no downloader.*`mtl_data get --tasks lane`"): download("lane", tmp_path)
+
+@pytest.mark.parametrize("task", ["classification", "detection"])
+def test_nothing_is_downloaded_into_the_built_in_world(tmp_path, monkeypatch, task):
+    "Its folders have the names of the real ones: the downloaders would take the drawings for what they were asked to fetch."
+    def never(*_, **__): raise AssertionError("downloaded")
+    for name in ("GTSRB", "Kitti"): monkeypatch.setattr(f"torchvision.datasets.{name}", never)
+    write_small_data(tmp_path); (tmp_path/"manifest.json").write_text('{"hash": ""}')
+    with pytest.raises(UserError, match="is the built-in world: choose another folder"): download(task, tmp_path)

@@ -6,9 +6,10 @@ import mtl_course.commands as commands
 from mtl_course.config import Config, make_config
 from mtl_course.losses.balancing import BALANCERS
 from mtl_course.models import model_from_config
+from test_readers import write_small_data
 
 BIN = Path(sys.executable).parent
-COMMANDS = ("mtl_data", "mtl_train", "mtl_evaluate", "mtl_predict", "mtl_figures")
+COMMANDS = ("mtl_data", "mtl_train", "mtl_evaluate", "mtl_predict", "mtl_compare", "mtl_figures")
 
 
 def shell(name, *arguments):
@@ -58,6 +59,10 @@ def test_help_of_training_lists_every_field_and_every_balancer():
     out = " ".join(shell("mtl_train", "--help")[1].split())
     assert all(f"--{f}" in out for f in Config.__dataclass_fields__ if f != "recipe") and "torchjd:" in out
     assert all(f"{b}," in out for b in BALANCERS)
+    assert "peak learning rate (laptop: 0.0012)" in out and "(laptop: 144x256)" in out and "(laptop: classification,detection,lane)" in out and "(laptop: true)" in out
+
+
+def test_help_says_how_a_sign_shall_be_cut(): assert "close to the sign" in " ".join(shell("mtl_predict", "--help")[1].split())
 
 
 @pytest.mark.parametrize("arguments, named", [
@@ -108,6 +113,46 @@ def test_make_refuses_values_that_make_no_sense(tmp_path, option, named):
 
 
 def test_options_of_make_are_refused_elsewhere(tmp_path): assert "scenes" in refused("mtl_data", "check", tmp_path, "--scenes", "3")
+
+
+# --- mtl_data check, get, download
+
+@pytest.fixture
+def real(tmp_path):
+    "A folder with a few files of all three sets in the published layouts."
+    write_small_data(tmp_path/"real")
+    return tmp_path/"real"
+
+
+@pytest.mark.parametrize("order", [("check", "--tasks", "lane", "{real}"), ("check", "{real}", "--tasks", "lane"), ("--tasks", "lane", "check", "{real}"), ("--tasks=lane", "check", "{real}")])
+def test_options_stand_where_one_likes(real, order):
+    code, out, err = shell("mtl_data", *(a.format(real=real) for a in order))
+    assert code == 0 and out.startswith("lane: 6 images") and out.endswith("no problems\n"), err
+
+
+def test_download_needs_a_folder_that_is_not_the_world(smoke, monkeypatch):
+    monkeypatch.setattr("torchvision.datasets.GTSRB", None); monkeypatch.setattr("torchvision.datasets.Kitti", None)
+    assert "name the folder" in refused("mtl_data", "download")
+    assert "datasets/world-tiny is the built-in world" in refused("mtl_data", "download", "datasets/world-tiny")
+
+
+def test_download_brings_what_it_can_and_explains_the_rest(tmp_path, monkeypatch):
+    brought = []
+    for name in ("GTSRB", "Kitti"): monkeypatch.setattr(f"torchvision.datasets.{name}", lambda root, name=name, **_: brought.append(name) or (name == "Kitti" and (Path(root)/"Kitti"/"raw"/"training").mkdir(parents=True)))
+    code, out, err = shell("mtl_data", "download", tmp_path)
+    assert code == 0 and err == "" and brought == ["GTSRB", "GTSRB", "Kitti"] and (tmp_path/"kitti"/"training").is_dir()
+    assert f"classification: in {tmp_path}\ndetection: in {tmp_path}\nlane: has no downloader" in out and "test_label.json" in out
+
+
+def test_get_needs_no_folder(): assert shell("mtl_data", "get", "--tasks", "detection")[1].startswith("KITTI")
+
+
+def test_training_says_that_it_looked_at_labels_only(real, tmp_path):
+    label = next((real/"kitti"/"training"/"label_2").iterdir())
+    label.write_text("Car 1 2\n")
+    code, _, err = shell("mtl_train", "--recipe", "smoke", "--data_root", real, "--results_dir", tmp_path/"results")
+    assert code == 2 and err.splitlines()[-1] == f"mtl_train: {real}: 1 problem, listed above; mend it before training (labels only; `mtl_data check {real}` also decodes every image)"
+    assert "labels only" not in shell("mtl_data", "check", real)[2] and not list((tmp_path/"results").rglob("*.pt"))
 
 
 # --- mtl_predict

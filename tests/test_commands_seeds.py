@@ -9,9 +9,9 @@ def bench(tmp_path, monkeypatch):
     "laptop_seeds with a csv of its own and runs that cost nothing: the learning rate is the score."
     bench = load_benchmark("laptop_seeds")
     monkeypatch.setattr(bench, "resolve", lambda p: tmp_path/p)
-    def run_seed(seed, recipe):
-        row = dict(recipe=recipe, config=bench.recipe_hash(recipe), seed=seed)
-        return [row | dict(task=t, metric=m, value=RECIPES[recipe]["learning_rate"]) for t, m in (*bench.HEADLINES, ("all", "minutes"), ("all", "peak_memory_gib"))]
+    def run_seed(seed, recipe, changes=""):
+        row = dict(recipe=bench.label(recipe, changes), config=bench.recipe_hash(recipe, changes), seed=seed)
+        return [row | dict(task=t, metric=m, value=float(bench.changed(changes).get("learning_rate", RECIPES[recipe]["learning_rate"]))) for t, m in (*bench.HEADLINES, ("all", "minutes"), ("all", "peak_memory_gib"))]
     monkeypatch.setattr(bench, "run_seed", run_seed)
     monkeypatch.setattr(bench, "objects_of", lambda recipe: pd.DataFrame([dict(object="Car", train_objects=1, median_width=1.0)]))
     return bench
@@ -39,6 +39,20 @@ def test_rows_without_a_hash_are_dropped_and_measured_ones_kept(bench, tmp_path,
     assert "1 rows of seeds 0 are dropped" in capsys.readouterr().out and 0.5 not in set(rows(tmp_path).value)
     bench.main(seeds="0", recipe="laptop")
     assert "seed 0: measured already" in capsys.readouterr().out
+
+
+def test_a_recipe_with_changes_has_rows_of_its_own(bench, tmp_path):
+    bench.main(seeds="0", recipe="laptop"); bench.main(seeds="0", recipe="laptop", changes="learning_rate=0.125")
+    table = rows(tmp_path)
+    assert set(table[table.recipe == "laptop, learning_rate=0.125"].value) == {0.125} and 0.125 not in set(table[table.recipe == "laptop"].value)
+    assert bench.recipe_hash("laptop", "learning_rate=0.125") != bench.recipe_hash("laptop")
+
+
+def test_memory_is_that_of_all_processes(bench):
+    import subprocess, sys
+    child = "import subprocess, sys, time; x = bytearray(b'1')*150_000_000; p = subprocess.Popen([sys.executable, '-c', 'import time; x = bytearray(b\"1\")*150_000_000; time.sleep(2)']); p.wait()"
+    assert 0.28 < bench.run_watched([sys.executable, "-c", child]) < 0.6
+    with pytest.raises(subprocess.CalledProcessError): bench.run_watched([sys.executable, "-c", "raise SystemExit(3)"])
 
 
 def test_the_hash_is_of_the_values_and_not_of_the_seed(bench, monkeypatch):

@@ -1,7 +1,8 @@
 """Configs are checked, saved and read back; files are written whole or not at all."""
 import json
 import pytest
-from mtl_course.config import (BOOSTED_WEIGHTS, RECIPES, Config, UserError, atomic_write, choose_device, choose_precision, derive_seed,
+from mtl_course.batch_size import with_batch_size
+from mtl_course.config import (BOOSTED_WEIGHTS, RECIPES, TASKS, Config, UserError, atomic_write, choose_device, choose_precision, derive_seed,
                                load_config, make_config)
 
 
@@ -31,6 +32,16 @@ def test_text_values_become_typed():
                                           ("lane_size", "16x16"), ("lane_size", "100"), ("tasks", "depth"), ("tasks", ""), ("batch_size", 0), ("evaluate_every", "0"), ("epochs", "inf"), ("dropout", 1.5), ("num_processes", 0), ("use_rotation", "maybe"), ("no_such_field", 1)])
 def test_bad_values_name_the_field(field, value):
     with pytest.raises(UserError, match=field): make_config("laptop", **{field: value})
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_an_explicit_batch_size_holds_for_every_task(recipe, tmp_path):
+    sizes = lambda c: {t: c.batch_size_of(t) for t in TASKS}
+    assert sizes(make_config(recipe, batch_size=3)) == dict.fromkeys(TASKS, 3)
+    assert sizes(make_config(recipe, batch_size="3", lane_batch_size=7)) == dict.fromkeys(TASKS, 3) | dict(lane=7)
+    for config in (make_config(recipe), with_batch_size(make_config(recipe), 7), make_config(recipe, batch_size=3, detection_batch_size=2)):
+        config.save(tmp_path/"config.json")                                         # all values are explicit there
+        assert load_config(tmp_path/"config.json") == config == make_config(**config.to_dict())
 
 
 def test_unknown_recipe():

@@ -6,7 +6,7 @@ from mtl_course import imbalance_figures as module
 from mtl_course.config import TASKS, UserError, project_root
 from mtl_course.figures import TASK_COLOURS, make_figures, style
 from mtl_course.imbalance_figures import *
-from mtl_course.metrics.scores import HEADLINE
+from mtl_course.metrics.scores import HEADLINE, lane_scores
 from mtl_course.studies import CURVE_RUNS, IMBALANCE_RUNS, curve_name, missing_sentence
 
 LUCK = (0.04, 0.0, -0.04)       # of the seeds, in every run and task
@@ -88,6 +88,54 @@ def test_what_a_remedy_repairs_and_costs(causes):
     assert remedy_table(noisy)[lambda t: t.cause == "few lanes"].repaired.isna().all()
     assert any("50% of what the cause took" in s and "classification −0.100 (lower)" in s for s in remedy_sentences(causes))
 
+def lane_rows(run, seed, tp, fp, fn, tn):
+    "All scores of one run from its pixel counts."
+    return [dict(run=run, config="x", seed=seed, steps=200, part="test", task="lane", metric=m, value=v) for m, v in lane_scores(tp, fp, fn, tn).items()]
+
+def floored():
+    "Lanes are 7 of 100 pixels. `regime` and its ×30 predict constants, in seed 1 everything; with temperature 5 they learn."
+    rows = [r for run in ("regime", "regime, boosted") for s, counts in enumerate(((0, 0, 7, 93), (7, 93, 0, 0), (0, 0, 7, 93))) for r in lane_rows(run, s, *counts)]
+    rows += [r for run in ("drawn alike", "regime, temperature 5") for s in range(3) for r in lane_rows(run, s, 4, 3 + s, 3, 90 - s)]
+    return pd.DataFrame(rows)
+
+def test_two_constant_predictions_cannot_be_compared():
+    table = floored()
+    assert constant_seeds(table, "regime") == {0: "nothing", 1: "everything", 2: "nothing"} and constant_seeds(table, "drawn alike") == {}
+    assert lane_share(table) == pytest.approx(0.07) and lane_share(table_of(CAUSES)) is None
+    change = paired_change(table, "regime, boosted", "regime", "lane")
+    assert change["floor"] == 3 and verdict(change) == FLOOR and change_text(change) == FLOOR
+    assert verdict(paired_change(table, "regime", "drawn alike", "lane")) == "lower"                 # one of the two can be told from the other
+    said = remedy_sentences(table)
+    assert any(s.startswith(f"all at once, weight ×30: lane {FLOOR}. ") and "In 3 of 3 seeds the run and its control both predict a constant" in s for s in said) and not any(", 0% of" in s for s in said)
+    assert "(Of 3 seeds, nothing is lane in 2 and everything is lane in 1: a constant prediction.)" in cause_sentences(table)[0]
+    almost = table.copy(); almost.loc[(almost["run"] == "regime") & (almost["metric"] == "recall") & (almost["value"] == 1), "value"] = 0.99
+    assert 1 not in constant_seeds(almost, "regime") and verdict(paired_change(almost, "regime, boosted", "regime", "lane")) != FLOOR
+
+def test_the_floor_is_a_line_in_the_figure(tmp_path):
+    floored().to_csv(tmp_path/"studies.csv", index=False)
+    with style(): lane, detection = figure_12_data_imbalance(tmp_path).subfigs[1].axes[1:3]
+    dotted = lambda ax: [l.get_xdata()[0] for l in ax.lines if l.get_linestyle() == ":"]
+    assert dotted(lane) == [pytest.approx(0.07)] and not dotted(detection)
+
+def test_a_gain_that_the_undisturbed_run_has_too_is_no_repair():
+    values = {"equal": (0.6, 0.2, 0.5), "imtl_g": (0.6, 0.2, 0.57), "few lanes": (0.6, 0.2, 0.4), "few lanes, imtl_g": (0.6, 0.2, 0.46), "few lanes, augmented": (0.6, 0.2, 0.41), "rare lanes": (0.6, 0.2, 0.3), "rare lanes, boosted": (0.6, 0.2, 0.3)}
+    table = wobble(table_of(values), "few lanes, imtl_g", 0.001)
+    rows = remedy_table(table).set_index("remedy")
+    more = rows.more["few lanes, imtl_g"]
+    assert (more["run"], more["control"], more["change"]) == (pytest.approx(0.06), pytest.approx(0.07), pytest.approx(-0.01)) and verdict(more) == "lower"
+    assert more["high"] - more["low"] == pytest.approx(2*4.302653*0.001/3**0.5, rel=1e-4)               # the luck of the seeds has gone
+    assert rows.more["few lanes, augmented"] is None and rows.more["rare lanes, boosted"] is None     # never tried on the undisturbed run, or not with one task per step
+    assert any("few images, IMTL-G: lane +0.060" in s and "Where nothing is wrong it gives +0.070; difference of the two gains −0.010" in s for s in remedy_sentences(table))
+
+def test_how_many_seeds_agree_is_said(causes):
+    change = paired_change(causes, "few lanes", "equal", "lane")
+    assert change["same"] == 3 and seeds_text(change) == "lower in 3 of 3 seeds" and 0 < change["p"] < 0.01
+    assert any(s.startswith("few images") and "lower in 3 of 3 seeds" in s for s in cause_sentences(causes))
+    assert paired_change(wobble(causes, "few lanes", 0.3), "few lanes", "equal", "lane")["same"] == 2
+
+def test_shares_are_said_no_more_exactly_than_the_steps_allow():
+    assert share_text(np.array([-0.0045, 0.0037])).startswith("under 0.5 %") and share_text(np.array([0.001, 0.2, 0.39])) == "20 % (0.1 to 39 %)" and share_text(np.array([0.048])) == "4.8 %"
+
 def test_the_sentence_names_the_cause_that_costs_most(causes):
     last = cause_sentences(causes)[-1]
     assert "Of the 3 causes" in last and "“few images” costs the lane task most" in last and "“a small loss”" in last.split(";")[1] and "“few images”" not in last.split(";")[1]
@@ -132,7 +180,9 @@ def test_gramians_are_put_in_the_order_of_the_tasks(tmp_path):
 def test_the_drowned_sentence_has_the_numbers(tmp_path):
     record(tmp_path/"gradient_recording.json", [np.diag([81.0, 1.0, 0.01])])
     said = drowned_sentence(tmp_path)
-    assert "1.0% of the three lengths" in said and "0.01% of the shared update" in said and f"{9/91.:.1%} of the update" in said
+    assert "1.0% of the three lengths" in said and "and 0.012 % of the summed gradient" in said and "with ×30 it is 9.9 %" in said
+    record(tmp_path/"gradient_recording.json", [np.array([[4.0, 0, -s], [0, 1.0, 0], [-s, 0, 0.01]]) for s in (0.02, -0.02)])
+    assert "and under 0.7 % (" not in drowned_sentence(tmp_path) and "and under 1 % (−0.2 to 0.59 %) of the summed gradient" in drowned_sentence(tmp_path)   # no mean of shares that differ in sign
 
 
 def points(ax): # the runs' means of a panel, without intervals, ticks of seeds and the dashed line

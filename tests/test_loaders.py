@@ -2,8 +2,9 @@
 import pytest, torch
 from torchvision import tv_tensors
 from mtl_course.config import TASKS, UserError, make_config
-from mtl_course.data.loaders import InMemory, StepSampler, augment, create_dataloaders, evaluation_loader, make_reader, normalise
+from mtl_course.data.loaders import InMemory, StepSampler, augment, create_dataloaders, evaluation_loader, is_world, make_reader, normalise, prepare_data
 from mtl_course.data.signs import SIGN_MIRROR
+from test_readers import write_small_data
 
 OFF = {f"use_{k}": False for k in ("horizontal_flip", "rotation", "brightness", "contrast", "gaussian_noise")}
 
@@ -20,10 +21,29 @@ def test_batches_do_not_depend_on_workers_or_cache(smoke, changes):
 def test_an_epoch_can_be_entered_anywhere(smoke):
     loader, _ = create_dataloaders(smoke)
     whole = list(loader)
-    loader.batch_sampler.start = 5
+    loader.batch_sampler.epoch, loader.batch_sampler.start = 0, 5
     rest = list(loader)
     assert len(rest) == 3 and all(same(a, b) for a, b in zip(whole[5:], rest, strict=True))
     assert not same(whole[0], whole[1])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_one_epoch_leads_to_the_next(smoke, workers):
+    "The plain loop, in which nobody sets the epoch, sees new batches: those that training gets by setting it."
+    loader, _ = create_dataloaders(make_config("smoke", tasks="lane", steps_per_epoch=3, num_workers=workers))
+    plain = [[b["files"]["lane"] for b in loader] for _ in range(3)]
+    assert [len(e) for e in plain] == [3, 3, 3] and plain[0] != plain[1] != plain[2] != plain[0]
+    for epoch, start in ((1, 0), (0, 2), (2, 1)):
+        loader.batch_sampler.epoch, loader.batch_sampler.start = epoch, start
+        assert [b["files"]["lane"] for b in loader] == plain[epoch][start:]
+    assert (loader.batch_sampler.epoch, loader.batch_sampler.start, len(loader)) == (3, 0, 3)
+    next(iter(loader)); assert len(loader) == 3                                                          # a pass that is broken off …
+    if not workers: assert loader.batch_sampler.epoch == 3                                               # … is not counted
+
+
+def test_the_batch_size_that_is_asked_for(smoke):
+    batch = next(iter(create_dataloaders(recipe="smoke", batch_size=4)[0]))
+    assert {t: len(x) for t, x in batch["images"].items()} == dict.fromkeys(TASKS, 4)
 
 
 def test_every_image_comes_once_per_pass():
@@ -103,6 +123,15 @@ def test_parts_do_not_overlap(smoke):
 def test_normalise_by_hand():
     x = normalise(torch.full((1, 3, 2, 2), 255, dtype=torch.uint8))
     torch.testing.assert_close(x[0, :, 0, 0], torch.tensor([(1 - .485)/.229, (1 - .456)/.224, (1 - .406)/.225]))
+
+
+@pytest.mark.parametrize("name", ["world_real", "worldwide", "world"])
+def test_real_data_may_have_any_name(tmp_path, name):
+    write_small_data(tmp_path/name)
+    assert prepare_data(make_config("smoke", data_root=str(tmp_path/name)), progress=False) == tmp_path/name
+    assert not is_world(tmp_path/name) and not (tmp_path/name/"manifest.json").exists()
+    assert is_world(tmp_path/"new"/"world-tiny") and not is_world(tmp_path/"new"/"world-of-mine")       # the default names are made when they are missing
+    with pytest.raises(UserError, match="mtl_data make"): prepare_data(make_config("smoke", data_root=str(tmp_path/"new"/"world-of-mine")), progress=False)
 
 
 def test_missing_data_is_one_sentence(tmp_path):

@@ -1,5 +1,5 @@
 """Gradient arrows: the balancers are asked and not copied, the geometry is right, and the widget's logic works without a browser."""
-import base64, math
+import base64, math, random
 import numpy as np, pytest, torch
 from mtl_course.config import TASKS, UserError, make_config
 from mtl_course.losses.balancing import BALANCERS, make_balancer
@@ -86,6 +86,51 @@ def test_the_methods_promises_hold_in_all_presets():
             free, inside = conflict_free_degrees(g) > 0, all(table.worse[m] == "" for m in safe)
             assert free == inside or name == "linearly dependent", (name, T)
     assert update_table(in_plane([0, 180], [1, 1]), dict(a=1.0, b=1.0), dict(mgda=ga.Update(np.zeros(2), dict(a=.5, b=.5)))).worse["mgda"] == "stands still"
+
+
+def drawn(figure): # the thin arrows, and the labels beside the plane
+    plane = figure.axes[0]
+    return next(c for c in plane.collections if type(c).__name__ == "Quiver").U.size, [" ".join(t.get_text().split()) for t in plane.texts]
+
+@pytest.mark.parametrize("same_length", (False, True))
+def test_who_stands_still_gets_a_dot_and_no_arrow(same_length):
+    seen = set()
+    for name, cases in PRESETS.items():
+        hand = HandmadeGradients(name)
+        figure, table, text = ga.handmade_figure(hand.state() | dict(same_length=same_length))
+        still = set(table.index[table.worse == "stands still"]); seen |= still
+        arrows, labels = drawn(figure)
+        assert arrows == len(METHODS) - len(still)
+        dots = [l for l in labels if l.startswith("stands still")]
+        assert len(dots) == bool(still) and all(m in dots[0] and m in text.split("Standing still")[1] for m in still)
+        assert any(l.get_marker() == "o" and l.get_xdata()[0] == 0 == l.get_ydata()[0] for l in figure.axes[0].lines) == bool(still)
+    assert {"mgda", "nash", "upgrad"} <= seen
+    rounding = ga.draw_arrows(dict(classification=np.array([1.0, 0]), lane=np.array([-1.0, 0])), dict(mgda=np.array([1e-12, 3e-12]), fixed=np.array([0.0, 2e-3])), same_length)
+    assert drawn(rounding)[0] == 1 and any(l.startswith("stands still") and "mgda" in l for l in drawn(rounding)[1])   # without a table the same limit
+
+
+def test_the_replay_draws_no_arrow_for_who_stands_still():
+    made = recording()
+    made.gramians["trunk"][0] = [[1, -1, 0], [-1, 1, 0], [0, 0, 0]]                        # two opposite gradients and one that is gone
+    figure, table, _ = replay_figure(made, 0)
+    still = set(table.index[table.worse == "stands still"])
+    assert "mgda" in still and drawn(figure)[0] == len(table) - len(still)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("number", (2, 3))
+def test_names_of_gradients_do_not_overlap(preset, number):
+    gradients = dict(zip(TASKS, in_plane(*PRESETS[preset][number])))
+    figure = ga.draw_arrows(gradients, dict(fixed=np.array([1.0, 1.0])))
+    plane = figure.axes[0]
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    canvas = FigureCanvasAgg(figure); canvas.draw()
+    boxes = [t.get_window_extent(canvas.get_renderer()) for t in plane.texts if t.get_text() in TASKS]
+    assert len(boxes) == number and not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+    tips = plane.transData.transform(list(gradients.values()))
+    assert not any(b.contains(*tip) for b in boxes for tip in tips)
+    thin, thick = [c for c in plane.collections if type(c).__name__ == "Quiver"]
+    assert thick.get_zorder() > thin.get_zorder()                                          # no update hides a gradient
 
 
 def test_loss_changes_forgive_rounding_and_tell_standing_still():
@@ -218,8 +263,50 @@ def test_the_widgets_logic():
     arrows.hand.controls.same_length.value = True; assert arrows.picture.png != same
     arrows.hand.controls.number.value = 2
     assert list(arrows.state()["gradients"]) == list(TASKS[:2]) and arrows.hand.controls.rows["lane"].layout.display == "none"
+    for wrong in (dict(angle=float("nan")), dict(angle=1e9), dict(length=0), dict(length="long"), dict(loss=-1), dict(loss=math.inf), dict(angle=0, length=[1]), dict(loss=True)):
+        before = arrows.state()
+        with pytest.raises(UserError, match=list(wrong)[-1]) as e: arrows.set_gradient("detection", **wrong)
+        assert arrows.state() == before and "\n" not in str(e.value)
+    for wrong in (-1, 99, 1.5, "first"):
+        with pytest.raises(UserError, match="step"): arrows.replay.set_step(wrong)
     for call in (lambda: arrows.set_preset("peace"), lambda: arrows.set_gradient("lane", angle=0), lambda: arrows.to_jshtml("lane"), lambda: arrows.replay.set_stage("roof")):
         with pytest.raises(UserError): call()
+
+
+def test_the_list_of_presets_says_what_is_drawn():
+    hand = HandmadeGradients()
+    hand.controls.sliders["lane"]["angle"].value = 200
+    assert hand.state()["preset"] == ga.OWN == hand.controls.preset.value
+    hand.controls.preset.value = "conflict"                                                # the same entry again does something
+    assert hand.state()["gradients"]["lane"]["angle"] == 150 and hand.state()["preset"] == "conflict"
+    hand.set_gradient("lane", length=5); hand.controls.number.value = 2
+    assert hand.state()["preset"] == "own arrows" and hand.state()["gradients"]["detection"]["angle"] == 80    # another number moves no arrow of one's own
+    hand.set_preset("agreement"); hand.controls.number.value = 3
+    assert hand.state()["preset"] == "agreement" and hand.state()["gradients"]["lane"]["angle"] == 85
+    hand.set_gradient("lane", angle=90); hand.set_gradient("lane", angle=85)
+    assert hand.state()["preset"] == "agreement"                                           # moved and moved back
+
+
+def test_a_recording_that_fails_or_works_leaves_the_user_alone(monkeypatch):
+    replay, states = GradientReplay(recording()), []
+    monkeypatch.setattr(ga, "make_config", lambda *a, **k: None)
+    def fails(*args):
+        states.append((replay.again.disabled, replay.message.value)); torch.manual_seed(0); np.random.seed(0); random.seed(0)
+        raise UserError("the disk is <full>")
+    def works(*args):
+        torch.manual_seed(0); np.random.seed(0); random.seed(0)
+        return recording(steps=2)
+    for way, words in ((fails, "No recording was made: the disk is &lt;full&gt;"), (works, "record_gradients, recipe smoke")):
+        monkeypatch.setattr(ga, "record_gradients", way)
+        torch.manual_seed(5); np.random.seed(5); random.seed(5)
+        before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+        replay.again.click()
+        assert words in replay.message.value and not replay.again.disabled
+        assert torch.equal(before[0], torch.get_rng_state()) and np.array_equal(before[1], np.random.get_state()[1]) and before[2] == random.getstate()
+    assert states[0][0] and "making the tiny world" in states[0][1] and len(replay.recording.steps) == 2
+    monkeypatch.setattr(ga, "record_gradients", lambda *a: 1/0)
+    with pytest.raises(ZeroDivisionError): replay.record()
+    assert "ZeroDivisionError" in replay.message.value and not replay.again.disabled       # what is not the user's mistake is raised, too
 
 
 def test_the_replays_logic(tmp_path, monkeypatch):
@@ -233,6 +320,10 @@ def test_the_replays_logic(tmp_path, monkeypatch):
     empty = GradientReplay()
     assert "benchmarks/gradient_recording.py" in empty.message.value and empty.recording is None
     empty.set_step(0)                                                                      # nothing to draw, no error
+    arrows = GradientArrows()
+    arrows.box.selected_index = 1
+    assert arrows.table.empty and "image/png" not in arrows._repr_mimebundle_()[0]
+    with pytest.raises(UserError, match="no recording"): empty.to_jshtml()
 
 
 def test_one_change_is_one_redraw(monkeypatch):
@@ -247,7 +338,25 @@ def test_one_change_is_one_redraw(monkeypatch):
 
 def test_what_a_place_without_a_kernel_gets():
     arrows = GradientArrows(recording=recording())
-    bundle, state = arrows._repr_mimebundle_(), arrows.state()
-    assert base64.b64decode(bundle["image/png"]) == arrows.picture.png and arrows.picture.text in bundle["text/plain"]
+    (bundle, metadata), state = arrows._repr_mimebundle_(), arrows.state()
+    assert base64.b64decode(bundle["image/png"]) == arrows.picture.png and arrows.picture.text in bundle["text/plain"] and metadata["image/png"]["alt"] == arrows.picture.text
     html = arrows.to_jshtml(angles=(60, 150, 240))
     assert html.count("data:image/webp;base64") == 3 and len(html) < 300_000 and arrows.state() == state
+    assert 'aria-label="angle of the lane gradient"' in html and "lane 1.26 long at -120°" in html             # a sentence for each frame
+    with pytest.raises(UserError, match="angle"): arrows.to_jshtml(angles=(60, 1000))
+
+
+def test_a_frame_of_the_sweep_says_its_angle(monkeypatch):
+    titles, original = [], ga.draw_arrows
+    monkeypatch.setattr(ga, "draw_arrows", lambda *a, **k: titles.append(a[3]) or original(*a, **k))
+    GradientArrows(recording=recording()).to_jshtml(angles=(60, 240))
+    assert titles[-2:] == ["lane at 60°; conflict-free: 115°", "lane at 240°; no direction is free of conflict"]
+
+
+def test_the_replay_without_a_kernel():
+    replay = GradientReplay(recording())
+    replay.set_step(3)
+    before, state = replay.picture.png, replay.state()
+    html = replay.to_jshtml(frames=3)
+    assert html.count("data:image/webp;base64") == 3 and 'aria-label="recorded step"' in html and all(f"Step {s}, whole trunk" in html for s in (0, 10, 15))
+    assert replay.state() == state and replay.picture.png == before

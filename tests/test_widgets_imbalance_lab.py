@@ -8,7 +8,7 @@ from mtl_course.imbalance_figures import update_shares
 from mtl_course.metrics.scores import HEADLINE
 from mtl_course.studies import IMBALANCE_RUNS, SKEWED_SIGNS, STUDIES
 from mtl_course.widgets import ImbalanceLab
-from mtl_course.widgets.imbalance_lab import KNOB_NAMES, Data, Knobs, Measured, compose, coordinates, kept_signs, knobs_of, read_data
+from mtl_course.widgets.imbalance_lab import KNOB_NAMES, Board, Data, Knobs, Measured, compose, coordinates, kept_signs, knobs_of, read_data
 
 DATA = Data((21930, 980, 850), (510,)*43, (48, 3, 4))
 GRAMIANS = np.array([[[400.0, -6.0, 0.1], [-6.0, 25.0, 0.0], [0.1, 0.0, 0.04]], [[16.0, 1.0, 0.0], [1.0, 9.0, 0.02], [0.0, 0.02, 0.01]]])
@@ -113,7 +113,7 @@ def test_methods_move_the_sliders_and_the_picture(lab):
     lab.set_temperature(4.0); seen.add(lab.picture.png)
     lab.set_weights(lane=12.5); seen.add(lab.picture.png)
     assert len(seen) == 5
-    assert lab.state() == dict(images=dict(classification=21930, detection=123, lane=65), skew=7.0, temperature=4.0, weights=dict(classification=1.0, detection=1.0, lane=12.5), steps=600)   # one task is drawn for each
+    assert lab.state() == dict(run="", images=dict(classification=21930, detection=123, lane=65), skew=7.0, temperature=4.0, weights=dict(classification=1.0, detection=1.0, lane=12.5), steps=600)   # one task is drawn for each
     assert lab.images["detection"].value == 123 and [v for _, v in lab.images["detection"].options] == sorted(v for _, v in lab.images["detection"].options)
     lab.set_temperature(None)
     assert lab.state()["steps"] == 200 and lab.composition().seen["lane"] == pytest.approx(200*4/65)      # as in the study's runs
@@ -139,17 +139,36 @@ def test_a_run_can_be_gone_to(lab):
     assert "few lanes, augmented" not in [v for _, v in lab.runs.options]
     lab.runs.value = "boosted lanes"
     assert lab.state()["weights"]["lane"] == 30 and lab.nearest().kind == "measured" and lab.nearest().runs == ("boosted lanes",)
+    assert lab.state()["run"] == "boosted lanes"
+    lab.weights["lane"].value = 10                                                                            # a hand on a slider
+    assert lab.runs.value == lab.state()["run"] == ""
+    lab.runs.value = "boosted lanes"                                                                          # the same entry again
+    assert lab.state()["weights"]["lane"] == 30 and lab.state()["run"] == "boosted lanes"
+    lab.set_weights(lane=1)
+    assert lab.runs.value == "equal"                                                                          # the run that these knobs are
     lab.set_run("rare lanes")
-    assert lab.state()["temperature"] == 1 and lab.state()["weights"]["lane"] == 1 and lab.nearest().runs == ("rare lanes",)
+    assert lab.runs.value == "rare lanes" and lab.state()["temperature"] == 1 and lab.state()["weights"]["lane"] == 1 and lab.nearest().runs == ("rare lanes",)
     with pytest.raises(UserError, match="few lanes"): lab.set_run("few lanes, augmented")
 
 def test_words_say_whether_it_was_measured(lab):
     lab.set_run("few lanes")
     assert "Measured, 3 seeds" in lab.picture.text and "IoU 0.300" in lab.picture.text
     lab.set_images(lane=200)
-    assert "Interpolated between" in lab.picture.text and "not measured" in lab.picture.text
+    assert "Interpolated between" in lab.picture.text and "not measured, no interval" in lab.picture.text
+    score = lab.nearest().scores["lane"][0]
+    assert f"IoU about {score:.2f}." in lab.picture.text and f"{score:.3f}" not in lab.picture.text     # no surer than it is
+    assert lab.board.outcome_text[2].get_text() == f"about {score:.2f}, no interval"
     lab.set_weights(detection=5)
-    assert "Nearest measured, not the same" in lab.picture.text and "scene weight" in lab.picture.text
+    assert "Nearest measured, not the same" in lab.picture.text and "different: scene weight, " in lab.picture.text and "sign weight" not in lab.picture.text
+    lab.set_run("few lanes")
+    assert lab.board.outcome_text[2].get_text().startswith("0.300 (0.2")
+
+
+@pytest.mark.parametrize("weights, turned", [((1, 1, 2), {"lane weight"}), ((1, 5, 29), {"lane weight", "scene weight"}), ((7, 7, 7.5), {"lane weight"}), ((2, 2, 1), {"lane weight"}), ((0.5, 1, 2), {"sign weight", "lane weight"})])
+def test_only_knobs_that_were_turned_are_named(weights, turned):
+    "A common factor turns nothing; what most weights have in common was not turned either."
+    measured = Measured(table_of({"equal": (0.6, 0.2, 0.5)}), DATA)
+    assert set(measured.nearest(Knobs(DATA.images, weights=weights)).differs.split(", ")) == turned
 
 def test_marks_differ_by_kind_and_not_by_colour_alone(lab):
     looks = {}
@@ -174,10 +193,13 @@ def test_a_picture_does_not_remember_the_last_one(folder):
 
 
 @pytest.mark.parametrize("change, what", [(lambda l: l.set_images(lane=851), "850"), (lambda l: l.set_images(lane=0), "1 to"), (lambda l: l.set_images(roads=3), "roads"), (lambda l: l.set_skew(0.5), "skew"),
-                                          (lambda l: l.set_temperature(0), "above 0"), (lambda l: l.set_temperature(-1), "above 0"), (lambda l: l.set_weights(lane=0), "weight"), (lambda l: l.set_weights(tram=1), "tram"), (lambda l: l.to_jshtml("luck"), "lane images")])
+                                          (lambda l: l.set_temperature(0), "0.1 to"), (lambda l: l.set_temperature(-1), "temperature"), (lambda l: l.set_temperature("hot"), "temperature"), (lambda l: l.set_temperature(math.inf), "temperature"), (lambda l: l.set_temperature(math.nan), "temperature"),
+                                          (lambda l: l.set_images(lane="many"), "lane"), (lambda l: l.set_images(lane=2.5), "whole"), (lambda l: l.set_images(lane=math.inf), "lane"), (lambda l: l.set_images(detection=60, lane=None), "lane"), (lambda l: l.set_skew(None), "skew"), (lambda l: l.set_skew(math.nan), "skew"),
+                                          (lambda l: l.set_weights(lane="1"), "lane"), (lambda l: l.set_weights(detection=2, lane=math.nan), "lane"), (lambda l: l.set_weights(lane=True), "lane"), (lambda l: l.set_weights(lane=0), "weight"), (lambda l: l.set_weights(tram=1), "tram"), (lambda l: l.to_jshtml("luck"), "lane images")])
 def test_mistakes_are_explained_and_change_nothing(lab, change, what):
     before = lab.state()
-    with pytest.raises(UserError, match=what): change(lab)
+    with pytest.raises(UserError, match=what) as e: change(lab)
+    assert "\n" not in str(e.value)
     assert lab.state() == before
 
 def test_without_runs_and_gradients_it_says_so(folder):
@@ -201,11 +223,35 @@ def test_sliders_are_labelled_and_a_sweep_has_a_picture_per_stop(lab):
     lab.set_images(lane=65)
     before, png = lab.state(), lab.picture.png
     page = lab.to_jshtml("lane images")
-    assert page.count("data:image/png;base64") == len(lab.images["lane"].options) and lab.state() == before and lab.picture.png == png
+    assert 'aria-label="lane images"' in page and "lane images 65. A step holds" in page
+    assert page.count("data:image/webp;base64") == len(lab.images["lane"].options) and lab.state() == before and lab.picture.png == png
+
+def test_sliders_stop_at_every_trained_value():
+    lab = ImbalanceLab()
+    for name, k in lab.measured.knobs.items():
+        for sliders, values in ((lab.images.values(), k.images), (lab.weights.values(), k.weights), ([lab.skew, lab.temperature], (k.skew, k.temperature or 0))):
+            for s, v in zip(sliders, values): assert any(math.isclose(v, stop) for _, stop in s.options), (name, s.description, v)
+    assert "fixed 1:5:30 (signs:scenes:lanes)" in [label for label, _ in lab.runs.options] or "fixed 1:5:30" not in lab.measured.knobs
+
+
+@pytest.mark.parametrize("dpi", (80, 90))
+def test_texts_of_the_picture_do_not_touch(folder, dpi):
+    board = ImbalanceLab(folder).board if dpi == 90 else Board(DATA, {t: v for t, v in zip(TASKS, SCORES["equal"])}, dpi)
+    renderer = board.canvas.get_renderer()
+    for axes in board.figure.axes:
+        for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+            low, high = axes.get_window_extent(renderer).extents.reshape(2, 2)
+            boxes = [b for t in ticks if t.get_text() and (b := t.get_window_extent(renderer)).width and low[0] - 200 <= b.x0]
+            boxes = [b for b in boxes if b.y0 > low[1] - 40 and b.y1 < high[1] + 20]
+            assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k]), axes.get_title()
+    below = [a for a in board.figure.axes if a.get_title() in ("part of the summed gradient", "what came out on the test part (short line: the undisturbed run)")]
+    left, right = sorted(below, key=lambda a: a.get_position().x0)
+    assert min(t.get_window_extent(renderer).x0 for t in right.get_yticklabels()) > left.get_window_extent(renderer).x1 + 4    # the numbers of one panel and the names of the next
+
 
 def test_it_works_with_no_arguments():
     lab = ImbalanceLab()
     assert lab.data == read_data(project_root()/"results") and sum(lab.data.signs) == lab.data.images[0]
     assert lab.data.batch == tuple(make_config("study").batch_size_of(t) for t in TASKS)
-    bundle = lab._repr_mimebundle_()
-    assert "image/png" in bundle and Image.open(io.BytesIO(lab.picture.png)).size == (810, 423) and "ImbalanceLab" in bundle["text/plain"]
+    bundle, _ = lab._repr_mimebundle_()
+    assert "image/png" in bundle and Image.open(io.BytesIO(lab.picture.png)).size == (810, 441) and "ImbalanceLab" in bundle["text/plain"]

@@ -1,7 +1,9 @@
 """The task-weight playground: what the sliders do to the training, and that its thread obeys. Without a browser, without a clock."""
-import gc, os, threading, weakref
+import base64, gc, io, os, re, threading, weakref
 import numpy as np, pytest, torch
+from PIL import Image
 from mtl_course.config import BOOSTED_WEIGHTS, EQUAL_WEIGHTS, UserError
+from mtl_course.figures import TASK_COLOURS
 from mtl_course.losses.balancing import BALANCERS
 from mtl_course.widgets import TaskWeightPlayground
 from mtl_course.widgets import task_weight_playground as module
@@ -319,8 +321,8 @@ def test_the_picture_is_drawn_while_it_trains(make):
     before = p.picture.png
     p.train(steps=4); p.wait(PATIENCE)
     assert p.picture.png != before and "Step 4" in p.picture.text and "step 4" in p.status.value
-    bundle = p._repr_mimebundle_()
-    assert {"image/png", "text/plain", "application/vnd.jupyter.widget-view+json"} <= set(bundle)
+    bundle, metadata = p._repr_mimebundle_()
+    assert {"image/png", "text/plain", "application/vnd.jupyter.widget-view+json"} <= set(bundle) and "Step 4" in metadata["image/png"]["alt"]
 
 
 def test_the_board_shows_every_curve_with_its_weights():
@@ -349,5 +351,107 @@ def test_a_sweep_for_where_there_is_no_kernel(make):
     p = make()
     steps(p, 4); p.choose("5/30/1"); steps(p, 4)
     html = p.to_jshtml(frames=4)
-    assert html.count("data:image/png;base64") == 4 and 'type="range"' in html and len(html) < 300_000
+    assert html.count("data:image/webp;base64") == 4 and 'type="range"' in html and len(html) < 300_000
     assert p.state()["step"] == 8                                           # nothing was trained for it
+    assert 'aria-label="step"' in html and html.count("Up to step") == 4 + 2 and "5/30/1: detection" in html
+    frame = re.findall('data:image/webp;base64,([^"]+)', html)[-1]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(frame))).convert("RGB")).reshape(-1, 3)
+    for t in ORDER: assert (pixels == [int(TASK_COLOURS[t][k:k + 2], 16) for k in (1, 3, 5)]).all(1).sum() > 50, t   # the very colours of the tasks
+
+
+def test_a_sweep_without_curves_compares_two_settings_from_the_first_step(make):
+    p = make()
+    p.to_jshtml(frames=2, steps=3)
+    assert [c.label for c in (*p.ghosts, p.curve)] == ["1/1/1", "5/30/1"] and all(c.steps == [1, 2, 3] for c in (*p.ghosts, p.curve))
+
+
+@pytest.mark.parametrize("gone", ["never shown", "removed from the page", "closed"])
+def test_a_playground_with_a_box_is_freed(gone):
+    p = TaskWeightPlayground()
+    weak, box = weakref.ref(p), p.box
+    p.step()
+    if gone != "never shown":
+        p._repr_mimebundle_()
+        p = None                                                # shown without a name: the page holds it
+        gc.collect()
+        assert weak() is not None
+        box._view_count = 1
+        gc.collect()
+        assert weak().sliders["lane"].value == 1
+        weak().sliders["lane"].value = 2
+        assert weak().weights["lane"] == 2
+    if gone == "removed from the page": box._view_count = 0
+    if gone == "closed": weak().close()
+    del p
+    gc.collect()
+    assert weak() is None
+    box.children[1].value = "nobody is there"                               # what is left of the page answers to nobody, without an error
+    for b in box.children[0].children[1].children[1].children: b.click()
+
+
+def test_close_closes_every_control(make):
+    p = make()
+    p._repr_mimebundle_()
+    inside = [p.box]
+    for w in inside: inside += getattr(w, "children", ())
+    parts = [*inside, *(w.layout for w in inside), *(w.style for w in inside if hasattr(w, "style"))]
+    assert len(inside) > 12 and all(w.comm is not None for w in parts)
+    p.close()
+    assert all(w.comm is None for w in parts)
+
+
+def test_a_closed_playground_says_so(make):
+    p = steps(make(), 1)
+    p.box; p.close(); p.close()
+    assert p.run is None and p.data is None
+    for act in (p.step, p.train, p.reset, p._repr_mimebundle_):
+        with pytest.raises(UserError, match="closed"): act()
+    assert not threads() and p.run is None
+
+
+@pytest.mark.parametrize("by", ["reset", "close"])
+def test_a_step_longer_than_the_patience_of_pause(make, monkeypatch, by):
+    "The thread still is in its step when the playground is reset or closed: no error; a step of before the reset is not counted after it."
+    p, real = make(score_every=1), module.training_step
+    inside, go = threading.Event(), threading.Event()
+    def long(*args, **kwargs):
+        made = real(*args, **kwargs)
+        inside.set(); assert go.wait(PATIENCE)
+        return made
+    monkeypatch.setattr(module, "training_step", long)
+    monkeypatch.setattr(BackgroundTraining, "pause", lambda self, timeout=0.01, pause=BackgroundTraining.pause: pause(self, timeout))
+    p.train()
+    assert inside.wait(PATIENCE)
+    thread = p.thread
+    getattr(p, by)()
+    assert thread.is_alive()
+    go.set(); thread.join(PATIENCE)
+    assert p.state()["error"] is None and p.state()["step"] == 0 and p.run is None and not any(p.curve.scores.values())
+    if by == "close": assert p.data is None
+    else: assert p.curve.steps == [] and steps(p, 1).curve.steps == [1]
+
+
+def test_train_does_not_count_on_a_thread_that_leaves(make, monkeypatch):
+    "Pressed while the last picture is drawn, and pressed while the last step runs: in both cases it trains on."
+    p = make()
+    slow, drawing, go = Slow(p), threading.Event(), threading.Event()
+    def changed():
+        if threading.current_thread().name == "task-weight playground": drawing.set(); assert go.wait(PATIENCE)
+    p._changed = changed
+    p.train(steps=1); slow.go.release()
+    assert drawing.wait(PATIENCE) and not p.training
+    first = p._last
+    p.train()                                                               # the old thread is still there
+    assert p.training and p._last is not first and not p._stop.is_set()
+    go.set(); first.join(PATIENCE)
+    assert p.training                                                       # the end of the old one says nothing about the new one
+    slow.inside.clear(); slow.go.release(); assert slow.inside.wait(PATIENCE)
+    p._stop.set()
+    monkeypatch.setattr(p, "wait", lambda timeout=None: None)               # nobody waits: the step runs on
+    p.train()
+    assert p.training and not p._stop.is_set()
+    slow.inside.clear(); slow.go.release(); assert slow.inside.wait(PATIENCE)
+    monkeypatch.undo()
+    for _ in range(3): slow.go.release()
+    p.pause(PATIENCE)
+    assert not p.training and slow.done >= 3

@@ -6,7 +6,7 @@ from mtl_course.metrics import ClassificationMetric, DetectionMetric, LaneMetric
 from mtl_course.models.multi_task_model import model_from_config
 from mtl_course.prediction_figures import frame_f1
 from mtl_course.widgets import prediction_browser as module
-from mtl_course.widgets.prediction_browser import (COLOURS, DEFAULTS, FLOOR, LEVELS, PredictionBrowser, Sheet, detection_curve, draw_box, find_boxes, find_checkpoint, lane_curve,
+from mtl_course.widgets.prediction_browser import (COLOURS, DEFAULTS, FLOOR, LEVELS, PredictionBrowser, Sheet, detection_curve, draw_box, find_boxes, find_checkpoint, label_boxes, lane_curve,
                                                    paint_lanes, sign_curve, trained_model)
 
 
@@ -168,6 +168,7 @@ def test_a_wrong_path_is_one_sentence_and_changes_nothing(browser):
 @pytest.mark.parametrize("act, words", [
     (lambda b, p: b.show(index=3), "index is 3: expected 0 to 2"), (lambda b, p: b.show(index=-1), "index is -1"), (lambda b, p: b.show("boats"), "task is 'boats'"),
     (lambda b, p: b.set_thresholds(score=0.01), "expected a number from 0.05 to 1"), (lambda b, p: b.set_thresholds(nms=1.5), "nms is 1.5"), (lambda b, p: b.set_thresholds(lane=float("nan")), "lane is nan"),
+    (lambda b, p: b.set_thresholds(score="high"), "score is 'high'"), (lambda b, p: b.set_thresholds(score=0.7, nms=2), "nms is 2"), (lambda b, p: b.show(index="first"), "index is first"), (lambda b, p: b.set_thresholds(lane=True), "lane is True"),
     (lambda b, p: b.open(p/"none.png"), "no such file or folder"), (lambda b, p: b.open(p/"text.txt"), "expected a picture or video"), (lambda b, p: b.open(p/"broken.png"), "not a usable image"),
     (lambda b, p: b.open(p/"film.mp4"), "a video, expected a picture"), (lambda b, p: b.open(p/"empty"), "no pictures")])
 def test_mistakes_are_named(browser, tmp_path, act, words):
@@ -198,7 +199,7 @@ def test_colour_is_never_the_only_carrier(monkeypatch):
     for kind in COLOURS: monkeypatch.setitem(COLOURS, kind, "#FFFFFF")
     drawn = []
     for kind in ("found", "missed", "false"):
-        sheet = Sheet(60, 90); draw_box(sheet, (10, 15, 80, 50), kind, "Car"); drawn.append(sheet.finished())
+        sheet = Sheet(60, 90); draw_box(sheet, (10, 15, 80, 50), kind); drawn.append(sheet.finished())
         assert (drawn[-1] < 255).any()
     assert all((drawn[i] != drawn[j]).sum() > 100 for i in range(3) for j in range(i))
     here, there, none = np.zeros((40, 40), bool), np.ones((40, 40), bool), None
@@ -208,13 +209,36 @@ def test_colour_is_never_the_only_carrier(monkeypatch):
     assert shares[0] == 1 and 0.4 < shares[1] < 0.6 and 0.1 < shares[2] < 0.4
 
 
+def test_labels_of_boxes_do_not_cover_each_other():
+    frame = (0, 0, 400, 120)
+    generator = np.random.default_rng(0)
+    corners = generator.uniform((150, 30), (220, 60), (25, 2))
+    boxes = [((*c, *(c + generator.uniform(15, 60, 2))), ("found", "missed", "false")[k % 3], f"Pedestrian {k}") for k, c in enumerate(corners)]
+    sheet = Sheet(120, 400)
+    written = label_boxes(sheet, boxes, frame)
+    places = [(x, y - size - 3, x + module._font(size).getlength(words), y) for words, x, y, size, *_ in sheet.words]
+    assert all(a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1] for k, a in enumerate(places) for b in places[:k])
+    assert all(x1 >= 0 and y1 >= 0 and x2 <= 400 and y2 <= 120 for x1, y1, x2, y2 in places)
+    assert written[:2] == ["✓ Pedestrian 0", "? Pedestrian 1"] and set(module.MARKS.values()) & set(written) and 6 < len(written) < 25   # the first in full, then marks alone, then nothing
+    apart = label_boxes(Sheet(120, 400), [((10, 40, 90, 90), "found", "Car 90"), ((200, 40, 290, 90), "missed", "Car"), ((310, 0, 399, 119), "false", "Van 60")], frame)
+    assert apart == ["✓ Car 90", "? Car", "✗ Van 60"]                                       # also where there is no room above
+
+
+def test_the_page_labels_what_is_found_first(browser, monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "label_boxes", lambda sheet, boxes, frame: asked.append([kind for _, kind, _ in boxes]))
+    scripted(browser.show("detection", 0)).set_thresholds(score=0.3)
+    assert asked[-1] == ["found", "found", "missed", "false"]
+
+
 def test_without_a_kernel(browser):
     before = browser.show("detection", 1).state()
     html = browser.to_jshtml(pictures=2, levels=(0.3, 0.9))
     assert html.count("data:image/webp") == 4 and 'type="range"' in html and len(html) < 300_000
     assert browser.state() == before
-    bundle = browser._repr_mimebundle_()
-    assert {"image/jpeg", "text/plain"} <= set(bundle) and "picture 2 of 3" in bundle["text/plain"]
+    assert 'aria-label="picture and score threshold"' in html and "Threshold 0.3. object detection, picture 1 of 3" in html
+    bundle, metadata = browser._repr_mimebundle_()
+    assert {"image/jpeg", "text/plain"} <= set(bundle) and "picture 2 of 3" in bundle["text/plain"] and metadata["image/jpeg"]["alt"] == browser.picture.text
 
 
 def test_without_arguments_the_best_network_is_taken_and_else_one_is_trained(browser, smoke, tmp_path, monkeypatch, capsys):

@@ -142,14 +142,14 @@ def check_data(data_root: str | Path, # folder with gtsrb/, kitti/ and tusimple/
 # %% ../../nbs/04a_checking.ipynb #1506538e
 _HOW_TO_GET = {
 "classification": f"""GTSRB, traffic signs (Stallkamp et al. 2012; for research, cite the paper).
-By itself: download("classification", data_root), which is torchvision.datasets.GTSRB(data_root, split="train" and "test", download=True):
+By itself: mtl_data download data_root --tasks classification, which is torchvision.datasets.GTSRB(data_root, split="train" and "test", download=True):
 26,640 training and 12,630 test images.
 By hand: GTSRB-Training_fixed.zip, GTSRB_Final_Test_Images.zip and GTSRB_Final_Test_GT.zip from https://benchmark.ini.rub.de, all unzipped
 in data_root/gtsrb. GTSRB_Final_Training_Images.zip (39,209 images) is read instead of the first where GTSRB/Training does not exist.
 Layout: {GTSRB_LAYOUT};
         {TEST_IMAGES}/NNNNN.ppm with gtsrb/GT-final_test.csv (optional)""",
 "detection": f"""KITTI, road users (Geiger et al. 2012; CC BY-NC-SA 3.0: no commercial use).
-By itself: download("detection", data_root), which is torchvision.datasets.Kitti(data_root, download=True), 12 GB; torchvision unpacks to
+By itself: mtl_data download data_root --tasks detection, which is torchvision.datasets.Kitti(data_root, download=True), 12 GB; torchvision unpacks to
 data_root/Kitti/raw/training, and the folder is then moved to data_root/kitti/training.
 By hand: data_object_image_2.zip and data_object_label_2.zip from https://www.cvlibs.net/datasets/kitti, unzipped in data_root/kitti.
 Layout: {KITTI_LAYOUT}""",
@@ -168,12 +168,13 @@ def how_to_get(task: str, # classification, detection or lane
 
 # %% ../../nbs/04a_checking.ipynb #c8cfaf39
 def download(task: str, # classification or detection
-             data_root: str | Path, # where gtsrb/ or kitti/ shall be
+             data_root: str | Path, # where gtsrb/ or kitti/ shall be; not the built-in world, whose drawings would pass for the real set
             ):
-    "Downloads a real data set with torchvision and lays it out; raises `UserError` when that fails or no downloader exists."
+    "Downloads a real data set with torchvision and lays it out; raises `UserError` when that fails, no downloader exists, or the folder is the built-in world."
     how_to_get(task)  # refuses an unknown task
     root = resolve(data_root)
-    if task == "lane": raise UserError("TuSimple has no downloader: get it by hand as how_to_get('lane') says")
+    if task == "lane": raise UserError("TuSimple has no downloader: get it by hand as `mtl_data get --tasks lane` says")
+    if (root/"manifest.json").is_file(): raise UserError(f"{data_root} is the built-in world: choose another folder for the real data")
     from torchvision import datasets
     try:
         if task == "classification":
@@ -184,4 +185,4 @@ def download(task: str, # classification or detection
             os.replace(root/"Kitti"/"raw"/"training", root/"kitti"/"training")  # the archives stay in Kitti/raw; delete them by hand
     except (OSError, RuntimeError) as e:  # no network, no such page, disk full, checksum
         raise UserError(f"the download of the {task} data to {root} failed ({e}): check the network and the disk and try again, "
-                        f"or do it by hand as how_to_get({task!r}) says") from e
+                        f"or do it by hand as `mtl_data get --tasks {task}` says") from e

@@ -28,7 +28,7 @@ class Problem:
 def raise_problems(problems: list):
     "Raises a `UserError` that shows the first of `problems` and counts the others; does nothing when there are none."
     if not problems: return
-    more = f" ({len(problems) - 1} more: check_data lists them all)" if len(problems) > 1 else ""
+    more = f" ({len(problems) - 1} more: `mtl_data check FOLDER` lists them all)" if len(problems) > 1 else ""
     raise UserError(f"{problems[0]}{more}")
 
 # %% ../../nbs/01d_reading.ipynb #d759b205

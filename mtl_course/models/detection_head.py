@@ -17,13 +17,15 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
+from ..config import UserError
 from .backbone import STRIDES
 
 # %% ../../nbs/09_detection_head.ipynb #c82fbcbd
 def make_anchors(neck: str = "fpn", # "fpn": a pyramid of stages c2 … c5; "c5": the last stage alone
                  anchor_scale: float = 4.0, # smallest anchor of a pyramid level (middle one on c5), in strides
                  ratios: tuple = (0.5, 1.0, 2.0)) -> AnchorGenerator: # three values of height / width
-    "Nine anchors per location: three scales × three ratios. On a pyramid a level covers one octave; on c5 alone three octaves."
+    "Nine anchors per location: three scales × three ratios. On a pyramid a level covers one octave; on c5 alone three octaves. Raises `UserError` for another neck."
+    if neck not in ("fpn", "c5"): raise UserError(f"detection_neck is {neck!r}: expected fpn or c5")
     steps = (1, 2**(1/3), 2**(2/3)) if neck == "fpn" else (0.5, 1, 2)
     strides = STRIDES.values() if neck == "fpn" else (32,)
     sizes = tuple(tuple(s*anchor_scale*k for k in steps) for s in strides)
@@ -62,11 +64,12 @@ class DetectionHead(nn.Module):
                  anchor_ratios: tuple = (0.5, 1.0, 2.0), # height / width
                  rpn_samples: int = 256, # anchors per image in the loss, half of them positive at most
                  roi_samples: int = 128, # proposals per image in the loss, a quarter positive at most
-                 proposals: int = 300): # kept per image
+                 proposals: int = 300, # kept per image
+                 train_proposals: int = 300): # kept in training, of which roi_samples are drawn
         super().__init__()
         self.neck = FeaturePyramidNetwork(list(channels.values()), neck_channels) if neck == "fpn" else C5Neck(channels)
         width, levels = (neck_channels, list(STRIDES)) if neck == "fpn" else (512, ["c5"])
-        kept, entering = ({"training": n, "testing": n} for n in (proposals, 2*proposals))                # entering NMS: of each level; kept: of an image
+        kept, entering = ({"training": k*train_proposals, "testing": k*proposals} for k in (1, 2))           # kept: of an image; entering NMS: of each level
         self.rpn = RegionProposalNetwork(make_anchors(neck, anchor_scale, anchor_ratios), RPNHead(width, 9), fg_iou_thresh=0.7, bg_iou_thresh=0.3,
                                          batch_size_per_image=rpn_samples, positive_fraction=0.5, pre_nms_top_n=entering, post_nms_top_n=kept, nms_thresh=0.7)
         pool = MultiScaleRoIAlign(levels, output_size=7, sampling_ratio=2, canonical_scale=int(56*anchor_scale))

@@ -26,7 +26,7 @@ class MultiTaskModel(nn.Module):
     Images are (B, 3, H, W) with H, W ≥ 32, normalised as by `create_dataloaders`. Raises `UserError` for a task that the model does not have.
     """
     def __init__(self,
-                 backbone_name: str = "resnet50", # resnet18, resnet34 or resnet50
+                 backbone_name: str = "resnet50", # resnet10, resnet18, resnet34 or resnet50
                  pretrained: bool | str = False, # ImageNet weights: True, False or "require"
                  num_detection_classes: int = 7, # without background
                  num_lane_classes: int = 2, num_classification_classes: int = 43,
@@ -37,6 +37,7 @@ class MultiTaskModel(nn.Module):
                  anchor_scale: float = 4.0, # smallest anchor in strides
                  anchor_ratios: tuple = (0.5, 1.0, 2.0), # height / width
                  roi_samples: int = 128, # proposals per image in the second stage's loss
+                 train_proposals: int = 300, # from which those are drawn
                  dropout: float = 0.5, # in the classification head
                  lane_skips: bool = True, # False: the specification's lane head
                  lane_channels: int = 512, lane_positive_weight: float = 1.0, lane_dice: float = 0.0, # of its decoder at stride 32; terms of its loss
@@ -46,7 +47,7 @@ class MultiTaskModel(nn.Module):
         self.backbone = make_trunk(sharing, backbone_name, pretrained, self.tasks, freeze_backbone)
         channels = self.backbone.channels
         make = dict(classification=lambda: ClassificationHead(channels["c5"], num_classification_classes, dropout),
-                    detection=lambda: DetectionHead(channels, num_detection_classes, detection_neck, neck_channels, anchor_scale, anchor_ratios, roi_samples=roi_samples),
+                    detection=lambda: DetectionHead(channels, num_detection_classes, detection_neck, neck_channels, anchor_scale, anchor_ratios, roi_samples=roi_samples, train_proposals=train_proposals),
                     lane=lambda: LaneHead(channels, num_lane_classes, lane_skips, lane_channels, lane_positive_weight, lane_dice))
         self.heads = nn.ModuleDict({t: make[t]() for t in self.tasks})
         self.task_weights = {t: 1.0 for t in self.tasks}
@@ -107,7 +108,7 @@ def model_from_config(config: Config) -> MultiTaskModel:
     "The model that a `Config` describes, with its task weights."
     model = MultiTaskModel(config.backbone_name, config.pretrained, tasks=config.tasks, freeze_backbone=config.freeze_backbone,
                            detection_neck=config.detection_neck, neck_channels=config.neck_channels, anchor_scale=config.anchor_scale, anchor_ratios=config.anchor_ratios,
-                           roi_samples=config.roi_samples, dropout=config.dropout,
+                           roi_samples=config.roi_samples, train_proposals=config.train_proposals, dropout=config.dropout,
                            lane_skips=config.lane_skips, lane_channels=config.lane_channels, lane_positive_weight=config.lane_positive_weight, lane_dice=config.lane_dice, sharing=config.sharing)
     model.set_task_weights(**config.task_weights)
     return model

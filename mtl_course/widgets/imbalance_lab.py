@@ -16,6 +16,7 @@ import ipywidgets as ipw, numpy as np, pandas as pd
 from fastcore.basics import patch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from ..comparison_figures import COUNT_COLUMNS, count_data
 from ..config import TASKS, UserError, make_config, project_root
 from ..data.loaders import prepare_data
@@ -26,7 +27,7 @@ from ..figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, st
 from ..imbalance_figures import find_result, read_gramians, update_shares
 from ..metrics.scores import HEADLINE
 from ..studies import STUDIES, study_command
-from .parts import Picture, Playable, choice, sweep_to_jshtml
+from .parts import Picture, Playable, checked_number, choice, sweep_to_jshtml
 
 # %% ../../nbs/33_imbalance_lab.ipynb #0bab618e
 @dataclass(frozen=True)
@@ -65,13 +66,13 @@ def kept_signs(signs: tuple, limit: int, skew: float) -> tuple: # of each class
 
 @dataclass
 class Composition:
-    "What the knobs make of a step, an epoch and the shared update."
+    "What the knobs make of a step, an epoch and the summed gradient."
     images: dict[str, int]            # task -> images in use
     probability: dict[str, float]     # task -> that a step holds it
     batches: dict[str, float]         # task -> expected in the epoch
     seen: dict[str, float]            # task -> times that each of its images is seen in the epoch, on average
     signs: np.ndarray                 # (43,) signs of each class in the epoch, most frequent first
-    shares: dict[str, float] | None   # task -> its part of the shared update; None: no gradients were recorded
+    shares: dict[str, float] | None   # task -> its part of the summed gradient; None: no gradients were recorded
     steps: int
 
 @lru_cache
@@ -150,6 +151,12 @@ def _between(points: np.ndarray, x: np.ndarray) -> tuple | None: # (N, D), (D,) 
     k = good[length[good].argmin()]
     return int(a[k]), int(b[k]), float(along[k])
 
+def _turned(weights: tuple, others: tuple) -> np.ndarray: # (3,) base-10 logarithms
+    "How far each weight is from another run's, but for a factor that most have in common: nobody turned that."
+    ratios = np.log10(weights) - np.log10(others)
+    common = max((0.0, *ratios), key=lambda c: np.isclose(ratios, c, atol=0.005).sum())     # in doubt 0: as they stand
+    return ratios - common
+
 @patch
 def nearest(self: Measured, knobs: Knobs) -> Outcome:
     "The measured run at these knobs, else the interpolation of the two between which they lie, else the nearest run."
@@ -162,12 +169,22 @@ def nearest(self: Measured, knobs: Knobs) -> Outcome:
         first, second, t = names[pair[0]], names[pair[1]], pair[2]
         mixed = {task: ((1 - t)*self.scores[first][task][0] + t*self.scores[second][task][0], math.nan, math.nan) for task in TASKS}
         return Outcome("interpolated", (first, second), mixed, min(self.seeds[first], self.seeds[second]), distance)
-    order = [i for i in np.argsort(-abs(self.points[k] - x)) if abs(self.points[k][i] - x[i]) > 0.005]
+    apart = self.points[k] - x
+    apart[4:7] = _turned(self.knobs[name].weights, knobs.weights)                          # the coordinates are centred: one weight moves all three
+    order = [i for i in np.argsort(-abs(apart), kind="stable") if abs(apart[i]) > 0.005]
     return Outcome("nearest", (name,), self.scores[name], self.seeds[name], distance, ", ".join(KNOB_NAMES[i] for i in order))
 
 # %% ../../nbs/33_imbalance_lab.ipynb #a79cef27
 _SHORT = {"classification": "signs", "detection": "scenes", "lane": "lanes"}
 _KINDS = {"measured": "MEASURED", "interpolated": "INTERPOLATED between two runs", "nearest": "NEAREST measured run, not the same", "none": "no measured runs"}
+
+def _run_label(name: str) -> str: # "fixed 1:5:30" alone does not say whose weights these are
+    return f"{name} ({':'.join(_SHORT.values())})" if name.startswith("fixed ") else name
+
+def _score(found: Outcome, task: str) -> str:
+    "A score in as many digits as it deserves: three when measured, two when interpolated."
+    mean = found.scores.get(task, (math.nan,))[0]
+    return "" if math.isnan(mean) else f"about {mean:.2f}" if found.kind == "interpolated" else f"{mean:.3f}"
 
 class Board:
     "The picture of the lab: `draw` gives its pixels (H, W, 3), RGB."
@@ -175,14 +192,16 @@ class Board:
         with style(): self._make(data, reference or {}, dpi)
 
     def _make(self, data, reference, dpi):
-        self.figure = Figure(figsize=(9, 4.7), dpi=dpi); self.canvas, self.moving = FigureCanvasAgg(self.figure), []
+        self.figure = Figure(figsize=(9, 4.9), dpi=dpi); self.canvas, self.moving = FigureCanvasAgg(self.figure), []
         cells = self.figure.add_gridspec(2, 3)
         axes = [self.figure.add_subplot(cells[0, k]) for k in range(3)] + [self.figure.add_subplot(cells[1, 0]), self.figure.add_subplot(cells[1, 1:])]
-        self.step, self.step_text = self._bars(axes[0], "chance that a step holds a task", (0, 2.3))
+        self.figure.set_layout_engine("constrained", w_pad=0.06, wspace=0.03)
+        self.step, self.step_text = self._bars(axes[0], "chance that a step holds a task", (0, 2.5))
         self.seen, self.seen_text = self._bars(axes[1], "times each image is seen in an epoch", (0.01, 3e5), "log")
-        self.share, self.share_text = self._bars(axes[3], "part of the shared update", (-0.1, 1.5))
-        axes[0].set_xticks([0, 0.5, 1]); axes[3].set_xticks([0, 0.5, 1]); axes[1].axvline(1, color="#555555", ls="--", lw=0.8); axes[3].axvline(0, color="#555555", lw=0.8)
-        axes[2].set(title="signs of each class in an epoch", xlim=(0, len(data.signs)), ylim=(0.05, 1e5), yscale="log", xlabel="classes, most frequent first")
+        self.share, self.share_text = self._bars(axes[3], "part of the summed gradient", (-0.1, 1.5))
+        axes[0].set_xticks([0, 0.5, 1]); axes[3].set_xticks([0, 0.5, 1]); axes[1].set_xticks([0.01, 1, 100, 1e4]); axes[1].axvline(1, color="#555555", ls="--", lw=0.8); axes[3].axvline(0, color="#555555", lw=0.8)
+        axes[2].set(title="signs of each class in an epoch", xlim=(0, len(data.signs)), ylim=(0.05, 1e5), yscale="log", xlabel="classes, most frequent first", yticks=(0.1, 10, 1000, 1e5))
+        for axis in (axes[1].xaxis, axes[2].yaxis): axis.set_minor_locator(NullLocator())
         self.signs = self._keep(axes[2].stairs(np.ones(len(data.signs)), baseline=0.05, fill=True, color=TASK_COLOURS["classification"]))
         self.signs_text = self._keep(axes[2].text(0.97, 0.92, "", transform=axes[2].transAxes, ha="right", va="top", fontsize=8))
         self._outcome_axes(axes[4], reference)
@@ -206,7 +225,7 @@ def _bars(self: Board, ax, title: str, ends: tuple, scale: str = "linear"):
 def _outcome_axes(self: Board, ax, reference: dict):
     "Scores from 0 to 1, a row per task; the undisturbed run as a short line."
     ax.set(xlim=(0, 1.32), ylim=(2.6, -0.95), yticks=range(3), yticklabels=[f"{TASK_LABELS[t]}\n{METRIC_LABELS[HEADLINE[t]]}" for t in TASKS], xticks=np.arange(0, 1.01, 0.2)); ax.grid(axis="y", visible=False)
-    ax.tick_params(axis="y", length=0); ax.set_title("what came out on the test part (short line: the undisturbed run)")
+    ax.tick_params(axis="y", length=0, labelsize=8); ax.set_title("what came out on the test part (short line: the undisturbed run)")
     for k, t in enumerate(TASKS):
         if t in reference: ax.plot([reference[t]]*2, [k - 0.3, k + 0.3], color="#555555", lw=1.5)
     self.outcome_title = self._keep(ax.text(0.01, 0.97, "", transform=ax.transAxes, va="top", fontsize=8, fontweight="bold"))
@@ -225,9 +244,9 @@ def draw(self: Board, made: Composition, data: Data, found: Outcome) -> np.ndarr
         mean, low, high = found.scores.get(t, (math.nan,)*3)
         self.marks[k].set_xdata([mean]); self.intervals[k].set_xdata([low, high])
         self.marks[k].set_markerfacecolor(TASK_COLOURS[t] if found.kind == "measured" else "white"); self.marks[k].set_marker("x" if found.kind == "nearest" else TASK_MARKERS[t])
-        self.outcome_text[k].set_text("" if math.isnan(mean) else f"{mean:.3f}" + (f" ({max(low, 0):.2f} to {min(high, 1):.2f})" if math.isfinite(low) else ""))
+        self.outcome_text[k].set_text(_score(found, t) + (f" ({max(low, 0):.2f} to {min(high, 1):.2f})" if math.isfinite(low) else ", no interval")*math.isfinite(mean))
     self.signs.set_data(np.maximum(made.signs, 0.05)); self.signs_text.set_text(f"{made.signs[0]:.3g} of the most frequent,\n{made.signs[-1]:.3g} of the rarest class")
-    self.outcome_title.set_text(f"{_KINDS[found.kind]}{': ' if found.runs else ''}{' and '.join(found.runs)}")
+    self.outcome_title.set_text(f"{_KINDS[found.kind]}{': ' if found.runs else ''}{' and '.join(map(_run_label, found.runs))}")
     self.canvas.restore_region(self.background)
     for artist in self.moving: self.figure.draw_artist(artist)
     return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
@@ -276,10 +295,12 @@ class ImbalanceLab(Playable):
 
     def _controls(self):
         names, self.picture = _SHORT, Picture()
-        self.images = {t: _stops(f"{'lane' if t == 'lane' else names[t][:-1]} images", (*[s for s in STOPS[t] if s < n], n), n, self.redraw) for t, n in zip(TASKS, self.data.images)}
+        trained = lambda stops, values, top=math.inf: tuple(sorted({v for v in {*stops, *values} if v <= top}))
+        runs = list(self.measured.knobs.values())
+        self.images = {t: _stops(f"{'lane' if t == 'lane' else names[t][:-1]} images", trained((*STOPS[t], n), [r.images[k] for r in runs], n), n, self.redraw) for k, (t, n) in enumerate(zip(TASKS, self.data.images))}
         self.skew, self.temperature = _stops("class skew of the signs", SKEWS, 1, self.redraw), _stops("sampling temperature", TEMPERATURES, 0, self.redraw)
-        self.weights = {t: _stops(f"{names[t][:-1]} weight", WEIGHTS, 1, self.redraw) for t in TASKS}
-        self.runs = choice("go to a measured run", [("–", ""), *((n, n) for n in self.measured.knobs)], on_change=lambda n: n and self.set_run(n))
+        self.weights = {t: _stops(f"{names[t][:-1]} weight", trained(WEIGHTS, [r.weights[k] for r in runs]), 1, self.redraw) for k, t in enumerate(TASKS)}
+        self.runs = choice("go to a measured run", [("own knobs", ""), *((_run_label(n), n) for n in self.measured.knobs)], on_change=lambda n: n and not self.quiet and self.set_run(n), width="30em")
         sliders = [*self.images.values(), self.skew, self.temperature, *self.weights.values()]
         said = [ipw.HTML(f"<div style='font-size:90%'>{html.escape(n)}</div>") for n in self.notes]
         self.box = ipw.VBox([ipw.HBox(sliders, layout=_WRAP), self.runs, *said, self.picture])
@@ -292,13 +313,13 @@ def knobs(self: ImbalanceLab) -> Knobs:
 
 @patch
 def state(self: ImbalanceLab) -> dict:
-    "Everything that is set, by name: images and weights of each task, skew, temperature (None: all tasks in each step), steps."
+    "Everything that is set, by name: the run that these knobs are, images and weights of each task, skew, temperature (None: all tasks in each step), steps."
     k = self.knobs()
-    return dict(images=dict(zip(TASKS, k.images)), skew=k.skew, temperature=k.temperature, weights=dict(zip(TASKS, k.weights)), steps=self.composition().steps)
+    return dict(run=self.run(), images=dict(zip(TASKS, k.images)), skew=k.skew, temperature=k.temperature, weights=dict(zip(TASKS, k.weights)), steps=self.composition().steps)
 
 @patch
 def composition(self: ImbalanceLab) -> Composition:
-    "What a step, an epoch and the shared update are made of now."
+    "What a step, an epoch and the summed gradient are made of now."
     return compose(self.knobs(), self.data, self.steps, self.gramians)
 
 @patch
@@ -307,46 +328,52 @@ def nearest(self: ImbalanceLab) -> Outcome:
     return self.measured.nearest(self.knobs())
 
 @patch
+def run(self: ImbalanceLab) -> str:
+    "The measured run that has these knobs; empty for none. Of several with the same knobs the one last gone to."
+    knobs = self.knobs()
+    same = lambda k: (k.images, k.skew, k.temperature) == (knobs.images, knobs.skew, knobs.temperature) and np.allclose(k.weights, knobs.weights)
+    there = [n for n, k in self.measured.knobs.items() if same(k)]
+    return self.runs.value if self.runs.value in there else there[0] if there else ""
+
+@patch
 def _change(self: ImbalanceLab, moves: list): # [(slider, value)]: one redraw for all
     with self.hushed():
         for control, value in moves: _move(control, value)
     self.redraw()
 
 # %% ../../nbs/33_imbalance_lab.ipynb #c04fc77d
-def _checked(values: dict, what: str, low: float, high: dict | float) -> dict:
-    "The values, if each is of a task and within its ends; raises `UserError` else."
-    for task, v in values.items():
+def _checked(values: dict, what: str, low: float, high: dict | float, whole: bool = False) -> dict:
+    "The values, if each is a number within its ends and of a task; raises `UserError` else."
+    for task in values:
         if task not in TASKS: raise UserError(f"unknown task {task!r}: expected one of {', '.join(TASKS)}")
-        top = high[task] if isinstance(high, dict) else high
-        if not low <= v <= top: raise UserError(f"{what} of {task}: {v} is out of range, expected {low:g} to {top:g}")
-    return values
+    return {t: checked_number(f"{what} of {t}", v, low, high[t] if isinstance(high, dict) else high, whole) for t, v in values.items()}
 
 @patch
 def set_images(self: ImbalanceLab, **images: int): # task -> images
-    "Sets how many images tasks may use; raises `UserError` for more than there are."
-    self._change([(self.images[t], int(n)) for t, n in _checked(images, "images", 1, dict(zip(TASKS, self.data.images))).items()])
+    "Sets how many images tasks may use; raises `UserError` for more than there are, and for what is no whole number."
+    self._change([(self.images[t], n) for t, n in _checked(images, "the number of images", 1, dict(zip(TASKS, self.data.images)), whole=True).items()])
 
 @patch
 def set_skew(self: ImbalanceLab, skew: float): # ≥ 1
     "Sets the skew of the sign classes; raises `UserError` outside 1 to 1000."
-    self._change([(self.skew, _checked({"classification": skew}, "class skew", 1, 1000)["classification"])])
+    self._change([(self.skew, checked_number("the class skew", skew, 1, 1000))])
 
 @patch
 def set_temperature(self: ImbalanceLab, temperature: float | None): # None: all tasks in each step
-    "Sets the sampling temperature; raises `UserError` unless it is above 0."
-    if temperature is not None and not temperature > 0: raise UserError(f"a sampling temperature is above 0, not {temperature}; None stands for all tasks in each step")
-    self._change([(self.temperature, temperature or 0)])
+    "Sets the sampling temperature; raises `UserError` outside 0.1 to 1e9 (all tasks alike)."
+    self._change([(self.temperature, 0 if temperature is None else checked_number("the sampling temperature (None: all tasks in each step)", temperature, 0.1, 1e9))])
 
 @patch
 def set_weights(self: ImbalanceLab, **weights: float): # task -> weight
     "Sets task weights; raises `UserError` outside 0.0001 to 10000."
-    self._change([(self.weights[t], w) for t, w in _checked(weights, "weight", 1e-4, 1e4).items()])
+    self._change([(self.weights[t], w) for t, w in _checked(weights, "the weight", 1e-4, 1e4).items()])
 
 @patch
 def set_run(self: ImbalanceLab, name: str): # of the table
     "Sets all knobs as a measured run has them; raises `UserError` for a run that is not in the table or turns other things."
     if name not in self.measured.knobs: raise UserError(f"no run {name!r} to go to: expected one of {', '.join(self.measured.knobs) or 'those that ' + study_command('imbalance') + ' makes'}")
     k = self.measured.knobs[name]
+    with self.hushed(): self.runs.value = name
     self._change([*zip(self.images.values(), k.images), (self.skew, k.skew), (self.temperature, k.temperature or 0), *zip(self.weights.values(), k.weights)])
 
 # %% ../../nbs/33_imbalance_lab.ipynb #d11564c9
@@ -355,17 +382,20 @@ def describe(made: Composition, data: Data, found: Outcome) -> str:
     step = "A step holds " + (", ".join(f"{b} {_SHORT[t]}" for t, b in zip(TASKS, data.batch)) if min(made.probability.values()) == 1 else
                               "one task: " + ", ".join(f"{_SHORT[t]} in {p:.1%} of the steps" for t, p in made.probability.items()))
     seen = f"In {made.steps} steps each image is seen: " + ", ".join(f"{_SHORT[t]} {n:.3g} times" for t, n in made.seen.items())
-    share = "The shared update is made of: " + ", ".join(f"{_SHORT[t]} {s:.2%}" for t, s in made.shares.items()) if made.shares else "No gradients were recorded"
-    scores = ", ".join(f"{METRIC_LABELS[HEADLINE[t]]} {v[0]:.3f}" for t, v in found.scores.items())
-    outcome = {"measured": f"Measured, {found.seeds} seed{'s' if found.seeds != 1 else ''}: {scores}", "interpolated": f"Interpolated between {' and '.join(found.runs)}, not measured: {scores}",
-               "nearest": f"Nearest measured, not the same ({found.distance:.2f} decades away; different: {found.differs}): {' '.join(found.runs)}: {scores}",
+    share = "The parts of the summed gradient: " + ", ".join(f"{_SHORT[t]} {s:.2%}" for t, s in made.shares.items()) if made.shares else "No gradients were recorded"
+    scores = ", ".join(f"{METRIC_LABELS[HEADLINE[t]]} {_score(found, t)}" for t in found.scores)
+    runs = " and ".join(map(_run_label, found.runs))
+    outcome = {"measured": f"Measured, {found.seeds} seed{'s' if found.seeds != 1 else ''}: {scores}", "interpolated": f"Interpolated between {runs}, not measured, no interval: {scores}",
+               "nearest": f"Nearest measured, not the same ({found.distance:.2f} decades away; different: {found.differs}): {runs}: {scores}",
                "none": f"No measured runs here; {study_command('imbalance')} makes them"}[found.kind]
     return f"{step}. {seen}. {share}. {outcome}."
 
+# %% ../../nbs/33_imbalance_lab.ipynb #938ad8cd
 @patch
 def redraw(self: ImbalanceLab):
     "Follows the knobs and shows what they make."
     if self.quiet: return
+    with self.hushed(): self.runs.value = self.run()
     made, found = self.composition(), self.nearest()
     self.picture.show(self.board.draw(made, self.data, found), describe(made, self.data, found))
 
@@ -374,11 +404,12 @@ def to_jshtml(self: ImbalanceLab, knob: str = "lane images") -> str:
     "The pictures of all stops of one knob, with a slider that needs no kernel; raises `UserError` for an unknown knob."
     sliders = {s.description: s for s in (*self.images.values(), self.skew, self.temperature, *self.weights.values())}
     if knob not in sliders: raise UserError(f"unknown knob {knob!r}: expected one of {', '.join(sliders)}")
-    slider, frames, board = sliders[knob], [], Board(self.data, self.reference, dpi=64)                    # smaller than on the page: eight pictures travel at once
+    slider, frames, texts, board = sliders[knob], [], [], Board(self.data, self.reference, dpi=80)                    # smaller than on the page: eight pictures travel at once
     before = slider.value
     with self.hushed():
         for _, value in slider.options:
             slider.value = value
-            frames.append(board.draw(self.composition(), self.data, self.nearest()))
+            made, found = self.composition(), self.nearest()
+            frames.append(board.draw(made, self.data, found)); texts.append(f"{knob} {_name(value)}. {describe(made, self.data, found)}")
         slider.value = before
-    return sweep_to_jshtml(frames, colours=16)
+    return sweep_to_jshtml(frames, label=knob, sentences=texts)

@@ -6,10 +6,10 @@
 __all__ = ['CHECKPOINTS', 'DEFAULTS', 'FLOOR', 'LEVELS', 'COLOURS', 'DASHES', 'MARKS', 'CURVE_LINES', 'NAMES', 'IMAGES',
            'find_checkpoint', 'trained_model', 'Case', 'raw_outputs', 'held_out_cases', 'own_cases', 'look', 'Found',
            'find_boxes', 'detection_curve', 'lane_curve', 'sign_curve', 'paint', 'paint_lanes', 'Sheet', 'draw_box',
-           'Photo', 'PredictionBrowser']
+           'label_boxes', 'Photo', 'PredictionBrowser']
 
 # %% ../../nbs/34_prediction_browser.ipynb #bf8a825f
-import base64, dataclasses, functools, html
+import dataclasses, functools, html
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from ..intervals import COCO_RECALLS, Ranking, lane_score_rows
 from ..models.multi_task_model import MultiTaskModel, load_model
 from ..prediction_figures import SHOWN_SCORE, plain_sign, match_boxes
 from ..training import train
-from .parts import Picture, Playable, to_webp, button, choice, slider, sweep_to_jshtml, tick
+from .parts import Picture, Playable, to_webp, button, checked_number, choice, slider, sweep_to_jshtml, tick
 
 # %% ../../nbs/34_prediction_browser.ipynb #ed1f18b3
 CHECKPOINTS = ("results/checkpoints", "results/seeds/*/checkpoints", "results/smoke/checkpoints")  # where trained networks lie, the first choice first
@@ -202,11 +202,9 @@ class Sheet:
         lines = [points] if dashes is None else _dashes(points, dashes)
         cv2.polylines(self.pixels, [np.round(16*l).astype(np.int32) for l in lines], False, _rgb(colour), width, cv2.LINE_AA, 4)
 
-    def text(self, words: str, x: float, y: float, size: int = 11, colour: str = "#000000", ground: str = "", anchor: str = "lb", inside=None): # inside: x1, y1, x2, y2
-        "Words whose anchor (left, middle or right; top, middle or bottom: lt, mm, rb …) is at (x, y), on a coloured ground, kept inside a frame."
-        w = _font(size).getlength(words)
-        if inside is not None: x, y = min(max(x, inside[0]), inside[2] - w), max(y, inside[1] + size + 3)
-        if ground: cv2.rectangle(self.pixels, (int(x) - 1, int(y) - size - 2), (int(x + w) + 1, int(y)), _rgb(ground), -1)
+    def text(self, words: str, x: float, y: float, size: int = 11, colour: str = "#000000", ground: str = "", anchor: str = "lb"):
+        "Words whose anchor (left, middle or right; top, middle or bottom: lt, mm, rb …) is at (x, y), on a coloured ground."
+        if ground: cv2.rectangle(self.pixels, (int(x) - 1, int(y) - size - 2), (int(x + _font(size).getlength(words)) + 1, int(y)), _rgb(ground), -1)
         self.words.append((words, x, y, size, colour, anchor))
 
     def finished(self) -> np.ndarray: # uint8 (H, W, 3)
@@ -217,21 +215,33 @@ class Sheet:
         return np.asarray(image)
 
 # %% ../../nbs/34_prediction_browser.ipynb #abd0a36a
-def draw_box(sheet: Sheet, box, kind: str, text: str = "", inside=None): # x1, y1, x2, y2; found, missed, false or truth; frame for the text
-    "A box in the colour and line of its kind, with its mark and a text."
+def draw_box(sheet: Sheet, box, kind: str): # x1, y1, x2, y2; found, missed, false or truth
+    "A box in the colour and line of its kind."
     x1, y1, x2, y2 = box
     sides = [((x1, y1), (x2, y1)), ((x2, y1), (x2, y2)), ((x2, y2), (x1, y2)), ((x1, y2), (x1, y1))]
     if kind != "truth": sheet.line([s[0] for s in sides] + [sides[0][0]], width=3)
     for side in sides: sheet.line(side, COLOURS[kind], DASHES[kind], 1 if kind == "truth" else 2)
-    if text: sheet.text(f"{MARKS[kind]} {text}", x1, y1 - 2, 10, ground=COLOURS[kind], inside=inside)
+
+def label_boxes(sheet: Sheet, boxes: list, frame: tuple, size: int = 10) -> list[str]: # [(box, kind, text)], the most important first; x1, y1, x2, y2
+    "Writes mark and text of each box where no earlier label stands: above it, below or inside; the mark alone where there is no room for more, nothing where there is none for that."
+    taken, written = np.empty((0, 4)), []
+    for (x1, y1, x2, y2), kind, text in boxes:
+        for words in (f"{MARKS[kind]} {text}", MARKS[kind]):
+            w, h = _font(size).getlength(words) + 2, size + 3
+            spots = np.array([(x, y) for y in (y1 - 2 - h, y2 + 2, y1 + 2, y2 - 2 - h) for x in (x1, x2 - w)]).clip((frame[0], frame[1]), (frame[2] - w, frame[3] - h))
+            places = np.hstack([spots, spots + (w, h)])
+            free = [p for p in places if not ((taken[:, :2] < p[2:]) & (taken[:, 2:] > p[:2])).all(1).any()]
+            if free: break
+        else: continue
+        sheet.text(words, free[0][0] + 1, free[0][3], size, ground=COLOURS[kind])
+        taken = np.vstack([taken, free[0]]); written.append(words)
+    return written
 
 # %% ../../nbs/34_prediction_browser.ipynb #8b4d65f2
 class Photo(Picture):
     "A picture packed as JPEG: a photograph packed as PNG is larger and takes longer."
-    def show(self, page: np.ndarray, description: str): # uint8 (H, W, 3); a sentence
-        "Shows the page and the sentence."
-        self.image.format, self.image.value, self.text, self.image.tooltip = "jpeg", _jpeg(page, 85), description, description
-        self.caption.value = f"<div style='font-size:90%; max-width:60em'>{html.escape(description)}</div>"
+    format = "jpeg"
+    def pack(self, page: np.ndarray) -> bytes: return _jpeg(page, 85) # uint8 (H, W, 3)
 
 def _jpeg(page: np.ndarray, quality: int = 45) -> bytes:
     return cv2.imencode(".jpg", page[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
@@ -285,7 +295,7 @@ def show(self: PredictionBrowser, task: str | None = None, index: int | None = N
     task = task or self.task
     if task not in self.tasks: raise UserError(f"task is {task!r}: expected one of {', '.join(self.tasks)}")
     self._load(task)
-    if index is not None and not 0 <= index < len(self.cases[task]): raise UserError(f"index is {index}: expected 0 to {len(self.cases[task]) - 1}, there are {len(self.cases[task])} {task} pictures")
+    if index is not None and not (isinstance(index, int) and 0 <= index < len(self.cases[task])): raise UserError(f"index is {index}: expected 0 to {len(self.cases[task]) - 1}, there are {len(self.cases[task])} {task} pictures")
     self.task = task
     if index is not None: self.places[task] = index
     return self._redraw()
@@ -298,11 +308,7 @@ def turn(self: PredictionBrowser, by: int): # 1: the next picture, −1: the one
 @patch
 def set_thresholds(self: PredictionBrowser, score: float | None = None, nms: float | None = None, lane: float | None = None):
     "Sets thresholds, each in 0..1, others stay; scores below 0.05 were never kept. Raises `UserError` for other values."
-    for name, value in dict(score=score, nms=nms, lane=lane).items():
-        if value is None: continue
-        low = FLOOR if name == "score" else 0
-        if not low <= value <= 1: raise UserError(f"{name} is {value}: expected a number from {low} to 1")
-        self.thresholds[name] = float(value)
+    self.thresholds |= {name: checked_number(name, value, FLOOR if name == "score" else 0, 1) for name, value in dict(score=score, nms=nms, lane=lane).items() if value is not None}
     return self._redraw()
 
 # %% ../../nbs/34_prediction_browser.ipynb #f203d029
@@ -449,11 +455,10 @@ def _draw_detection(self: PredictionBrowser, sheet, place, case):
         grey = pixels[max(y1, 0):y2, max(x1, 0):x2]
         if grey.size: grey[_pattern("missed", *grey.shape[:2])] = 160
     sheet.paste(pixels, x, y)
-    for k, box in enumerate(case.truth["boxes"]*scale + corner):
-        if k in match: draw_box(sheet, box, "truth")
-        else: draw_box(sheet, box, "missed", DETECTION_CLASSES[case.truth["labels"][k] - 1], frame)
-    for box, label, score, m in list(zip(boxes + corner, labels, scores, match))[::-1]:
-        if m > -2: draw_box(sheet, box, "found" if m >= 0 else "false", f"{DETECTION_CLASSES[label - 1]} {100*score:.0f}", frame)
+    truths = [(box, "truth" if k in match else "missed", DETECTION_CLASSES[label - 1]) for k, (box, label) in enumerate(zip(case.truth["boxes"]*scale + corner, case.truth["labels"]))]
+    said = [(box, "found" if m >= 0 else "false", f"{DETECTION_CLASSES[label - 1]} {100*score:.0f}") for box, label, score, m in zip(boxes + corner, labels, scores, match) if m > -2]
+    for box, kind, _ in truths + said[::-1]: draw_box(sheet, box, kind)                    # the surest on top
+    label_boxes(sheet, [b for kind in ("found", "missed", "false") for b in truths + said if b[1] == kind], frame)
     _legend(sheet, dict(found="found", truth="true outline", missed="missed", false="false alarm"), x + 2, y + h + 8, boxes=True)
     if len(case.truth["ignore"]): sheet.text("grey stripes: not judged", x + w, y + h + 18, 11, anchor="rb")
 
@@ -596,23 +601,21 @@ def _follow(self: PredictionBrowser):
 def to_jshtml(self: PredictionBrowser, pictures: int = 2, levels=(0.1, 0.3, 0.5, 0.7, 0.9), kilobytes: int = 290) -> str:
     "The task's first pictures in the present order at several thresholds, as a page that needs no Python; of about the given size, if need be at less quality. The browser stays as it was."
     name, before, place = "lane" if self.task == "lane" else "score", dict(self.thresholds), self.places[self.task]
-    pages = []
+    pages, texts = [], []
     try:
         for k in range(min(pictures, len(self.cases[self.task]))):
             for level in levels:
                 self.thresholds[name], self.places[self.task] = level, k
                 self._pixels_of(self.shown_case(), self._place())
                 self._pixels = self._pixels[0], cv2.medianBlur(self._pixels[1], 5) if self.task != "classification" else self._pixels[1]
-                pages.append(self.page())
+                pages.append(self.page()); texts.append(f"Threshold {level:g}. {self.describe()}")
     finally: self.thresholds, self.places[self.task], self._pixels = before, place, (None, None)
     room = 750*(kilobytes - 40)                                            # bytes for all pictures: base64 makes four of three, the player itself takes the rest
     quality = next((q for q in (30, 20, 12, 6) if sum(len(to_webp(p, q)) for p in pages)*3//4 < room), 3)
-    return sweep_to_jshtml(pages, photo=quality)
+    return sweep_to_jshtml(pages, photo=quality, label=f"picture and {name} threshold", sentences=texts)
 
 @patch
-def _repr_mimebundle_(self: PredictionBrowser, **kwargs):
-    "As every widget's, the picture as a JPEG: photographs in stored notebooks should be small."
-    return {k: v for k, v in Playable._repr_mimebundle_(self, **kwargs).items() if k != "image/png"} | {"image/jpeg": base64.b64encode(_jpeg(self.page())).decode()}
+def _still(self: PredictionBrowser) -> bytes: return _jpeg(self.page())                    # photographs in stored notebooks should be small
 
 @patch
 def _redraw(self: PredictionBrowser):

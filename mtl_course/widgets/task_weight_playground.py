@@ -24,7 +24,7 @@ from ..losses.balancing import BALANCERS, make_balancer
 from ..metrics.scores import HEADLINE
 from ..models.multi_task_model import MultiTaskModel
 from ..training import descend, make_optimizer, make_run, start_fabric, training_step
-from .parts import Picture, Playable, button, choice, log_slider, sweep_to_jshtml
+from .parts import Picture, Playable, button, choice, close_all, log_slider, sweep_to_jshtml
 
 # %% ../../nbs/32_task_weight_playground.ipynb #e59e96dc
 SMALL = dict(detection_size=(64, 208), lane_size=(64, 96), classification_size=(32, 32), batch_size=2, classification_batch_size=16, roi_margin=0.05,
@@ -81,6 +81,7 @@ class BackgroundTraining:
         self.config, self.score_every, self.kept = playground_config(seed=seed, **overrides), score_every, ghosts
         self.weights, self.balancer = dict(EQUAL_WEIGHTS), "fixed"
         self.run, self.data, self.thread, self.error, self.closed = None, None, None, None, False
+        self._val, self._last = None, None                       # the thread that trained last; it may be drawing its last picture
         self.curve, self.ghosts, self._lock = Curve(dict(self.weights)), [], threading.RLock()
         self._stop, self._step_seconds, self._pressed, self.first_point = threading.Event(), deque(maxlen=20), None, None
         weakref.finalize(self, self._stop.set)  # nobody holds it any more, or Python ends
@@ -118,7 +119,7 @@ def choose(self: BackgroundTraining, preset: str): # a key of PRESETS
 # %% ../../nbs/32_task_weight_playground.ipynb #b9ec758b
 @patch
 def _start(self: BackgroundTraining):
-    "Makes data (once) and network (after each reset)."
+    "Makes data (once) and network (after each reset), and returns the run."
     if self.data is None:
         prepare_data(self.config, progress=False)
         self.fabric, self.data = start_fabric(self.config), training_loader(self.config)
@@ -127,18 +128,20 @@ def _start(self: BackgroundTraining):
     run = make_run(self.fabric, self.config, self.data)
     shorten_trunk(run.model)
     run.optimizer, run.scheduler = make_optimizer(run.model, self.config, self.config.steps_per_epoch)
-    self._optimizer, self._batches, self.run = self.fabric.setup_optimizers(run.optimizer), iter(self.data), run
+    run.stepper, run.batches, run.val = self.fabric.setup_optimizers(run.optimizer), iter(self.data), self._val
     run.model.train()
+    self.run = run
+    return run
 
 @patch
-def _begin(self: BackgroundTraining):
+def _begin(self: BackgroundTraining, run):
     "Reads the wish: a changed setting begins a new curve."
     with self._lock: weights, balancer, curve = self.weights, self.balancer, self.curve
     if (curve.weights, curve.balancer) != (weights, balancer):
         self._retire(Curve(dict(weights), balancer, curve.number + 1))
-    if getattr(self.run, "balancer_name", "fixed") != balancer:
-        self.run.balancer, self.run.balancer_name = make_balancer(balancer, self.config.tasks), balancer
-    self.run.model.set_task_weights(**weights)
+    if getattr(run, "balancer_name", "fixed") != balancer:
+        run.balancer, run.balancer_name = make_balancer(balancer, self.config.tasks), balancer
+    run.model.set_task_weights(**weights)
 
 @patch
 def _retire(self: BackgroundTraining, new: Curve):
@@ -150,46 +153,51 @@ def _retire(self: BackgroundTraining, new: Curve):
 
 # %% ../../nbs/32_task_weight_playground.ipynb #4b3e90e3
 @patch
-def step(self: BackgroundTraining):
-    "One training step under the present setting and, when it is due, the validation of one task. Raises `UserError` when data are broken or a loss is not a number."
-    start = time.perf_counter()
-    with torch.random.fork_rng(devices=[]):
-        if self.run is None: self._start()
-        run = self.run
-        self._begin()
-        batch, seed = self.fabric.to_device(next(self._batches)), derive_seed(self.config.seed, run.step)
-        torch.manual_seed(seed)
-        balanced = training_step(self.fabric, run.model, batch, run.balancer)
-        descend(self.fabric, run, self._optimizer, batch, seed)
-        run.step += 1
-    self._note(balanced, time.perf_counter() - start)
-    if run.step % self.score_every == 0 and not self._stop.is_set(): self._score(ORDER[run.step//self.score_every % len(ORDER)])
+def _must_be_open(self: BackgroundTraining):
+    if self.closed: raise UserError("this playground is closed: make a new TaskWeightPlayground()")
 
 @patch
-def _note(self: BackgroundTraining, balanced, seconds: float):
-    "Writes down a step."
+def step(self: BackgroundTraining):
+    "One training step under the present setting and, when it is due, the validation of one task. Raises `UserError` after `close`, when data are broken or when a loss is not a number."
+    self._must_be_open()
+    start = time.perf_counter()
+    with torch.random.fork_rng(devices=[]):
+        run = self.run or self._start()         # the step's own: a reset or close meanwhile takes it from the playground, not from the step
+        self._begin(run)
+        batch, seed = self.fabric.to_device(next(run.batches)), derive_seed(self.config.seed, run.step)
+        torch.manual_seed(seed)
+        balanced = training_step(self.fabric, run.model, batch, run.balancer)
+        descend(self.fabric, run, run.stepper, batch, seed)
+        run.step += 1
+    self._note(run, balanced, time.perf_counter() - start)
+    if run.step % self.score_every == 0 and not self._stop.is_set(): self._score(run, ORDER[run.step//self.score_every % len(ORDER)])
+
+@patch
+def _note(self: BackgroundTraining, run, balanced, seconds: float):
+    "Writes down a step, unless it belongs to a run that was reset meanwhile."
     with self._lock:
-        curve, fixed = self.curve, self.run.model.task_weights
+        if run is not self.run: return
+        curve, fixed = self.curve, run.model.task_weights
         for t in ORDER:
             curve.losses[t].append(balanced.losses[t]/fixed[t])
             curve.used[t].append(balanced.weights[t]*fixed[t])
-        curve.steps.append(self.run.step)       # last: who reads without the lock sees no step without its losses
+        curve.steps.append(run.step)            # last: who reads without the lock sees no step without its losses
         self._step_seconds.append(seconds)
     if self._pressed is not None: self.first_point, self._pressed = time.perf_counter() - self._pressed, None
 
+# %% ../../nbs/32_task_weight_playground.ipynb #89e62391
 @patch
-def _score(self: BackgroundTraining, task: str):
+def _score(self: BackgroundTraining, run, task: str):
     "The headline score of one task on its few validation images."
-    value = score_task(self.run.model, self._val[task], task, self.fabric.device.type, self.fabric._precision.precision)[HEADLINE[task]]
-    with self._lock: self.curve.scores[task].append((self.run.step, float(np.nan_to_num(value))))
+    value = score_task(run.model, run.val[task], task, self.fabric.device.type, self.fabric._precision.precision)[HEADLINE[task]]
+    with self._lock:
+        if run is self.run: self.curve.scores[task].append((run.step, float(np.nan_to_num(value))))
 
 # %% ../../nbs/32_task_weight_playground.ipynb #28156324
 def _work(reference: weakref.ref, stop: threading.Event, steps: int):
     "What the thread does: step until told to stop, or until nobody holds the playground."
     torch.set_num_threads(1)                    # in this thread; the other cores are the kernel's
-    while not stop.is_set() and steps > 0:
-        training = reference()
-        if training is None: return
+    while (training := reference()) is not None and not training._leaves(steps <= 0):
         try: training.step()
         except Exception as e:                  # a thread has nobody to raise to
             training.error = str(e) if isinstance(e, UserError) else f"{type(e).__name__}: {e}"
@@ -199,25 +207,29 @@ def _work(reference: weakref.ref, stop: threading.Event, steps: int):
         del training
 
 @patch
+def _leaves(self: BackgroundTraining, done: bool) -> bool:
+    "Whether the thread ends here. Decided and noted at once, so that `train` never counts on a thread that is leaving."
+    with self._lock:
+        if not (done or self._stop.is_set()): return False
+        self.thread = None
+        self._stop.clear()
+        if self.closed: self._let_go()
+    self._changed()                             # the last picture
+    return True
+
+@patch
 def train(self: BackgroundTraining, steps: int = 2000): # at most: one that was forgotten ends by itself
     "Steps in the background until `pause`; pauses every other playground of the kernel. Raises `UserError` after `close`."
-    if self.closed: raise UserError("this playground is closed: make a new TaskWeightPlayground()")
+    self._must_be_open()
     if self.training and self._stop.is_set(): self.wait(1)                          # the last step of an earlier call
-    if self.training: self._stop.clear(); return
     for other in list(self._all):
         if other is not self: other.pause()
-    self.error, self._pressed = None, time.perf_counter()
-    self._stop.clear()
-    self.thread = threading.Thread(target=_watched, args=(weakref.ref(self), self._stop, steps), name="task-weight playground", daemon=True)
-    self.thread.start()
+    with self._lock:
+        if self.training: self._stop.clear(); return                                # it has not left yet, and goes on
+        self.error, self._pressed = None, time.perf_counter()
+        self.thread = self._last = threading.Thread(target=_work, args=(weakref.ref(self), self._stop, steps), name="task-weight playground", daemon=True)
+        self.thread.start()
     self._changed()
-
-def _watched(reference, stop, steps):
-    "`_work`, and the last picture when it ends by itself."
-    _work(reference, stop, steps)
-    stop.clear()                                # whatever ended the thread
-    training = reference()
-    if training is not None: training.thread = None; training._changed()
 
 # %% ../../nbs/32_task_weight_playground.ipynb #c87c9bc4
 @patch(as_prop=True)
@@ -228,30 +240,36 @@ def training(self: BackgroundTraining) -> bool:
 @patch
 def pause(self: BackgroundTraining, timeout: float = 10.0): # seconds to wait for the running step (making the world takes longer)
     "Ends the thread when the running step is done, and waits for that."
-    self._stop.set()
+    with self._lock:
+        if self.training: self._stop.set()      # else nobody would clear it, and steps by hand are not to be hurried
     self.wait(timeout)
-    if not self.training: self._stop.clear()    # obeyed; steps by hand are not to be hurried
 
 @patch
 def wait(self: BackgroundTraining, timeout: float | None = None): # seconds
     "Waits until the thread has ended; at most `timeout`."
-    thread = self.thread
+    thread = self._last
     if thread is not None and thread is not threading.current_thread(): thread.join(timeout)
 
 @patch
 def reset(self: BackgroundTraining):
-    "Back to the first weights and the first image; the curves so far stay as ghosts."
+    "Back to the first weights and the first image; the curves so far stay as ghosts. A step that takes longer than `pause` waits ends by itself and is not counted."
+    self._must_be_open()
     self.pause()
-    self.run, self.error = None, None
-    self._retire(Curve(dict(self.weights), self.balancer, self.curve.number + 1))
+    with self._lock:
+        self.run, self.error = None, None
+        self._retire(Curve(dict(self.weights), self.balancer, self.curve.number + 1))
     self._changed()
 
 @patch
 def close(self: BackgroundTraining):
-    "Ends the thread and lets network and images go."
+    "Ends the thread and lets network and images go: at once, or when a step that takes longer is done."
     self.closed = True
     self.pause()
-    self.run = self.data = None
+    with self._lock:
+        if not self.training: self._let_go()
+
+@patch
+def _let_go(self: BackgroundTraining): self.run = self.data = self._val = None
 
 # %% ../../nbs/32_task_weight_playground.ipynb #79c2df2f
 @patch
@@ -411,24 +429,33 @@ class TaskWeightPlayground(BackgroundTraining, Playable):
     @cached_property
     def box(self):
         "Everything on the page, made when it is first asked for."
-        self.sliders = {t: log_slider(f"{t} weight", LOWEST, HIGHEST, self.weights[t], on_change=lambda w, t=t: self._moved(t, w)) for t in ORDER}
-        self.presets = choice("preset", ["own weights", *PRESETS], "1/1/1", on_change=self._chosen)
+        moved, viewed = weakref.WeakMethod(self._moved), weakref.WeakMethod(self._viewed)        # ipywidgets never forgets a widget: what the page calls must not hold the playground
+        self.sliders = {t: log_slider(f"{t} weight", LOWEST, HIGHEST, self.weights[t], on_change=lambda w, t=t: (call := moved()) and call(t, w)) for t in ORDER}
+        self.presets = choice("preset", ["own weights", *PRESETS], "1/1/1", on_change=self._guarded(self._chosen))
         self.status = ipw.HTML()
         buttons = [button("train", self._guarded(self.train), "train until paused"), button("pause", self._guarded(self.pause), "stop after the running step"),
                    button("reset", self._guarded(self.reset), "first weights again; the curves stay as ghosts")]
         box = ipw.VBox([ipw.HBox([ipw.VBox(list(self.sliders.values())), ipw.VBox([self.presets, ipw.HBox(buttons)])]), self.status, self.picture])
         box._view_count = 0                     # not None: the page counts the views
-        box.observe(lambda change: change["new"] == 0 and change["old"] and self.pause(), names="_view_count")
+        box.observe(lambda change: (call := viewed()) and call(change["new"]), names="_view_count")
         return box
 
 # %% ../../nbs/32_task_weight_playground.ipynb #4f127479
 @patch
 def _guarded(self: TaskWeightPlayground, action):
-    "`action`, but a mistake of the user's becomes a line under the buttons."
+    "`action`, a method, but a mistake of the user's becomes a line under the buttons, and the playground is not held by it."
+    weak = weakref.WeakMethod(action)
     def call(*args, **kwargs):
-        try: return action(*args, **kwargs)
-        except UserError as e: self.error = str(e); self._say()
+        if (alive := weak()) is None: return
+        try: return alive(*args, **kwargs)
+        except UserError as e: alive.__self__.error = str(e); alive.__self__._say()
     return call
+
+@patch
+def _viewed(self: TaskWeightPlayground, views: int): # on the page
+    "While it is on a page the box holds the playground, which may have no name; when the last view goes, the training pauses."
+    self.box.player = self if views else None
+    if not views: self.pause()
 
 @patch
 def _moved(self: TaskWeightPlayground, task: str, weight: float): # a slider was moved
@@ -499,34 +526,47 @@ def _wished(self: TaskWeightPlayground):
 @patch
 def _changed(self: TaskWeightPlayground):
     "Words and picture at once."
-    if self._shown(): self._say(); self._sync(); self.draw()
+    if self._shown() and not self.closed: self._say(); self._sync(); self.draw()
 
 @patch
 def _stepped(self: TaskWeightPlayground):
     "After a step of the thread: a new picture, unless the last one is too young."
     age = time.perf_counter() - self.drawn_at
-    if self._shown() and (age > max(1/self.most_pictures, 3*self.draw_seconds) or self.run.step == 1): self._say(); self.draw()
+    if self._shown() and not self.closed and (age > max(1/self.most_pictures, 3*self.draw_seconds) or self.state()["step"] == 1): self._say(); self.draw()
 
 @patch
 def close(self: TaskWeightPlayground):
-    "Ends the thread, lets network and images go, and removes the display."
+    "Ends the thread, lets network and images go, and removes the display with all its controls."
     BackgroundTraining.close(self)
-    if self._shown(): self.box.close()
+    if self._shown(): self.box.player = None; close_all(self.box)
 
 @patch
 def _repr_mimebundle_(self: TaskWeightPlayground, **kwargs):
-    self.box; self._changed()
+    self._must_be_open()
+    self.box.player = self                      # until the page has counted its view
+    self._changed()
     return Playable._repr_mimebundle_(self, **kwargs)
 
 # %% ../../nbs/32_task_weight_playground.ipynb #d5f82730
 @patch
-def to_jshtml(self: TaskWeightPlayground, frames: int = 8) -> str: # positions of the slider
-    "HTML with a slider over the steps of all curves so far; when there are none, 20 steps each of 1/1/1 and 5/30/1 are trained first."
+def to_jshtml(self: TaskWeightPlayground, frames: int = 8, # positions of the slider
+              steps: int = 40) -> str:                     # of each of the two runs, where there are no curves yet
+    "HTML with a slider over the steps of all curves so far; when there are none, 1/1/1 and then 5/30/1 are trained first, each from the first step on."
     if not self.curve.steps and not self.ghosts:
         for preset in ("1/1/1", "5/30/1"):
             self.reset(); self.choose(preset)
-            for _ in range(20): self.step()
+            for _ in range(steps): self.step()
     with self._lock: curve, ghosts = self.curve, list(self.ghosts)
-    last, board = max(c.steps[-1] for c in (curve, *ghosts) if c.steps), Board(self.kept)
+    curves, board = [c for c in (*ghosts, curve) if c.steps], Board(self.kept)
+    last = max(c.steps[-1] for c in curves)
     ends = np.unique(np.linspace(max(1, last/frames), last, frames).round())
-    return sweep_to_jshtml((board.update(curve.weights, curve.balancer, curve, ghosts, end) for end in ends), dpi=70, colours=12)
+    pictures = (board.update(curve.weights, curve.balancer, curve, ghosts, end) for end in ends)
+    return sweep_to_jshtml(pictures, dpi=70, label="step", sentences=[_until(curves, end) for end in ends])
+
+def _until(curves: list[Curve], end: float) -> str:
+    "What the curves say up to a step, in a sentence."
+    parts = []
+    for c in curves:
+        n = sum(s <= end for s in c.steps)
+        if n: parts.append(f"{c.label}: " + ", ".join(f"{t} {running_mean(c.losses[t][:n])[-1]:.2f}" for t in ORDER))
+    return f"Up to step {end:.0f}. Losses, mean of the last ten steps: {'; '.join(parts)}."
