@@ -9,7 +9,7 @@ from mtl_course.config import resolve
 from readme_markers import between_markers, write_between
 
 SHOWN = ("validation_accuracy", "gap", "loss_reduction", "converged", "total", "sum", "size", "baseline", "saving", "size_saving", "faster", "training_time",
-         "lane_accuracy", "equal_weights", "lane_30", "forgetting", "all_improve", "batch_variance", "pretrained", "shares")
+         "lane_accuracy", "equal_weights", "lane_30", "imbalance", "beneficial", "forgetting", "all_improve", "batch_variance", "pretrained", "shares")
 KINDS = {"reproduced": "reproduced", "not reproduced": "not reproduced", "undecided": "undecided", "contradicts itself": "contradicting themselves", "cannot be tested": "that cannot be tested without more", "untested so far": "untested so far"}
 START, END = "<!-- audit: python benchmarks/audit_table.py -->", "<!-- end of audit -->"
 

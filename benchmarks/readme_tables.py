@@ -19,7 +19,7 @@ def table() -> str:
     seeds = rows.pivot(index=["task", "metric"], columns="seed", values="value")
     lines = ["| | target | mean | " + " | ".join(f"seed {s}" for s in seeds) + " |", "| --- | ---: " + "| ---: "*(1 + len(seeds.columns)) + "|"]
     for task, metric, name, target in ROWS:
-        values, form = seeds.loc[(task, metric)], (lambda v: f"{v:.1f}") if task == "all" else (lambda v: f"{v:.3f}")
+        values, form = seeds.loc[(task, metric)], lambda v: "–" if pd.isna(v) else f"{v:.1f}" if task == "all" else f"{v:.3f}"
         wanted = "" if target is None else f"{'≤' if task == 'all' else '≥'} {target:g}" if task == "all" else f"≥ {target:.2f}"
         lines.append(f"| {name} | {wanted} | {form(values.mean())} | " + " | ".join(form(v) for v in values) + " |")
     return "\n".join(lines)

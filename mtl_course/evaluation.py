@@ -131,8 +131,13 @@ class TaskResult:
     intervals: dict = field(default_factory=dict) # (metric, class or "all") -> (low, high), 95 %, bootstrap
     predictions: Predictions | None = None        # what prediction files are written from
 
-def evaluate_task(model, loader, task: str, device: str = "cpu", precision: str = "32-true", progress: str = "",
-                  resamples: int = 0 # of the bootstrap; 0: no intervals and no prediction files
+def evaluate_task(model,                      # model(images, task=t) gives the output of that head
+                  loader,                     # yields batches {"images": {task: (B, 3, H, W)}, task: its labels, "files": {task: names}}
+                  task: str,                  # one of TASKS
+                  device: str = "cpu",
+                  precision: str = "32-true", # a Lightning Fabric precision
+                  progress: str = "",         # title of a progress bar; none when empty
+                  resamples: int = 0          # of the bootstrap; 0: no intervals and no prediction files
                  ) -> TaskResult:
     "Runs one task over a split; raises `UserError` when the split is empty."
     metric, images, start = make_metric(task), 0, time.perf_counter()

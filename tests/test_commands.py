@@ -245,6 +245,17 @@ def test_a_gpu_that_is_not_there(model_file, road, tmp_path, name):
     assert "no GPU" in refused(name, *([tmp_path/"1.png"] if name == "mtl_predict" else []), "--checkpoint", model_file, "--device", "cuda")
 
 
+def test_a_new_run_killed_while_it_is_prepared_is_resumed_with_its_own_config(smoke, tmp_path, monkeypatch):
+    options = ["--recipe", "smoke", "--tasks", "lane", "--steps_per_epoch", "1", "--epochs", "1", "--results_dir", tmp_path, "--no_test"]
+    assert shell("mtl_train", *options)[0] == 0
+    def killed(*_, **__): raise KeyboardInterrupt
+    with monkeypatch.context() as m:
+        m.setattr(commands, "prepare_data", killed)
+        assert shell("mtl_train", *options, "--seed", "5")[0] == 130
+    code, _, err = shell("mtl_train", "--resume", "--results_dir", tmp_path, "--no_test")
+    assert code == 0 and "warning: " in err and "begins at step 0" in err and torch.load(tmp_path/"checkpoints"/"last.pt", weights_only=True)["config"]["seed"] == 5
+
+
 def test_one_task_from_training_to_figures(smoke, tmp_path):
     code, out, err = shell("mtl_train", "--tasks", "lane", "--recipe", "smoke", "--steps_per_epoch", "2", "--epochs", "1", "--results_dir", tmp_path)
     assert code == 0 and "Traceback" not in err, err

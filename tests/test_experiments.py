@@ -1,8 +1,9 @@
-"""Work in a process of its own: the answer comes back, and what goes wrong there is told in one line."""
+"""Work in a process of its own: the answer comes back, and what goes wrong there is told in one line. What is kept of a run."""
 import os
-import pytest
+import numpy as np, pandas as pd, pytest
 from mtl_course.config import UserError, make_config
-from mtl_course.experiments import ProcessError, in_own_process, train_run_apart
+from mtl_course.data.sampling import choose_images
+from mtl_course.experiments import ProcessError, in_own_process, tail_recalls, train_and_score, train_run_apart
 
 
 def test_the_answer_comes_from_another_process_with_its_own_threads(monkeypatch):
@@ -19,3 +20,21 @@ def test_what_went_wrong_is_told():
 
 def test_a_training_that_cannot_be_made_is_one_sentence():
     with pytest.raises(UserError, match="^accumulate is 9"): train_run_apart([make_config("smoke", tasks="lane", batch_size=1, accumulate=9)])
+
+
+def test_the_thirds_are_those_that_a_skew_makes_rare_and_frequent():
+    labels = np.repeat(np.arange(43), 40)
+    kept = np.bincount(labels[choose_images(labels, len(labels), skew=10.0)], minlength=43)
+    rank = pd.Series(kept).rank(method="first")                                       # 1: the rarest
+    per_class = pd.DataFrame(dict(recall=kept/40))
+    got, third = tail_recalls(per_class), 43//3
+    assert got["recall_rarest_third"] == pytest.approx(per_class["recall"][rank <= third].mean()) and got["recall_most_frequent_third"] == pytest.approx(per_class["recall"][rank > 43 - third].mean())
+    assert got["recall_rarest_third"] < 0.3 < 0.5 < got["recall_most_frequent_third"]
+    per_class.loc[kept.argmin(), "recall"] = np.nan                                   # a class without an image
+    assert tail_recalls(per_class)["recall_rarest_third"] > got["recall_rarest_third"]
+
+def test_a_run_keeps_the_recall_of_its_tails():
+    rows = pd.DataFrame(train_and_score(make_config("smoke", tasks="classification", steps_per_epoch=1, epochs=1, num_workers=0)))
+    test = rows[(rows.part == "test") & (rows.task == "classification")].set_index("metric").value
+    assert {"accuracy", "recall_rarest_third", "recall_most_frequent_third"} <= set(test.index) and test.between(0, 1).all()
+    assert not rows[rows.part == "val"].metric.str.contains("third").any()

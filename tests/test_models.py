@@ -153,6 +153,46 @@ def test_a_trained_model_comes_back(tmp_path):
     torch.testing.assert_close(again(x, task="lane"), m.eval()(x, task="lane"), rtol=0, atol=0)
 
 
+def test_a_checkpoint_is_found_from_any_folder(tmp_path, monkeypatch):
+    "JupyterLab works in nbs/: `results/checkpoints/model_best.pt` is meant from the project's root all the same."
+    config = make_config("smoke", tasks="lane")
+    torch.save(dict(model=model_from_config(config).state_dict(), config=config.to_dict()), tmp_path/"m.pt")
+    monkeypatch.chdir(tmp_path/".."); monkeypatch.setattr("mtl_course.config.project_root", lambda: tmp_path)
+    assert load_model("m.pt").tasks == ("lane",)
+    with pytest.raises(UserError, match="^n.pt: no such checkpoint"): load_model("n.pt")
+
+
+@pytest.mark.parametrize("content", [b"hello world\n"*9, b"{}", b"\x89PNG\r\n\x1a\n"])
+def test_a_file_of_another_kind_is_said_to_be_one(content, tmp_path):
+    "Without torch's own advice, which is about trusting files and was cut in the middle of a word."
+    (tmp_path/"m.pt").write_bytes(content)
+    with pytest.raises(UserError, match=r"m.pt: not a readable checkpoint \(the file is of another kind\); train again or use another file$"): read_checkpoint(tmp_path/"m.pt")
+
+
+@pytest.mark.parametrize("arguments, named", [(dict(detection_neck="bifpn"), "detection_neck is 'bifpn': expected fpn or c5"), (dict(tasks=("foo",)), "tasks is .*expected one or more of"),
+                                              (dict(tasks=()), "tasks"), (dict(tasks="lanes"), "tasks"), (dict(num_classification_classes=0), "num_classification_classes is 0"),
+                                              (dict(num_detection_classes=-1), "num_detection_classes"), (dict(num_lane_classes=1), "num_lane_classes is 1: expected a whole number of at least 2"),
+                                              (dict(num_classification_classes=4.5), "num_classification_classes"), (dict(neck_channels=0), "neck_channels"), (dict(lane_channels="many"), "lane_channels is 'many'")])
+def test_arguments_that_make_no_network_are_refused(arguments, named):
+    with pytest.raises(UserError, match=named): MultiTaskModel("resnet18", **arguments)
+
+
+def test_one_task_may_be_given_by_its_name(): assert MultiTaskModel("resnet18", tasks="lane").tasks == ("lane",)
+
+
+@pytest.mark.parametrize("weight", ["x", None, [1.0], "1"])
+def test_a_weight_is_a_number(model, weight):
+    with pytest.raises(UserError, match="the weight of lane is .*expected a finite number"): model.set_task_weights(lane=weight)
+
+
+def test_a_loss_without_labels_names_the_key(model):
+    p = model.eval()({"lane": torch.randn(1, 3, 64, 64)})
+    with pytest.raises(UserError, match="expected the key 'lane', it has 'images', 'detection'"): model.compute_loss(p, dict(images=None, detection=[]))
+    for wrong in (p["lane"], {"output": p["lane"]}, {}):
+        with pytest.raises(UserError, match="not given by task|no labels"): model.compute_loss(wrong, dict(lane=torch.zeros(1, 64, 64, dtype=torch.long)))
+    assert model.compute_loss(p, dict(lane=torch.zeros(1, 64, 64, dtype=torch.long))).shape == ()
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no checkpoint", dict(weights=1), [1, 2]])
 def test_what_is_no_checkpoint_is_said_in_one_sentence(content, tmp_path):
     path = tmp_path/"m.pt"

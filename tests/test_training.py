@@ -3,7 +3,7 @@ import os, re, signal, subprocess, sys, time
 from pathlib import Path
 import pandas as pd, pytest, torch
 from lightning.fabric.plugins.precision import MixedPrecision
-import mtl_course.models.backbone as backbone
+import mtl_course.models.backbone as backbone, mtl_course.training as training
 from mtl_course.config import UserError, derive_seed, load_config, make_config
 from mtl_course.data.loaders import create_dataloaders
 from mtl_course.models import model_from_config
@@ -78,6 +78,88 @@ def test_a_new_run_removes_the_checkpoints_of_the_one_before(smoke, tmp_path):
     (tmp_path/"checkpoints").mkdir(); (tmp_path/"checkpoints"/"model_best.pt").write_text("of an earlier run")
     train(make_config("smoke", results_dir=str(tmp_path), epochs=0), progress=False)
     assert not list((tmp_path/"checkpoints").glob("*.pt"))
+
+
+LANE = dict(tasks="lane", steps_per_epoch=2, epochs=2)
+
+
+def lane_run(folder, resume=False, **options):
+    return train(make_config("smoke", results_dir=str(folder), **LANE | options), resume=resume, progress=False)
+
+
+@pytest.mark.parametrize("where", ["prepare_data", "make_loaders", "make_run"])
+def test_a_new_run_killed_while_it_is_prepared_is_resumed_as_itself(smoke, tmp_path, monkeypatch, where):
+    "Not as the earlier run whose checkpoints are still in the folder."
+    lane_run(tmp_path/"both"); lane_run(tmp_path/"alone", seed=1)
+    def killed(*_, **__): raise KeyboardInterrupt
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
+        if where == "prepare_data": train(make_config("smoke", results_dir=str(tmp_path/"both"), seed=1, **LANE), progress=False, prepare=killed)
+        else: m.setattr(training, where, killed); lane_run(tmp_path/"both", seed=1)
+    asked = training.config_to_resume(tmp_path/"both")
+    assert load_config(asked).seed == 1 and load_config(tmp_path/"both"/"config.json").seed == 0
+    with pytest.warns(UserWarning, match="begins at step 0"): train(load_config(asked), resume=True, progress=False)
+    pd.testing.assert_frame_equal(log_of(tmp_path/"both"), log_of(tmp_path/"alone"), check_exact=True)
+    assert same_weights(tmp_path/"both", tmp_path/"alone") and load_config(tmp_path/"both"/"config.json").seed == 1
+    assert not (tmp_path/"both"/"checkpoints"/"next.json").exists()
+
+
+def test_a_mistake_found_while_a_new_run_is_prepared_leaves_the_earlier_one(smoke, tmp_path):
+    lane_run(tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match="lane_limit"): lane_run(tmp_path, lane_limit=10**6)
+    with pytest.raises(UserError, match="no such folder"): lane_run(tmp_path, data_root=str(tmp_path/"nowhere"))
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_resuming_without_a_checkpoint_says_that_it_begins(smoke, tmp_path):
+    with pytest.warns(UserWarning, match="no checkpoint to go on from") as said: run = lane_run(tmp_path, resume=True, epochs=1)
+    assert run.step == 2 and "\n" not in str(said[0].message) and (tmp_path/"checkpoints"/"last.pt").exists()
+
+
+def test_resuming_goes_on_from_the_best_model_where_only_that_is_left(smoke, tmp_path):
+    lane_run(tmp_path); weights = read_checkpoint(tmp_path/"checkpoints"/"last.pt")["model"]
+    best = read_checkpoint(tmp_path/"checkpoints"/"model_best.pt")["epoch"]
+    log = log_of(tmp_path)
+    (tmp_path/"checkpoints"/"last.pt").unlink()
+    with pytest.warns(UserWarning, match="goes on from model_best.pt"): run = lane_run(tmp_path, resume=True)
+    assert run.epoch == 2 >= best and "resumed at step " + str(2*best) in (tmp_path/"logs"/"training.log").read_text()
+    pd.testing.assert_frame_equal(log, log_of(tmp_path), check_exact=True)
+    assert best == 2 or all(torch.equal(v, weights[k]) for k, v in run.model.state_dict().items())
+
+
+def test_the_logs_tell_each_epochs_losses_and_time(whole):
+    log, lines = pd.read_csv(whole/"logs"/"training.csv"), (whole/"logs"/"training.log").read_text().splitlines()
+    means, steps = log[log.kind == "epoch_mean"], log[log.kind == "step"]
+    assert len(means) == 6 and means.metric.isna().all() and set(log[log.kind == "epoch"].metric.dropna()) >= {"accuracy", "map50", "iou"}
+    for row in means.itertuples():
+        own = steps[(steps.epoch == row.epoch) & (steps.task == row.task)]
+        assert row.loss == pytest.approx(own.loss.mean()) and row.step == own.step.max() and row.weight == pytest.approx(own.weight.mean())
+        images = 8 + 2 + 2                                                          # of one step
+        assert row.seconds == pytest.approx((images/own.images_per_second).sum(), rel=0.01) and row.images_per_second == pytest.approx(6*images/row.seconds, rel=0.01)
+    epochs = [line for line in lines if "epoch " in line and " of 2: loss classification " in line]
+    assert len(epochs) == 2 and all(re.search(r"detection \d+\.\d{3}, lane \d+\.\d{3} · \d+ s, \d+ images/s · validation classification accuracy \d\.\d{3}", e) for e in epochs)
+    assert re.search(rf"finished after \d+\.\d minutes · best epoch [12] of 2 · results in {whole}$", lines[-1])
+
+
+def test_an_epoch_without_validation_is_logged_too(smoke, tmp_path):
+    lane_run(tmp_path, evaluate_every=2)
+    log, text = pd.read_csv(tmp_path/"logs"/"training.csv"), (tmp_path/"logs"/"training.log").read_text()
+    assert log[log.kind == "epoch_mean"].epoch.tolist() == [1, 2] and set(log[log.kind == "epoch"].epoch) == {2}
+    assert "epoch 1 of 2: loss lane" in text and text.count("validation") == 1
+
+
+@pytest.mark.parametrize("gpus, restored", [(2, True), (1, False), (0, False)])
+def test_the_random_states_of_gpus_come_back(smoke, tmp_path, monkeypatch, gpus, restored):
+    states, got = [torch.arange(16, dtype=torch.uint8), torch.ones(16, dtype=torch.uint8)], []
+    _, run, *_ = begun(tasks="lane")
+    with monkeypatch.context() as m:
+        m.setattr(torch.cuda, "is_available", lambda: True); m.setattr(torch.cuda, "get_rng_state_all", lambda: states)
+        saved = run.state_dict()
+    torch.save(saved, tmp_path/"last.pt")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0); monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", got.extend)
+    run.load(tmp_path/"last.pt")
+    assert len(got) == 2*restored and all(torch.equal(a, b) for a, b in zip(got, states))
 
 
 @pytest.mark.parametrize("balancer", ["fixed", "mgda"])

@@ -39,7 +39,7 @@ def lab(folder):
         path = folder/"settings"/f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True); path.write_text(json.dumps(values))
     own = {f"JUPYTER_{k}_DIR": str(folder/k.lower()) for k in ("CONFIG", "RUNTIME", "DATA")} | {"JUPYTERLAB_SETTINGS_DIR": str(folder/"settings"), "JUPYTERLAB_WORKSPACES_DIR": str(folder/"workspaces")}
-    environment = os.environ | own | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "PYTHONPATH": str(ROOT), "IN_TEST": "1"}   # IN_TEST: notebooks keep it short
+    environment = {k: v for k, v in os.environ.items() if k != "MTL_STATIC_WIDGETS"} | own | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "PYTHONPATH": str(ROOT), "IN_TEST": "1"}   # IN_TEST: notebooks keep it short
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={notebooks}",
                "--expose-app-in-browser", "--LabApp.extension_manager=readonly", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", *(["--allow-root"] if os.getuid() == 0 else [])]
     with open(folder/"lab.log", "w") as log: server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=notebooks)

@@ -47,11 +47,13 @@ class LaneHead(nn.Module):
         self.positive_weight, self.dice = positive_weight, dice
         widths = [max(8, width >> k) for k in range(6)]                      # 512, 256, 128, 64, 32, 16
         self.reduce = _conv(channels["c5"], width, 1)
-        self.blocks = nn.ModuleList(DecoderBlock(i, o, channels[s] if s else 0)
-                                    for i, o, s in zip(widths, widths[1:], self.skip_names))
+        self.blocks = nn.ModuleList(DecoderBlock(i, o, channels[s] if s else 0) for i, o, s in zip(widths, widths[1:], self.skip_names))
         self.classifier = nn.Conv2d(widths[-1], num_classes, 1)
 
-    def forward(self, features: dict[str, Tensor], image_size: tuple[int, int]) -> Tensor:
+    def forward(self,
+                features: dict[str, Tensor], # stage -> (B, C, H/stride, W/stride); "c5" and the skips are read
+                image_size: tuple[int, int]) -> Tensor: # (H, W); (B, num_classes, H, W) logits
+        "Climbs from stride 32 to every pixel, one block for each factor of two."
         x = self.reduce(features["c5"])                                      # (B, 512, H/32, W/32)
         for block, name in zip(self.blocks, self.skip_names): x = block(x, features.get(name))
         return self.classifier(x)[..., :image_size[0], :image_size[1]]       # (B, 2, H, W)

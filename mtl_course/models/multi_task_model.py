@@ -6,16 +6,29 @@
 __all__ = ['MultiTaskModel', 'model_from_config', 'read_checkpoint', 'load_weights', 'load_model']
 
 # %% ../../nbs/10_multi_task_model.ipynb #4865432d
-import pickle, zipfile
+import textwrap, zipfile
+from numbers import Integral
 from pathlib import Path
 import torch
 from fastcore.basics import patch
 from torch import nn, Tensor
-from ..config import Config, TASKS, UserError, make_config
+from ..config import Config, TASKS, UserError, make_config, resolve
 from .classification_head import ClassificationHead
 from .detection_head import DetectionHead
 from .lane_head import LaneHead
 from .trunks import make_trunk
+
+# %% ../../nbs/10_multi_task_model.ipynb #f62c3d24
+def _known_tasks(tasks) -> tuple: # in the order of TASKS
+    "The tasks of a model, given as a tuple or as text with commas; raises `UserError` for an unknown one, or none."
+    tasks = tuple(t.strip() for t in tasks.split(",")) if isinstance(tasks, str) else tuple(tasks)
+    if not tasks or not set(tasks) <= set(TASKS): raise UserError(f"tasks is {tasks!r}: expected one or more of {', '.join(TASKS)}")
+    return tuple(t for t in TASKS if t in tasks)
+
+def _check_whole(least, **numbers): # argument -> its value
+    "Raises `UserError` for one that is not a whole number of at least `least`."
+    for name, n in numbers.items():
+        if not isinstance(n, Integral) or isinstance(n, bool) or n < least: raise UserError(f"{name} is {n!r}: expected a whole number of at least {least}")
 
 # %% ../../nbs/10_multi_task_model.ipynb #80b2520b
 class MultiTaskModel(nn.Module):
@@ -23,7 +36,7 @@ class MultiTaskModel(nn.Module):
 
     `model(images)` -> {"classification": (B, 43) logits, "detection": see `DetectionHead.forward`, "lane": (B, 2, H, W) logits} in one pass of the trunk (see `Trunk.for_each`);
     `model({task: images})` -> the same keys, each from its own images; `model(images, task="lane")` -> that head's output alone.
-    Images are (B, 3, H, W) with H, W ≥ 32, normalised as by `create_dataloaders`. Raises `UserError` for a task that the model does not have.
+    Images are (B, 3, H, W) with H, W ≥ 32, normalised as by `create_dataloaders`. Raises `UserError` for a task that the model does not have, and for arguments of which no such network can be made.
     """
     def __init__(self,
                  backbone_name: str = "resnet50", # resnet10, resnet18, resnet34 or resnet50
@@ -43,7 +56,11 @@ class MultiTaskModel(nn.Module):
                  lane_channels: int = 512, lane_positive_weight: float = 1.0, lane_dice: float = 0.0, # of its decoder at stride 32; terms of its loss
                  sharing: str = "hard"): # or "separate", "cross_stitch", "attention", "mtan"
         super().__init__()
-        self.tasks = tuple(t for t in TASKS if t in tasks)
+        self.tasks = _known_tasks(tasks)
+        _check_whole(1, num_detection_classes=num_detection_classes, num_classification_classes=num_classification_classes, neck_channels=neck_channels,
+                     roi_samples=roi_samples, train_proposals=train_proposals, lane_channels=lane_channels)
+        _check_whole(2, num_lane_classes=num_lane_classes)                            # background and lane
+        if detection_neck not in ("fpn", "c5"): raise UserError(f"detection_neck is {detection_neck!r}: expected fpn or c5")
         self.backbone = make_trunk(sharing, backbone_name, pretrained, self.tasks, freeze_backbone)
         channels = self.backbone.channels
         make = dict(classification=lambda: ClassificationHead(channels["c5"], num_classification_classes, dropout),
@@ -76,13 +93,22 @@ def _check(self: MultiTaskModel, task):
 
 # %% ../../nbs/10_multi_task_model.ipynb #f5399f1f
 @patch
-def compute_losses(self: MultiTaskModel, predictions: dict, batch: dict) -> dict[str, Tensor]: # unweighted, one scalar per task in both
-    "Each task's loss on its part of the batch; `batch[task]` holds the labels."
-    return {t: self.heads[t].loss(p, batch[t]) for t, p in predictions.items() if t in batch}
+def compute_losses(self: MultiTaskModel,
+                   predictions: dict, # task -> what its head gave
+                   batch: dict) -> dict[str, Tensor]: # batch: task -> its labels; task -> (), unweighted
+    """Each task's loss. Labels: "classification" (B,) int64, "lane" (B, H, W) int64 in {0, 1}, "detection" per image {"boxes" (N, 4) pixels, "labels" (N,) 1…7 and, where there are such, "ignore" (M, 4)}.
+
+    A task without labels is left out. Raises `UserError` when none is left, and for predictions that are not given by task.
+    """
+    if not isinstance(predictions, dict) or not set(predictions) <= set(self.tasks):
+        raise UserError("the predictions are not given by task: model(images) does so, and the output of model(images, task=t) is passed as {t: output}")
+    losses = {t: self.heads[t].loss(p, batch[t]) for t, p in predictions.items() if t in batch}
+    if not losses: raise UserError(f"the batch has no labels for these predictions: expected the key {' or '.join(map(repr, predictions))}, it has {', '.join(map(repr, batch)) or 'none'}")
+    return losses
 
 @patch
-def compute_loss(self: MultiTaskModel, predictions: dict, batch: dict) -> Tensor:
-    "The weighted sum of the tasks' losses, Σ wₜ Lₜ."
+def compute_loss(self: MultiTaskModel, predictions: dict, batch: dict) -> Tensor: # predictions and batch as for `compute_losses`; ()
+    "The weighted sum of the tasks' losses, Σ wₜ Lₜ; raises `UserError` as `compute_losses` does."
     return sum(self.task_weights[t]*l for t, l in self.compute_losses(predictions, batch).items())
 
 @patch
@@ -90,7 +116,9 @@ def set_task_weights(self: MultiTaskModel, **weights: float):
     "Sets weights by task, for example `set_task_weights(detection=5.0, lane=30.0, classification=1.0)`; others stay."
     for task, weight in weights.items():
         self._check(task)
-        if not 0 <= weight < float("inf"): raise UserError(f"the weight of {task} is {weight}: expected a finite number of at least 0")
+        try: good = 0 <= weight < float("inf")
+        except TypeError: good = False                                                # no number at all
+        if not good: raise UserError(f"the weight of {task} is {weight!r}: expected a finite number of at least 0")
         self.task_weights[task] = float(weight)
 
 @patch
@@ -114,12 +142,14 @@ def model_from_config(config: Config) -> MultiTaskModel:
     return model
 
 # %% ../../nbs/10_multi_task_model.ipynb #1deeed25
-def read_checkpoint(path: str | Path) -> dict: # a file written by the training loop
+def read_checkpoint(path: str | Path) -> dict: # a file written by the training loop, absolute or relative to the project
     "A checkpoint's content on the CPU (tensors and plain values only); raises `UserError` when it is missing, cut off or something else."
-    try: state = torch.load(path, map_location="cpu", weights_only=True)
+    try: state = torch.load(resolve(path), map_location="cpu", weights_only=True)
     except FileNotFoundError: raise UserError(f"{path}: no such checkpoint; make train (or mtl_train) writes one") from None
-    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, OSError) as e:
-        raise UserError(f"{path}: not a readable checkpoint ({(str(e).splitlines() or [type(e).__name__])[0][:120]}); train again or use another file") from None
+    except (RuntimeError, EOFError, zipfile.BadZipFile, OSError) as e:
+        reason = textwrap.shorten((str(e).splitlines() or [type(e).__name__])[0], 120, placeholder=" …")
+        raise UserError(f"{path}: not a readable checkpoint ({reason}); train again or use another file") from None
+    except Exception: raise UserError(f"{path}: not a readable checkpoint (the file is of another kind); train again or use another file") from None  # an unpickler stumbles over it in any way
     if not isinstance(state, dict) or not {"model", "config"} <= set(state):
         raise UserError(f"{path}: this file is no checkpoint of mtl_course (it lacks 'model' and 'config')")
     return state
@@ -134,7 +164,7 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: str | Path 
                         f"{' …' if len(parts) > 4 else ''}); use the config it was trained with (sharing, backbone_name, detection_neck, neck_channels, lane_skips, tasks)")
     model.load_state_dict(weights)
 
-def load_model(path: str | Path = "results/checkpoints/model_best.pt", # a checkpoint of the training loop
+def load_model(path: str | Path = "results/checkpoints/model_best.pt", # a checkpoint of the training loop, absolute or relative to the project
                device: str = "cpu") -> MultiTaskModel: # in evaluation mode; `model.config` is the config it was trained with
     "The trained model of a checkpoint, ready to predict; raises `UserError` for a file that is not one."
     state = read_checkpoint(path)

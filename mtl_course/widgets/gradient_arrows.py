@@ -592,12 +592,12 @@ def _own_generators() -> Iterator[None]:
 
 # %% ../../nbs/31_gradient_arrows.ipynb #07dc5d4c
 @patch
-def to_jshtml(self: GradientReplay, frames: int = 6, dpi: int = 75) -> str: # recorded steps that are shown, evenly spread
+def to_jshtml(self: GradientReplay, frames: int = 5, dpi: int = 80) -> str: # recorded steps that are shown, evenly spread
     "The recorded steps as HTML that needs no kernel, with the controls as they stand; raises `UserError` without a recording."
     if self.recording is None: raise UserError("there is no recording to leaf through: `record` makes one")
     chosen = np.unique(np.linspace(0, len(self.recording.steps) - 1, frames).round().astype(int))
     figures, _, texts = zip(*(replay_figure(self.recording, **self.state() | dict(step=int(k))) for k in chosen))
-    return sweep_to_jshtml(figures, dpi, label="recorded step", sentences=texts)
+    return sweep_to_jshtml(figures, dpi, photo=75, label="recorded step", sentences=texts)
 
 # %% ../../nbs/31_gradient_arrows.ipynb #568fc0a4
 class GradientArrows(Playable):
