@@ -104,8 +104,10 @@ def gradient_flow_figure(table: pd.DataFrame, # GRADIENT_COLUMNS, of one run
     if title: fig.suptitle(title, fontsize=7.5)
     return fig
 
-def figure_11_gradient_flow(results_dir: str | Path) -> Figure: # reads logs/gradients.csv
+def figure_11_gradient_flow(results_dir: str | Path) -> Figure: # reads logs/gradients.csv, or gradient_flow.csv where a run has recorded none
     "The gradients of a training run, over depth and time; raises `UserError` naming the command when they were not recorded."
-    return gradient_flow_figure(read_gradients(results_dir))
+    study = Path(results_dir)/"gradient_flow.csv"                                    # of benchmarks/gradient_flow.py: means over windows of steps
+    if (Path(results_dir)/"logs"/"gradients.csv").exists() or not study.exists(): return gradient_flow_figure(read_gradients(results_dir))
+    return gradient_flow_figure(pd.read_csv(study).query("run == 'equal'"), "weights 1/1/1 in benchmarks/gradient_flow.py")
 
 GRADIENT_FIGURES = {"figure_11_gradient_flow": figure_11_gradient_flow} # file name -> function of the results folder

@@ -254,3 +254,11 @@ def test_missing_and_empty_files_are_told_in_one_sentence(watched, tmp_path):
     with pytest.raises(UserError, match="frozen"): figure_11_gradient_flow(tmp_path)
     path.write_text("step,task\n1,lane\n")
     with pytest.raises(UserError, match="column"): figure_11_gradient_flow(tmp_path)
+
+
+def test_figure_11_is_drawn_from_the_study_where_no_run_recorded_its_gradients(tmp_path):
+    from mtl_course.config import project_root
+    (tmp_path/"gradient_flow.csv").write_bytes((project_root()/"results"/"gradient_flow.csv").read_bytes())
+    assert figure_11_gradient_flow(tmp_path).get_suptitle() == "weights 1/1/1 in benchmarks/gradient_flow.py"
+    (tmp_path/"logs").mkdir(); (tmp_path/"logs"/"gradients.csv").write_text("")                     # a run's own, though broken, is not passed over
+    with pytest.raises(UserError, match="gradients.csv"): figure_11_gradient_flow(tmp_path)

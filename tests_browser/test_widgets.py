@@ -114,7 +114,7 @@ def train_and_close(page):
     seconds_until(lambda: steps() >= start + 3, "the training made no steps")
     assert drawn(image) and image.screenshot() != before and "not training" not in image.get_attribute("title")
     assert page.evaluate(ASK, THREADS).strip() == "1"                                # the kernel is free while it trains
-    move_slider(page, Move("lane weight", keys=("ArrowLeft",)))
+    move_slider(page, Move("lane weight", keys=("ArrowLeft",)*3))
     page.screenshot(path=SCREENSHOTS/"32_task_weight_playground-training.png")
     later = steps()
     seconds_until(lambda: steps() > later, "after the slider it did not train on")
@@ -146,7 +146,7 @@ def test_a_slider_moved_with_the_keyboard_changes_the_picture(page, lab, folder,
         print(f"\n{notebook}, {move.slider}: the picture changed {1000*seconds:.0f} ms after the key")
     move_sweep(page)
     if notebook in AFTERWARDS: AFTERWARDS[notebook](page)
-    for sign in ("Error displaying widget", "Click to show javascript error"): assert page.get_by_text(sign).count() == 0, sign
+    for sign in ("Error displaying widget", "Click to show javascript error"): assert page.locator(".jp-OutputArea").get_by_text(sign).count() == 0, sign
     errors = page.evaluate(ERRORS) + page.evaluate("() => window.kernelErrors")                # of the cells, and of what the controls called
     assert not errors and not problems, errors + problems
     assert "Traceback" not in log.read_text()[logged:], log.read_text()[logged:]                # ipywidgets writes some errors only there
