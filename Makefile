@@ -43,7 +43,8 @@ install: .venv/dev.stamp
 export: .venv/dev.stamp
 	$(BIN)/nbdev_export
 
-# Executes every notebook in order from a clean kernel and stores the outputs.
+# Executes every notebook in order from a clean kernel and stores the outputs; of a widget its picture, which needs no kernel.
+notebooks: export MTL_STATIC_WIDGETS := 1
 notebooks: .venv/dev.stamp
 	cd nbs && for n in *.ipynb; do ../$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=1800 --ExecutePreprocessor.store_widget_state=False $$n || exit 1; done
 	$(BIN)/nbdev_clean

@@ -44,7 +44,8 @@ def choose_images(labels: np.ndarray | None, # (N,) class of each image; None: a
 
 class Chosen(Dataset):
     "Some images of a reader, with its `task`, `files` and, for signs, `labels`."
-    def __init__(self, reader, indices: np.ndarray):
+    def __init__(self, reader, # of one task
+                 indices: np.ndarray): # (n,) which of its images, in this order
         self.reader, self.indices, self.task = reader, np.asarray(indices), reader.task
         self.files = [reader.files[i] for i in self.indices]
         if self.task == "classification": self.labels = np.asarray(reader.labels)[self.indices]
