@@ -255,7 +255,7 @@ RECIPES = {
                   epochs=2, steps_per_epoch=8, optimizer="adamw", learning_rate=1e-3, lane_dice=1.0, lane_positive_weight=4.0, cache_images=True),
     "laptop": dict(backbone_name="resnet10", neck_channels=64, anchor_scale=2.0, anchor_ratios=(0.6, 1.2, 3.0), roi_samples=48, train_proposals=150, dropout=0.2, roi_margin=0.05,
                    classification_size=(48, 48), lane_size=(144, 256), lane_channels=256, batch_size=4, classification_batch_size=64, detection_batch_size=5,
-                   epochs=5, steps_per_epoch=185, evaluate_every=2, optimizer="adamw", learning_rate=1.2e-3, weight_decay=0.02, warmup_steps=30, gradient_clip=5.0,
+                   epochs=5, steps_per_epoch=160, evaluate_every=2, optimizer="adamw", learning_rate=1.2e-3, weight_decay=0.02, warmup_steps=30, gradient_clip=5.0,
                    classification_weight=2.0, detection_weight=4.0, lane_weight=3.0, lane_dice=1.0,
                    use_rotation=False, use_brightness=False, use_contrast=False, use_gaussian_noise=False, cache_images=True, checkpoint_every=50),
     "study": dict(backbone_name="resnet18", neck_channels=32, anchor_scale=2.0, anchor_ratios=(0.6, 1.2, 3.0), roi_samples=32, dropout=0.2, roi_margin=0.05, results_dir="results/study",
