@@ -12,7 +12,7 @@ import pandas as pd, torch
 from fastcore.script import Param, call_parse
 from mtl_course.config import UserError, atomic_write, make_config, resolve
 from mtl_course.data.loaders import evaluation_loader, training_loader
-from mtl_course.evaluation import _autocast, score_task
+from mtl_course.evaluation import score_task
 from mtl_course.studies import IMBALANCE_RUNS
 from mtl_course.training import train
 
@@ -20,15 +20,15 @@ RUNS = ("rare lanes", "regime", "drawn alike")
 
 
 @torch.no_grad()
-def estimate_anew(model, config, task, batches, precision):
+def estimate_anew(run, config, task, batches):
     "Takes the task's running statistics anew, each the plain mean over the batches, normalised as in training."
-    norms = [m for m in model.modules() if hasattr(m, "running_mean")]
+    model, norms = run.model, [m for m in run.model.modules() if hasattr(m, "running_mean")]
     momenta = [m.momentum for m in norms]
     alone = make_config(**config.to_dict() | dict(tasks=(task,), task_sampling="all", steps_per_epoch=batches, epochs=1))
     model.train()
     for k, batch in enumerate(training_loader(alone)):
         for m in norms: m.momentum = 1/(k + 1)                                # the first batch takes the place of what was there
-        with _autocast("cpu", precision): model(batch["images"][task], task=task)
+        with run.precision.forward_context(): model(batch["images"][task], task=task)
     for m, momentum in zip(norms, momenta): m.momentum = momentum
 
 
@@ -43,7 +43,7 @@ def both_scores(name, seed, batches): # -> rows
         run = train(make_config(**config.to_dict() | dict(results_dir=folder, evaluate_every=config.epochs, checkpoint_every=0)), progress=False)
         precision = run.precision.precision
         rows = scores(run, "trained", precision)
-        for t in config.tasks: estimate_anew(run.model, config, t, batches, precision)
+        for t in config.tasks: estimate_anew(run, config, t, batches)
         return rows + scores(run, "estimated anew", precision)
 
 

@@ -59,8 +59,7 @@ def _paired(run: pd.Series, control: pd.Series) -> dict | None: # values by seed
     if both.empty: return None
     d = both["run"] - both["control"]
     mean, low, high = mean_and_interval(d)
-    error = d.std()/np.sqrt(len(d)) if len(d) > 1 else 0.0
-    p = 2*stats.t.sf(abs(mean)/error, len(d) - 1) if error > 0 else np.nan
+    p = stats.ttest_1samp(d, 0).pvalue if len(d) > 1 and d.std() > 0 else np.nan
     return dict(run=both["run"].mean(), control=both["control"].mean(), change=mean, low=low, high=high, p=p, same=int((d*mean > 0).sum()), seeds=len(both))
 
 def paired_change(table: pd.DataFrame, run: str, control: str, task: str, metric: str | None = None, part: str = "test") -> dict | None:

@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from torch import nn, Tensor
 from ..config import Config, TASKS, UserError, make_config, resolve
 from .classification_head import ClassificationHead
-from .detection_head import DetectionHead
+from .detection_head import DetectionHead, check_neck
 from .lane_head import LaneHead
 from .trunks import make_trunk
 
@@ -60,7 +60,7 @@ class MultiTaskModel(nn.Module):
         _check_whole(1, num_detection_classes=num_detection_classes, num_classification_classes=num_classification_classes, neck_channels=neck_channels,
                      roi_samples=roi_samples, train_proposals=train_proposals, lane_channels=lane_channels)
         _check_whole(2, num_lane_classes=num_lane_classes)                            # background and lane
-        if detection_neck not in ("fpn", "c5"): raise UserError(f"detection_neck is {detection_neck!r}: expected fpn or c5")
+        check_neck(detection_neck)                                                    # also where no detection head is made
         self.backbone = make_trunk(sharing, backbone_name, pretrained, self.tasks, freeze_backbone)
         channels = self.backbone.channels
         make = dict(classification=lambda: ClassificationHead(channels["c5"], num_classification_classes, dropout),
