@@ -84,9 +84,8 @@ def tail_recalls(per_class: pd.DataFrame) -> dict[str, float]: # one row per cla
     return {f"recall_{name}_third": float(per_class["recall"].iloc[part].mean()) for name, part in (("rarest", order[:third]), ("most_frequent", order[len(order) - third:]))}
 
 # %% ../nbs/16d_experiments.ipynb #f094000f
-def train_and_score(config: Config, threads: int = 1) -> list[dict]: # rows with part, task, metric, value
+def train_and_score(config: Config) -> list[dict]: # rows with part, task, metric, value
     "One training in this process and its scores after the last step; seconds, seconds per step and peak memory stand under the task `all`."
-    torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         run = train(make_config(**config.to_dict() | dict(results_dir=folder, evaluate_every=config.epochs, checkpoint_every=0)), progress=False)
@@ -100,19 +99,19 @@ def train_and_score(config: Config, threads: int = 1) -> list[dict]: # rows with
          + [dict(part="test", task=t, metric=m, value=v) for t, scores in test.items() for m, v in scores.items()] \
          + [dict(part="train", task="all", metric=m, value=v) for m, v in (("seconds", trained), ("step_seconds", step_seconds), ("peak_memory_gib", memory))]
 
-def train_run(configs: list[Config], threads: int = 1) -> list[dict]: # rows of all its trainings
+def train_run(configs: list[Config]) -> list[dict]: # rows of all its trainings
     "All trainings of one run, one after another; times are added, of memory the largest counts (in one process it can only grow)."
-    rows = pd.DataFrame([r for c in configs for r in train_and_score(c, threads)])
+    rows = pd.DataFrame([r for c in configs for r in train_and_score(c)])
     together = rows[rows.task == "all"].groupby("metric", sort=False).value
     sums, most = together.sum(), together.max()
     ends = [dict(part="train", task="all", metric=m, value=most[m] if m == "peak_memory_gib" else sums[m]) for m in sums.index]
     return rows[rows.task != "all"].to_dict("records") + ends
 
-def _train_fields(configs: list[dict], threads: int): return train_run([make_config(**c) for c in configs], threads)
+def _train_fields(configs: list[dict]): return train_run([make_config(**c) for c in configs])
 
 def train_run_apart(configs: list[Config], threads: int = 1) -> list[dict]: # as train_run
     "`train_run` in a process of its own; raises `UserError` with the last line of what went wrong there."
-    return in_own_process("mtl_course.experiments:_train_fields", dict(configs=[c.to_dict() for c in configs], threads=threads), threads)
+    return in_own_process("mtl_course.experiments:_train_fields", dict(configs=[c.to_dict() for c in configs]), threads)
 
 # %% ../nbs/16d_experiments.ipynb #822899dd
 def read_study(path: str | Path) -> pd.DataFrame: # with STUDY_COLUMNS

@@ -34,6 +34,14 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def threads_stay():
+    "No module of tests may leave another number of threads behind: the losses of later ones would differ in the third digit under bf16."
+    before = torch.get_num_threads()
+    yield
+    assert torch.get_num_threads() == before
+
+
 def load_benchmark(name: str):
     "The module benchmarks/<name>.py, loaded anew; what stands beside it can be imported by it, as when it is run."
     spec = importlib.util.spec_from_file_location(name, BENCHMARKS/f"{name}.py")
