@@ -94,6 +94,7 @@ def _loss(model, batch, task, seed): # () one task's weighted loss, always with 
     prediction = model(batch["images"][task], task)
     return model.task_weights[task]*model.compute_losses({task: prediction}, {task: batch[task]})[task].float()
 
+# %% ../nbs/16h_affinity.ipynb #baa85259
 def affinity_of_step(run: Run, batch: dict, seed: int,
                      rule: str = "adam", # or "gradient"
                      size: float = 2e-5 # of the step: rms change of a weight (adam), or the learning rate η (gradient)
@@ -148,6 +149,7 @@ def measure_affinity(config: Config, steps: int = 100, # of the beginning of tha
                 bar.update()
     return pd.DataFrame(rows), pd.DataFrame(cosines), run
 
+# %% ../nbs/16h_affinity.ipynb #870c7254
 def task_affinity(config: Config, steps: int = 100, every: int = 10, rule: str = "adam", size: float = 2e-5, progress: bool = True) -> pd.DataFrame: # columns step, source, target, affinity
     "Z of every pair of tasks at the steps where it was measured (Fifty et al. 2021); arguments and errors as of `measure_affinity`."
     return measure_affinity(config, steps, every, rule, size, progress)[0]

@@ -29,6 +29,7 @@ def _shape(output): # of one image; the finest map where there are several; regi
     while not isinstance(output, torch.Tensor): output = next(iter(output.values())) if isinstance(output, dict) else output[0]
     return "×".join(map(str, output.shape[1:]))
 
+# %% ../nbs/16b_architecture_figures.ipynb #6e72427b
 @torch.inference_mode()
 def layer_table(model: MultiTaskModel,
                 sizes: dict # task -> (height, width) of its images
@@ -47,6 +48,7 @@ def layer_table(model: MultiTaskModel,
         model.train(training)
     return pd.DataFrame(rows)
 
+# %% ../nbs/16b_architecture_figures.ipynb #fef90cc4
 def _kind(layer):
     if isinstance(layer, nn.Sequential) and len(layer) and hasattr(layer[0], "conv2"): return f"{len(layer)} {'bottlenecks' if hasattr(layer[0], 'conv3') else 'basic blocks'}"
     convolution = next((m for m in layer.modules() if isinstance(m, (nn.Conv2d, nn.Linear))), None)
@@ -63,6 +65,7 @@ def run_model(results_dir: str | Path) -> tuple: # (config, model)
 
 def _size_text(size): return f"{size[0]}×{size[1]}"
 
+# %% ../nbs/16b_architecture_figures.ipynb #e71b7eea
 def figure_6_resnet50_architecture(results_dir: str | Path) -> Figure: # reads config.json
     "The network layer by layer: kind, shape of the output for the run's images, parameters."
     config, model = run_model(results_dir)

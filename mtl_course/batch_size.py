@@ -64,6 +64,7 @@ def _room_in_group(folder, limit, used, cache):
     cached = sum(int(l.split()[1]) for l in _lines(folder/"memory.stat") if l.startswith(f"{cache} "))
     return [max(0, int(texts[0]) - int(texts[1]) + cached)]
 
+# %% ../nbs/16f_batch_size.ipynb #b0abd2e3
 def _rooms_in_groups(root):
     "What the groups of this process and those above them allow; version 2 of control groups has one tree, version 1 one for memory."
     rooms = []
@@ -76,6 +77,7 @@ def _rooms_in_groups(root):
         for k in range(len(parts) + 1): rooms += _room_in_group(base.joinpath(*parts[:k]), *names)
     return rooms
 
+# %% ../nbs/16f_batch_size.ipynb #0cc59f09
 def available_memory(device: str = "cpu", # cpu or cuda
                      root: str | Path = "/") -> int: # bytes; root: where proc and sys are
     "What a new process could take: of the GPU, or the smallest of what the system has left, the control groups allow and the process may use."
@@ -116,6 +118,7 @@ def _measure(config: dict, steps: int, limit: int) -> dict: # fits and, where it
     low, median, high = np.quantile(seconds, [0.25, 0.5, 0.75])
     return dict(fits=True, device=name, seconds=median, low=low, high=high, memory=peak_memory(device))
 
+# %% ../nbs/16f_batch_size.ipynb #e7fc8831
 def measure_step(config: Config,
                  batch_size: int, # images per task; tasks with sizes of their own keep their ratio to it
                  steps: int = 5, # counted ones
@@ -142,6 +145,7 @@ def _expected_memory(rows):
     "Bytes of the next doubling on the straight line through the last two; 0 before there are two."
     return rows[-1]["memory"] + 2*(rows[-1]["memory"] - rows[-2]["memory"]) if len(rows) > 1 else 0
 
+# %% ../nbs/16f_batch_size.ipynb #dde8325b
 def _search(config, room, growth, steps, largest, measure, bar):
     "Measured rows, how many of them count, and the reason to stop."
     rows, size, allowed = [], config.accumulate, f"{room/2**30:.1f} GiB that may be used"
@@ -156,6 +160,7 @@ def _search(config, room, growth, steps, largest, measure, bar):
         size *= 2
     return rows, len(rows), f"larger ones than {largest} were not tried"
 
+# %% ../nbs/16f_batch_size.ipynb #22a7b252
 def find_batch_size(config: Config,
                     share: float = 0.8, # of the available memory that may be used
                     growth: float = 1.05, # images/s must grow by this factor when the batch doubles

@@ -53,6 +53,7 @@ def _end(name, sentence, code=2):
         sys.stdout.flush(); sys.stderr.flush(); os._exit(code)
     sys.exit(code)
 
+# %% ../nbs/17_commands.ipynb #ddac601e
 def _several_processes(): return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 def _sentence(error):
@@ -77,6 +78,7 @@ def _is_script(frame):
     "Whether a call comes from the top of a file that is being run (not from a notebook, a function or a module)."
     return frame.f_globals.get("__name__") == "__main__" and "__file__" in frame.f_globals and frame.f_locals is frame.f_globals
 
+# %% ../nbs/17_commands.ipynb #58ba8b55
 def _parsed(function) -> dict: # parameter -> value
     "The arguments on the command line, options before or behind the others; raises `UserError` where argparse would print a page of usage."
     def refuse(message): raise UserError(f"{message}; {function.__name__} --help lists the options")
@@ -102,6 +104,7 @@ def _with_config_options(function):
     function.__annotations__ = {p.name: p.annotation for p in own + extra}
     return function
 
+# %% ../nbs/17_commands.ipynb #aab9eb2d
 def _option_help(f):
     "A field's line of help with the values it takes and its value in the `laptop` recipe."
     options, text = f.metadata.get("options"), f.metadata["help"]
@@ -267,6 +270,7 @@ def guess_tasks(height: int, width: int, tasks: tuple) -> tuple: # of the model 
     wanted = ("classification",) if sign else ("detection", "lane")
     return tuple(t for t in tasks if t in wanted) or tuple(tasks)
 
+# %% ../nbs/17_commands.ipynb #7a63e40f
 @torch.inference_mode()
 def predict_image(model, # from load_model
                   image: np.ndarray, # RGB uint8 (H, W, 3)
@@ -291,6 +295,7 @@ def predict_image(model, # from load_model
             found |= dict(lanes=mask_to_lanes(output.softmax(1)[0, 1].float().cpu().numpy(), heights, (h, w)), h_samples=heights)
     return found
 
+# %% ../nbs/17_commands.ipynb #ce5f95f3
 def draw_found(image: np.ndarray, found: dict) -> np.ndarray: # both RGB uint8 (H, W, 3)
     "The picture with boxes, lanes and the sign's name on it."
     d = found.get("detections", [])
@@ -323,6 +328,7 @@ def mtl_predict(
             _write_json(written.with_suffix(".json"), dict(file=file.name, height=picture.shape[0], width=picture.shape[1]) | found)
         print(f"{file.name} → {_short(written)}")
 
+# %% ../nbs/17_commands.ipynb #5aeaaaac
 def _write_json(path, content):
     with atomic_write(path) as t: t.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -341,6 +347,7 @@ def find_pictures(names: list) -> list[Path]: # files and folders
         else: files.append(path)
     return list({p.resolve(): p for p in files}.values())
 
+# %% ../nbs/17_commands.ipynb #bf096f8a
 def _outputs(files, out) -> dict: # input -> drawn picture or video
     "A name in `out` for each input: its own, or with _2, _3 … where another input has that name or lies there itself."
     outputs, taken = {}, {str(p.resolve().with_suffix("")).lower() for p in files if p.resolve().parent == out.resolve()}
@@ -365,6 +372,7 @@ def _frames(file):
     video.release()
     if not k: raise UserError(f"{file}: not a readable video")
 
+# %% ../nbs/17_commands.ipynb #d84bb22c
 def _predict_video(model, file, written, tasks, score_threshold):
     "Draws on every frame of a video; writes a video and, beside it, one json object per frame."
     probe = cv2.VideoCapture(str(file)); rate = probe.get(cv2.CAP_PROP_FPS); probe.release()

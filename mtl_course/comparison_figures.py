@@ -34,6 +34,7 @@ def _class_counts(reader, task, size): # -> unit, {class: count}
     lane = sum(int(draw_lanes(r.lanes, r.h_samples, r.image_size, size, reader.line_width).sum()) for r in records)
     return "pixels", {"lane": lane, "background": len(records)*size[0]*size[1] - lane}
 
+# %% ../nbs/16a_comparison_figures.ipynb #17537380
 def count_data(config: Config) -> pd.DataFrame: # COUNT_COLUMNS
     "Images of each part and task, and signs, objects and lane pixels (at the size the network sees) of each class, from the labels of a run's data."
     rows = []
@@ -45,6 +46,7 @@ def count_data(config: Config) -> pd.DataFrame: # COUNT_COLUMNS
             rows += [(part, task, name, unit, int(n)) for name, n in counts.items()]
     return pd.DataFrame(rows, columns=COUNT_COLUMNS)
 
+# %% ../nbs/16a_comparison_figures.ipynb #8cbe95d4
 def write_data_counts(results_dir: str | Path) -> Path: # its config.json names the data -> data_counts.csv in it
     "Counts the data of a run; raises `UserError` when its config or its data is missing."
     results_dir, config = Path(results_dir), run_config(results_dir)
@@ -52,8 +54,6 @@ def write_data_counts(results_dir: str | Path) -> Path: # its config.json names 
     if not root.is_dir(): raise UserError(f"{root.name}: the data of the run is not there; `mtl_data make` or `mtl_data get` brings it")
     with atomic_write(results_dir/"data_counts.csv") as t: count_data(config).to_csv(t, index=False)
     return results_dir/"data_counts.csv"
-
-
 
 # %% ../nbs/16a_comparison_figures.ipynb #e63c8137
 def _count_bars(ax, counts, colour, title, label):
@@ -70,6 +70,7 @@ def _sign_bars(ax, counts):
     ratio = f" (max / min = {rare.iloc[0]/rare.iloc[-1]:.3g})" if len(rare) else ""
     ax.set_title(f"images per sign{ratio}", loc="left")
 
+# %% ../nbs/16a_comparison_figures.ipynb #8796a8d3
 def figure_12_data_imbalance(results_dir: str | Path) -> Figure: # reads data_counts.csv
     "Training images of each task, images of each sign, objects of each class, and the share of lane pixels."
     table = read_table(Path(results_dir)/"data_counts.csv", COUNT_COLUMNS, "mtl_figures, where the run's config.json and its data are,")
@@ -101,6 +102,7 @@ def pick_score(rows: pd.DataFrame, task: str, metric: str, name: str = "all", di
     if len(found) > 1: return found["value"].mean(), found["value"].min(), found["value"].max()
     return tuple(found[["value", "low", "high"]].iloc[0])
 
+# %% ../nbs/16a_comparison_figures.ipynb #d8228188
 def score_figure(series: dict, note: str) -> Figure: # name -> {(task, metric, class, difficulty, label): (value, low, high)}
     "Dots with intervals, one row per score, one kind of dot per series: the first hollow, the last filled."
     keys = [s for s in SCORES if any(s in found for found in series.values())]
@@ -121,6 +123,7 @@ def score_figure(series: dict, note: str) -> Figure: # name -> {(task, metric, c
     fig.legend(loc="outside upper center", ncol=len(series), frameon=False)
     return fig
 
+# %% ../nbs/16a_comparison_figures.ipynb #c6f198f5
 def _note(*tables): return "line: range over seeds" if max(t["seed"].nunique() for t in tables) > 1 else "line: 95 % interval"
 
 # %% ../nbs/16a_comparison_figures.ipynb #340cf85a
@@ -185,6 +188,7 @@ def _parameters(table): # -> {way: {part: millions}}
     count = lambda part, models: rows[(rows["part"] == part) & rows["model"].isin(models)]["value"].sum()/1e6
     return {name: {p: count(p, models) for p in PART_COLOURS} for name, models in (("three networks", TASKS), ("shared network", ("shared",)))}
 
+# %% ../nbs/16a_comparison_figures.ipynb #b1068e93
 def parameter_bars(ax, table: pd.DataFrame): # rows of efficiency.csv
     "Millions of parameters by part, of the shared network and of three."
     for y, (name, parts) in enumerate(_parameters(table).items()):
@@ -207,6 +211,7 @@ def lines_by_batch(ax, rows: pd.DataFrame, # of efficiency.csv, one metric
     size = rows["size"].iloc[0] if len(rows) else ""
     ax.set(xlabel=f"images per task ({size})", ylabel=label); ax.set_ylim(bottom=0)
 
+# %% ../nbs/16a_comparison_figures.ipynb #4d174a42
 def latency_bars(ax, table: pd.DataFrame): # rows of efficiency.csv
     "How many times as long three passes take as one, with quartiles."
     rows = table[(table["what"] == "latency") & (table["model"] == "ratio")]
@@ -215,6 +220,7 @@ def latency_bars(ax, table: pd.DataFrame): # rows of efficiency.csv
     ax.axvline(1, color="#999999", lw=0.8, ls="--")
     ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6), xlabel="time of three passes / time of one", xlim=(0.8, None)); ax.set_yticklabels(names, fontsize=5.5)
 
+# %% ../nbs/16a_comparison_figures.ipynb #50b982f3
 def operation_bars(ax, table: pd.DataFrame): # rows of efficiency.csv
     "Operations of one pass and of three at each image size."
     rows = table[table["what"] == "operations"]
@@ -247,6 +253,7 @@ def relative_change(shared: tuple, single: tuple) -> tuple: # (value, low, high)
     "(M − S)/S with the interval of the difference after Zou and Donner (2008), NaN where either has none; NaN for S = 0."
     return tuple(v/single[0] for v in interval_of_difference(shared, single)) if single[0] else (np.nan,)*3
 
+# %% ../nbs/16a_comparison_figures.ipynb #a971c3be
 def benefit_figure(changes: dict,              # task -> (value, low, high): shares of the single-task score, NaN where unknown
                    mean: tuple,                # Δm with its interval, or with NaN
                    table: pd.DataFrame | None, # rows of efficiency.csv with the parameters; None: without that panel
@@ -268,6 +275,7 @@ def benefit_figure(changes: dict,              # task -> (value, low, high): sha
         ax.set_xlabel(f"parameters (millions): sharing saves {100*(1 - one/three):.0f} %")
     return fig
 
+# %% ../nbs/16a_comparison_figures.ipynb #75ac1376
 def mtl_benefits(results_dir: str | Path) -> Figure: # reads config.json, efficiency.csv, evaluation_results.csv here and in single/<task>/
     "Gain and saving of the run in a results folder; raises `UserError` naming the command for what is missing."
     shared = _run_rows(results_dir, model="multi_task", split="test")

@@ -82,6 +82,7 @@ class RunFields:
     results_dir: str = _opt("results", "folder for checkpoints, logs, tables and figures")
     world_size: str = _choice("laptop", "tiny", "laptop", help="size of the built-in world, made when data_root is missing")
 
+# %% ../nbs/00_config.ipynb #14fcac7b
 @dataclass
 class DataFields:
     "What the images are made into."
@@ -229,6 +230,7 @@ def _wanted(f, kind): # in words
     if f.name.endswith("_ratios"): return "three positive numbers, such as 0.5,1,2"
     return "height x width, such as 128x416" if kind is tuple and f.name.endswith("_size") else _WORDS.get(kind, "text")
 
+# %% ../nbs/00_config.ipynb #d9aaee0a
 def _checked(f, value):
     "The value of field `f` in its type, or a `UserError` that names it."
     kind = f.type if isinstance(f.type, type) else _KINDS[f.type]

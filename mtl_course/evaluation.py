@@ -48,6 +48,7 @@ def decode(model,       # has decode_detections
         return torch.sigmoid(output[:, 1].float() - output[:, 0].float())
     return [{k: v.float() if v.is_floating_point() else v for k, v in p.items()} for p in model.decode_detections(output)]
 
+# %% ../nbs/14_evaluation.ipynb #8372d939
 def predict_task(model,                      # model(images, task=t) gives the output of that head
                  loader,                     # yields batches that hold `task`
                  task: str,                  # one of TASKS
@@ -75,6 +76,7 @@ def _reader_of(loader, task):
     reader = getattr(reader, "reader", reader)  # InMemory holds one
     return reader if hasattr(reader, "record") and hasattr(reader, "path") else None
 
+# %% ../nbs/14_evaluation.ipynb #b851a04e
 @dataclass
 class Predictions:
     "What is kept of a task's predictions, image by image in the order of the loader."
@@ -131,6 +133,7 @@ class TaskResult:
     intervals: dict = field(default_factory=dict) # (metric, class or "all") -> (low, high), 95 %, bootstrap
     predictions: Predictions | None = None        # what prediction files are written from
 
+# %% ../nbs/14_evaluation.ipynb #8ae1a237
 def evaluate_task(model,                      # model(images, task=t) gives the output of that head
                   loader,                     # yields batches {"images": {task: (B, 3, H, W)}, task: its labels, "files": {task: names}}
                   task: str,                  # one of TASKS
@@ -241,6 +244,7 @@ def _run(table, run):
     for k, name in enumerate(RUN_COLUMNS): table.insert(k, name, run[name])
     return table
 
+# %% ../nbs/14_evaluation.ipynb #b80112b3
 def results_table(results: dict, run: dict, official: dict = {}) -> pd.DataFrame: # task -> TaskResult; values of RUN_COLUMNS; task -> SCORE_COLUMNS -> RESULT_COLUMNS
     "The results as tidy rows: scores of each task, its number of images, every per-class score, and the official scores."
     tables = []
@@ -269,6 +273,7 @@ def _replace_rows(path: Path, new: pd.DataFrame, keys: list) -> Path:
     with atomic_write(path) as temporary: new.to_csv(temporary, index=False)
     return path
 
+# %% ../nbs/14_evaluation.ipynb #159f200f
 def read_table(path: str | Path, columns: list = (), made_by: str = "make train") -> pd.DataFrame:
     "Reads a csv of results; raises `UserError` when it is missing, cannot be parsed or lacks one of `columns`."
     path = Path(path)
@@ -284,6 +289,7 @@ def read_table(path: str | Path, columns: list = (), made_by: str = "make train"
 # %% ../nbs/14_evaluation.ipynb #6670f1f9
 _FOLDERS = {"classification": "gtsrb", "detection": "kitti", "lane": "tusimple"}
 
+# %% ../nbs/14_evaluation.ipynb #40e33bc6
 def write_predictions(kept: Predictions,    # with a reader
                       folder: str | Path,   # gets gtsrb/, kitti/ or tusimple/
                      ) -> Path:             # the folder written
@@ -302,6 +308,7 @@ def write_predictions(kept: Predictions,    # with a reader
         write_tusimple(folder, [reader.record(i) for i in index], kept.found, time_per_frame)
     return folder
 
+# %% ../nbs/14_evaluation.ipynb #4f276241
 def official_scores(task: str, folder: str | Path, # what `write_predictions` returned
                     resamples: int = RESAMPLES) -> pd.DataFrame: # SCORE_COLUMNS
     "The benchmark's scores from the files; GTSRB's are the accuracies that the table has anyway."
@@ -318,6 +325,7 @@ def _wide(result: TaskResult, run: dict) -> pd.DataFrame:
         for k, end in enumerate(("low", "high")): table.insert(table.columns.get_loc(metric) + 1 + k, f"{metric}_{end}", [e[k] if e else np.nan for e in ends])
     return _run(table, run)
 
+# %% ../nbs/14_evaluation.ipynb #43a8a223
 def write_results(results: dict,            # task -> TaskResult
                   results_dir: str | Path,  # folder for the tables
                   model: str = "multi_task", seed: int = 0,

@@ -65,6 +65,7 @@ def _answer():
     answer = pkgutil.resolve_name(order["function"])(**order["arguments"])
     Path(order["answer"]).write_text(json.dumps(answer), encoding="utf-8")
 
+# %% ../nbs/16d_experiments.ipynb #38c61fad
 def in_own_process(function: str,   # "module:name"
                    arguments: dict, # by name, of what JSON knows
                    threads: int | None = None): # OMP_NUM_THREADS there; None: as here
@@ -99,6 +100,7 @@ def train_and_score(config: Config) -> list[dict]: # rows with part, task, metri
          + [dict(part="test", task=t, metric=m, value=v) for t, scores in test.items() for m, v in scores.items()] \
          + [dict(part="train", task="all", metric=m, value=v) for m, v in (("seconds", trained), ("step_seconds", step_seconds), ("peak_memory_gib", memory))]
 
+# %% ../nbs/16d_experiments.ipynb #14d651ee
 def train_run(configs: list[Config]) -> list[dict]: # rows of all its trainings
     "All trainings of one run, one after another; times are added, of memory the largest counts (in one process it can only grow)."
     rows = pd.DataFrame([r for c in configs for r in train_and_score(c)])
@@ -129,6 +131,7 @@ def missing_runs(table: pd.DataFrame, runs: dict, seeds: list[int], recipe: str)
     todo = [(name, seed, run_configs(fields, seed, recipe)) for seed in seeds for name, fields in runs.items()]
     return [(name, seed, configs) for name, seed, configs in todo if (name, config_hash(configs), seed) not in done]
 
+# %% ../nbs/16d_experiments.ipynb #713dab93
 def _made_under_another_name(table, name, seed, configs):
     "The scores of a run with the same fields and seed that stands in the table under another name, or None."
     same = table[(table.config == config_hash(configs)) & (table.seed == seed) & (table.run != name)]
@@ -188,6 +191,7 @@ def delta_m(table: pd.DataFrame, part: str = "test", baseline: str = "alone") ->
 
 ENOUGH_SEEDS = 3 # below this no verdict is given: an interval over two has a factor of 12.7 instead of 4.3
 
+# %% ../nbs/16d_experiments.ipynb #48bae999
 def mean_and_interval(values: pd.Series | np.ndarray) -> tuple: # (mean, low, high)
     "Mean over seeds with the 95 % interval of Student's t; without an interval (NaN) for a single seed."
     values = np.asarray(values, float)

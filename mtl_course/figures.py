@@ -46,6 +46,7 @@ def _read_log(results_dir, kind):
 
 def _tasks_in(table): return [t for t in TASKS if t in set(table["task"])]
 
+# %% ../nbs/16_figures.ipynb #53f9a23f
 def figure_1_loss_convergence(results_dir: str | Path) -> Figure: # reads logs/training.csv
     "Loss against step, one panel per task on its own logarithmic scale: every step, and a running median over a twentieth of the run."
     log = _read_log(results_dir, "step")
@@ -94,6 +95,7 @@ def select_run(table: pd.DataFrame,         # has the columns model, data_set, s
     if rows.empty: raise UserError(f"the results hold no row for model {model!r}, data set {data_set!r}, split {split!r}; `mtl_evaluate` writes them")
     return rows
 
+# %% ../nbs/16_figures.ipynb #c756a785
 def run_config(results_dir: str | Path) -> Config:
     "The config that a run left beside its results; raises `UserError` when it is missing."
     path = Path(results_dir)/"config.json"
@@ -116,6 +118,7 @@ def wilson_interval(share, n, z: float = 1.96): # right/n in 0..1; number of ima
     centre, half = share + z*z/(2*n), z*np.sqrt(share*(1 - share)/n + z*z/(4*n*n))
     return (centre - half)/(1 + z*z/n), (centre + half)/(1 + z*z/n)
 
+# %% ../nbs/16_figures.ipynb #e800ed6a
 def figure_4_per_class_accuracy(results_dir: str | Path, **choice) -> Figure: # reads evaluation_results.csv
     "Accuracy of each of the 43 signs, mean over seeds, with the 95 % Wilson interval and number of the images (of one seed: all seeds see the same)."
     rows = _task_rows(read_scores(results_dir, **choice), "classification")
@@ -148,6 +151,7 @@ def _bars(ax, table, labels, colour):
     ax.set(yticks=range(len(labels)), yticklabels=list(labels.values()), ylim=(len(labels) - 0.5, -0.5), xlim=(0, 1.15), xticks=[0, 0.25, 0.5, 0.75, 1])
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0)); ax.grid(axis="y", visible=False)
 
+# %% ../nbs/16_figures.ipynb #b6ef56f1
 def evaluation_summary(results_dir: str | Path, **choice) -> Figure: # reads evaluation_results.csv
     "The scores of every task, and the detector's AP50 per class; bars are means over seeds, lines their range (of one seed: its 95 % bootstrap interval)."
     rows = read_scores(results_dir, **choice)
@@ -191,6 +195,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
     with atomic_write(path) as temporary: figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
     return path
 
+# %% ../nbs/16_figures.ipynb #7fb1369e
 def make_figures(results_dir: str | Path = "results", # holds logs/ and the tables; figures are written here
                  format: str = "png",                 # png, pdf or svg
                  names: list | None = None,           # some of `figures`; None: all whose input is there
@@ -258,6 +263,7 @@ def draw_predictions(image: np.ndarray,   # uint8 (H, W, 3), RGB
     if sign: _text(picture, sign if sign_score is None else f"{sign} {100*sign_score:.0f} %", 0, 0, size, _rgb(TASK_COLOURS["classification"]))
     return picture
 
+# %% ../nbs/16_figures.ipynb #4541737b
 def _box(picture, box, colour, line):
     x1, y1, x2, y2 = (int(round(v)) for v in box)
     cv2.rectangle(picture, (x1, y1), (x2, y2), (0, 0, 0), line + 2); cv2.rectangle(picture, (x1, y1), (x2, y2), colour, line)

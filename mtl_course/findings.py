@@ -26,6 +26,7 @@ def is_fixed(run: str) -> bool: # one of the candidates when fixed weights are t
     "Whether a run of the study has fixed task weights."
     return run == "equal" or run.startswith("fixed ")
 
+# %% ../nbs/16i_findings.ipynb #a3a04071
 def complete_block(table: pd.DataFrame, # with STUDY_COLUMNS
                    runs=tuple(BALANCER_RUNS), baseline: str = "alone") -> pd.DataFrame: # the same columns
     "The rows of the largest set of runs × seeds without a hole, the baseline among them, with `ENOUGH_SEEDS` or more where that leaves something to compare. Raises `UserError` when there is no baseline."
@@ -91,6 +92,7 @@ def _choice(block, runs, chosen):
     fixed, balancers = sum(map(is_fixed, runs)), sum(run_kind(r) == "balancer" for r in runs)
     return f"Chosen on validation: of {fixed} fixed weights {chosen['fixed']} (Δm {change[chosen['fixed']].mean():+.1f} %), of {balancers} balancers {chosen['balancer']} ({change[chosen['balancer']].mean():+.1f} %)."
 
+# %% ../nbs/16i_findings.ipynb #7578ebf7
 def _numbers(block, runs, chosen, rows):
     "What the test part says of the chosen and of the controls, and the paired difference of the chosen."
     change = delta_m(block, "test")
@@ -116,6 +118,7 @@ def _verdict(rows, opponent, chosen, runs):
         lies = f"lies {'ahead' if best.mean > 0 else 'behind'}"
         yield f"{kind}: no balancer was shown to beat {them} here; {chosen}, the balancer chosen on validation, {lies + ', within what chance allows' if outcome(best) == 'unclear' else lies}."
 
+# %% ../nbs/16i_findings.ipynb #12bf49f2
 def _what_can_be_seen(rows, seeds):
     "How large a difference must be for an interval off zero, and for the first claim of a family of comparisons."
     half = np.median([(r.high - r.low)/2 for r in rows])

@@ -34,6 +34,7 @@ def _heat(ax, grid: pd.DataFrame, norm, cmap: str, lines: list = ()): # lines: b
     ax.tick_params(axis="x", length=2, pad=1.5); ax.tick_params(axis="y", length=0, pad=2); ax.xaxis.get_major_locator().set_params(nbins=3, integer=True)
     return mesh
 
+# %% ../nbs/16e_gradient_figures.ipynb #05673e55
 def _decades(values) -> LogNorm: # a scale that leaves out the most extreme hundredth at both ends
     values = np.asarray(values, float); values = values[np.isfinite(values) & (values > 0)]
     if not len(values): return LogNorm(1e-3, 1)
@@ -104,6 +105,7 @@ def gradient_flow_figure(table: pd.DataFrame, # GRADIENT_COLUMNS, of one run
     if title: fig.suptitle(title, fontsize=7.5)
     return fig
 
+# %% ../nbs/16e_gradient_figures.ipynb #78a7cf69
 def figure_11_gradient_flow(results_dir: str | Path) -> Figure: # reads logs/gradients.csv, or gradient_flow.csv where a run has recorded none
     "The gradients of a training run, over depth and time; raises `UserError` naming the command when they were not recorded."
     study = Path(results_dir)/"gradient_flow.csv"                                    # of benchmarks/gradient_flow.py: means over windows of steps

@@ -36,6 +36,7 @@ def _kind(module: nn.Module) -> str:
 def _stage(name: str) -> str:
     return next((part for part in name.split(".") if part == "stem" or part.startswith("layer")), name.partition(".")[0])
 
+# %% ../nbs/14a_gradient_flow.ipynb #2fec2bf4
 def trunk_layers(trunk: nn.Module, shared: list[nn.Parameter] | None = None) -> list[Layer]: # shared: None for all of the trunk's parameters
     "The trainable layers of a trunk that tasks share, in network order; none for a frozen one."
     names, found = {id(p): n for n, p in trunk.named_parameters()}, {}

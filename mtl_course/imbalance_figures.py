@@ -179,6 +179,7 @@ def read_gramians(results_dir: str | Path) -> tuple: # (steps [S], (S, 3, 3) Gra
     except (ValueError, KeyError, IndexError, TypeError) as e: raise UserError(f"{path.name} is not a recording of gradients ({e!r}); `{command}` makes one") from None
     return made["steps"], gramians
 
+# %% ../nbs/16h_imbalance_figures.ipynb #5979d3d4
 def step_shares(gramians: np.ndarray, # (S, T, T)
                 weights: np.ndarray   # (T,) task weights, times the probability of being drawn
                ) -> np.ndarray:       # (S, T), their sum over the tasks is 1; below zero: the sum runs against the task
@@ -190,6 +191,7 @@ def update_shares(gramians: np.ndarray, weights: np.ndarray) -> np.ndarray: # (S
     "The mean of `step_shares` over the recorded steps."
     return step_shares(gramians, weights).mean(0)
 
+# %% ../nbs/16h_imbalance_figures.ipynb #0c6bd4af
 def share_text(shares: np.ndarray) -> str: # (S,) of one task
     "A mean share with its range over the steps, no more exact than the steps allow: a bound where they do not even agree on the sign."
     low, high = shares.min(), shares.max()
@@ -257,6 +259,7 @@ def _rows(table: pd.DataFrame) -> list[tuple]: # (y, run, is a remedy) and (y, g
         y += 0.15
     return rows
 
+# %% ../nbs/16h_imbalance_figures.ipynb #326c5a64
 def _forest(ax, table: pd.DataFrame, task: str, rows: list, part: str):
     "Scores of one task, a row per run."
     colour, marker = TASK_COLOURS[task], TASK_MARKERS[task]
@@ -340,6 +343,7 @@ def imbalance_figure(table: pd.DataFrame,              # STUDY_COLUMNS, of the s
     fig.supxlabel(_note(table, part), fontsize=5.5, x=0.01, ha="left")
     return fig
 
+# %% ../nbs/16h_imbalance_figures.ipynb #d33f188b
 def figure_12_data_imbalance(results_dir: str | Path) -> Figure: # reads studies.csv; data_counts.csv or study_data.csv and gradient_recording.json where they are
     "What starves the lane task, what repairs it and at whose cost; without runs of the study the counts of the run's data; raises `UserError` with the command when there is neither."
     try: table = read_runs(results_dir, IMBALANCE_RUNS, "imbalance")
@@ -395,6 +399,7 @@ def learning_curves_figure(table: pd.DataFrame, images: pd.Series | None = None,
     fig.legend(handles=marks, frameon=False, fontsize=6, loc="outside lower center", ncols=2, title=f"lines: 95 % intervals over seeds, cut at the edges ({part} part)", title_fontsize=5.5)
     return fig
 
+# %% ../nbs/16h_imbalance_figures.ipynb #7f1903cd
 def learning_curves(results_dir: str | Path) -> Figure: # reads studies.csv; data_counts.csv or study_data.csv where one is
     "Score against number of images, alone and shared; raises `UserError` with the command when no run with fewer images is there."
     table = read_runs(results_dir, CURVE_RUNS, "learning_curves")

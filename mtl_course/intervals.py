@@ -81,6 +81,7 @@ def sign_counts(truth: np.ndarray, predicted: np.ndarray, classes: int = 43) -> 
     out[rows, 2, truth] = np.asarray(truth) == np.asarray(predicted)
     return out.reshape(len(truth), -1)
 
+# %% ../nbs/13d_intervals.ipynb #4df5fa8a
 def sign_score_rows(sums: np.ndarray, classes: int = 43 # (..., 3*classes)
                    ) -> tuple: # ({metric: (...)}, {metric: (..., classes)}), in 0..1
     "Accuracy and macro scores, and scores of each class (NaN where it has no image), as `classification_scores` and `class_scores` give them."
@@ -139,6 +140,7 @@ def _table(items, keys, limit=None):
         image, label, third, boxes = (c[rank < limit] for c in (image, label, third, boxes))
     return image, label, third, boxes
 
+# %% ../nbs/13d_intervals.ipynb #649a0565
 def _coco_overlap(a, b, crowd):
     "IoU of boxes x, y, w, h; with a crowd the share of the detection."
     w = np.minimum(a[:, 0] + a[:, 2], b[:, 0] + b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
@@ -154,6 +156,7 @@ def _with_ignored(truth, classes):
     return dict(boxes=np.concatenate([boxes, np.repeat(ignore, classes, 0)]), labels=np.r_[labels.ravel(), np.tile(np.arange(1, classes + 1), len(ignore))],
                 crowd=np.r_[np.zeros(len(boxes)), np.ones(len(ignore)*classes)])
 
+# %% ../nbs/13d_intervals.ipynb #e595c294
 def coco_rankings(predictions: list, # per image {"boxes" (N, 4) XYXY, "labels" 1…K, "scores"}
                   truths: list,      # per image {"boxes", "labels"} and, if there are any, {"ignore"}
                   limits: np.ndarray = COCO_LIMITS[:1], # IoU limits
@@ -234,6 +237,7 @@ def _corrected_ranking(game: KittiGame, frames: int) -> Ranking:
 
 KITTI_SCORES = ("r40", "r11", "r40_corrected", "r11_corrected")
 
+# %% ../nbs/13d_intervals.ipynb #0450a489
 def bootstrap_kitti(truth, # flat labels of all frames, as `metrics.kitti` reads them
                     found, # flat detections
                     frames: int, # number of frames

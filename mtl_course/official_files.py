@@ -64,6 +64,7 @@ def write_kitti(folder: str | Path, # becomes folder/data (results) and folder/l
 
 SCORE_COLUMNS = ["metric", "class", "difficulty", "value", "low", "high"]
 
+# %% ../nbs/13e_official_files.ipynb #212e0c1e
 def score_kitti(folder: str | Path, # what `write_kitti` wrote
                 resamples: int = RESAMPLES, # of the frames; 0: no intervals
                 seed: int = 0) -> pd.DataFrame: # SCORE_COLUMNS; values and intervals in 0..1
@@ -83,6 +84,7 @@ def score_kitti(folder: str | Path, # what `write_kitti` wrote
                 rows.append((f"kitti_ap_{score}", name, difficulty, entry[score[:3]][level]/100, low, high))
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
+# %% ../nbs/13e_official_files.ipynb #08d2e098
 def _bootstrap_folder(folder, resamples, seed):
     truth, found, _ = read_kitti_folders(folder/"label_2", folder/"data")
     return bootstrap_kitti(truth, found, len(find_labels(folder/"label_2")), resamples, seed)
@@ -103,6 +105,7 @@ def write_tusimple(folder: str | Path, # becomes folder/pred.json and folder/lab
                                             for r, l in zip(records, lanes, strict=True)])
         _write_json_lines(new/"label.json", [dict(raw_file=r.raw_file, lanes=[numbers(x) for x in r.lanes], h_samples=numbers(r.h_samples)) for r in records])
 
+# %% ../nbs/13e_official_files.ipynb #edaebce9
 def score_tusimple(folder: str | Path, resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame: # what `write_tusimple` wrote -> SCORE_COLUMNS
     "TuSimple's accuracy, FP and FN from files, by `tusimple_metric`, official and corrected, with intervals over frames; raises `UserError` for broken files."
     folder = Path(folder)
@@ -127,6 +130,7 @@ def write_gtsrb(folder: str | Path, # becomes folder/pred.csv and folder/truth.c
             lines = "".join(f"{n};{int(c)}\n" for n, c in zip(names, classes, strict=True))
             (new/file).write_text("Filename;ClassId\n" + lines, encoding="utf-8")
 
+# %% ../nbs/13e_official_files.ipynb #dfb0e08c
 def read_gtsrb(path: str | Path) -> dict: # name -> class
     "Reads a csv with the columns Filename and ClassId; raises `UserError` naming the line that is wrong."
     path = Path(path)
@@ -141,6 +145,7 @@ def read_gtsrb(path: str | Path) -> dict: # name -> class
         found[name] = int(number)
     return found
 
+# %% ../nbs/13e_official_files.ipynb #43bb8f80
 def score_gtsrb(folder: str | Path) -> dict: # metric -> value in 0..1
     "Accuracy and macro scores from files; raises `UserError` when an image has no prediction, or a prediction no image."
     truth, predicted = (read_gtsrb(Path(folder)/f) for f in ("truth.csv", "pred.csv"))

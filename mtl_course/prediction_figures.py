@@ -38,6 +38,7 @@ def data_folder(results_dir: str | Path, predictions: Path) -> Path:
 
 def _pixels(path): return read_image(path)[0].permute(1, 2, 0).numpy()
 
+# %% ../nbs/16c_prediction_figures.ipynb #67215fd8
 def pick_cases(scores: dict, worst: int = 2) -> dict: # image -> score; 1…4 -> {caption: image}
     "The best, the median and the worst images by score; ties in the order of names."
     order = sorted(scores, key=lambda name: (-scores[name], str(name)))
@@ -60,6 +61,7 @@ def match_boxes(true_boxes, true_labels, ignored, boxes, labels) -> np.ndarray: 
         if row[best] >= 0.5: match[k] = best; iou[:, best] = 0                        # found once
     return match
 
+# %% ../nbs/16c_prediction_figures.ipynb #6df678c4
 def frame_f1(true_names, true_boxes, names, boxes) -> float: # detections with the surest first -> 0..1, NaN without objects
     "F1 of a frame's detections at IoU 0.5."
     wanted = np.isin(true_names, DETECTION_CLASSES) if len(true_names) else np.zeros(0, bool)
@@ -77,6 +79,7 @@ def _frames(predictions):
         frames[file.stem] = (true_names, true_boxes), found, frame_f1(true_names, true_boxes, *found[:2])
     return frames
 
+# %% ../nbs/16c_prediction_figures.ipynb #12a4ae42
 def _show_boxes(ax, names, boxes, scores=None):
     for k, (name, (x1, y1, x2, y2)) in enumerate(zip(names, boxes)):
         colour = CLASS_COLOURS.get(name, "#999999")
@@ -137,6 +140,7 @@ def plain_sign(class_id: int, size: int = 96) -> np.ndarray: # (size, size, 3) u
     opacity = sign[..., 3:]/255
     return (sign[..., :3]*opacity + 255*(1 - opacity)).astype(np.uint8)
 
+# %% ../nbs/16c_prediction_figures.ipynb #782e3b8b
 def qualitative_signs(results_dir: str | Path) -> Figure: # reads predictions/<part>/gtsrb/ and images of the data root
     "Best, median and the four worst signs: input, the predicted class and the true one as drawings."
     place = prediction_folder(results_dir, "gtsrb"); root = data_folder(results_dir, place)

@@ -78,6 +78,7 @@ def mtl_benefits(results_dir: str | Path) -> Figure: # reads studies.csv, or els
     effect = sharing_effect(rows)[["change", "low", "high"]]
     return benefit_figure({t: tuple(effect.loc[t]) for t in effect.index if t != "all"}, tuple(effect.loc["all"]), study_parameters(rows), _note(rows))
 
+# %% ../nbs/16j_sharing_figures.ipynb #e932faec
 def _single_run(figure, results_dir):
     "A figure of single runs; when their results are missing, the sentence names the study as another way."
     try: return figure(results_dir)

@@ -49,10 +49,12 @@ def loss_scale(fabric: Fabric) -> float:
     scaler = getattr(fabric._precision, "scaler", None)
     return scaler.get_scale() if scaler else 1.0
 
+# %% ../nbs/15_training.ipynb #b9da4e85
 def without_weightless(batch: dict, weights: dict[str, float]) -> dict: # a batch
     "The batch with the images of those tasks that count: one with the weight 0 takes no part in a step, unless no other is there."
     return batch | dict(images={t: x for t, x in batch["images"].items() if weights[t]} or batch["images"])
 
+# %% ../nbs/15_training.ipynb #d7eb14ac
 def training_step(fabric: Fabric, # for autocast, backward and averaging
                   model: MultiTaskModel,
                   batch: dict,
@@ -105,6 +107,7 @@ def on_first(fabric: Fabric, work: Callable): # work: called without arguments
             except (UserError, OSError) as e: error = e
     if fabric.broadcast(error is not None): raise error or SystemExit(2)
 
+# %% ../nbs/15_training.ipynb #50150cdc
 @torch.no_grad()
 def average(fabric: Fabric, tensors: list[Tensor]):
     "Replaces tensors by their mean over all processes, in one message."
@@ -119,6 +122,7 @@ def average_statistics(fabric: Fabric, model: nn.Module):
 # %% ../nbs/15_training.ipynb #2219e3ae
 LOG_COLUMNS = ("kind", "epoch", "step", "task", "loss", "weight", "learning_rate", "seconds", "images_per_second", "data_wait", "metric", "value")
 
+# %% ../nbs/15_training.ipynb #33e9ee41
 class TrainingLog:
     "`logs/training.csv` and `logs/training.log` in the results folder; `step` > 0 continues an earlier log after that step."
     def __init__(self, results_dir: Path, step: int = 0, active: bool = True):
@@ -204,6 +208,7 @@ class Run:
         for k in ("step", "epoch", "seconds", "best", "best_epoch"): setattr(self, k, state[k])
         _set_random_states(state["random"])
 
+# %% ../nbs/15_training.ipynb #ffa4c642
 _FREE = {"num_workers", "cache_images", "results_dir", "device", "checkpoint_every", "pretrained", "gradient_log_every"} # may differ on resume
 
 # %% ../nbs/15_training.ipynb #fafdfd1b
@@ -214,6 +219,7 @@ def descend(fabric: Fabric, run: Run, optimizer, batch: dict, # optimizer: the r
     optimizer.step(); run.scheduler.step(); optimizer.zero_grad(set_to_none=True)
     if run.balancer.wants_losses_after: run.balancer.after_step(losses_of(fabric, run.model, batch, seed))
 
+# %% ../nbs/15_training.ipynb #94892bcd
 def update(fabric: Fabric, run: Run,
            optimizer, # the run's, set up by Fabric
            batch: dict, # on Fabric's device, as `collate` makes it
@@ -286,6 +292,7 @@ def config_to_resume(results: Path) -> Path: # which need not exist
     announced = results/"checkpoints"/"next.json"
     return announced if announced.exists() else results/"config.json"
 
+# %% ../nbs/15_training.ipynb #d60d7a03
 @contextlib.contextmanager
 def announced(fabric: Fabric, config: Config, new: bool):
     "While a new run is prepared its config lies beside the checkpoints, as `next.json`: they are an earlier run's until `continue_or_clear` removes them. A mistake in the block takes it back."
@@ -296,6 +303,7 @@ def announced(fabric: Fabric, config: Config, new: bool):
         if new and fabric.global_rank == 0: note.unlink(missing_ok=True)
         raise
 
+# %% ../nbs/15_training.ipynb #eeea8b24
 def continue_or_clear(run: Run, folder: Path, checkpoint: Path | None, fabric: Fabric): # folder: of the checkpoints
     "Loads the checkpoint when resuming; otherwise a new run begins, and checkpoints of an earlier one are removed. Then the run's config is saved."
     fabric.barrier()                                                                 # no process looks for a checkpoint any more
@@ -337,6 +345,7 @@ def choose_classification_loss(model: MultiTaskModel, # its head is changed
         labels = torch.as_tensor(train_loader.dataset.datasets["classification"].labels)
         head.class_weights.copy_(effective_number_weights(labels.bincount(minlength=len(head.class_weights)), config.class_balance_beta))
 
+# %% ../nbs/15_training.ipynb #477c3732
 @torch.no_grad()
 def losses_of(fabric: Fabric, model: MultiTaskModel, batch: dict,
               seed: int) -> dict[str, float]: # task -> wₜ Lₜ, averaged over processes
@@ -349,6 +358,7 @@ def losses_of(fabric: Fabric, model: MultiTaskModel, batch: dict,
     average(fabric, [losses])
     return dict(zip(tasks, losses.tolist()))
 
+# %% ../nbs/15_training.ipynb #e6d28907
 def timed(loader): # a `DataLoader`
     "Yields (batch, seconds spent waiting for it, time at which the waiting began)."
     batches = iter(loader)
@@ -367,6 +377,7 @@ def step_rows(run: Run, epoch: int, batch: dict, balanced: BalancedStep, rate: f
     fixed = run.model.task_weights                                                   # logged: the loss without, the weight with the fixed one
     return [common | dict(task=t, loss=repr(l/fixed[t] if fixed[t] else l), weight=f"{balanced.weights[t]*fixed[t]:.6g}") for t, l in balanced.losses.items()]
 
+# %% ../nbs/15_training.ipynb #d08ac679
 def epoch_rows(run: Run, steps: list[dict], processes: int = 1) -> list[dict]: # steps: the csv rows of the epoch's steps
     "The csv rows of an epoch's training, one per task: mean loss and weight, the seconds that the steps took (without validation), images per second."
     seconds, images, own = 0.0, 0, {}

@@ -41,6 +41,7 @@ class Report:
         lines = [f"{task}: {', '.join(_phrase(name, value) for name, value in counts.items() if value)}" for task, counts in self.counts.items()]
         return "\n".join([*lines, f"{n} problem{'s'*(n > 1)}:" if n else "no problems", *(f"  {p}" for p in self.problems)])
 
+# %% ../../nbs/04a_checking.ipynb #47e1b421
 def _phrase(name, value):
     "One count in words; long tables are given by their extremes."
     if not isinstance(value, dict): return f"{value:,} {name}"
@@ -107,6 +108,7 @@ def _misfits(task, label, size):
         if x > 1.1*w or y > 1.1*h:  # a label may end a little beyond the edge; one for another image size goes far beyond
             yield f"its lanes reach to ({x:g}, {y:g}), far outside the image of {w}x{h} pixels: label and image do not belong together, copy both again"
 
+# %% ../../nbs/04a_checking.ipynb #7924ce43
 def _check_image(root, task, file, label):
     "(size or None, list of Problem) of one image, all of its pixels decoded."
     try: size = read_pixels(root/file, name=file)[1]
@@ -160,6 +162,7 @@ Kaggle (manideep1108/tusimple). Unzip so that the label files and clips/ of both
 Layout: {TUSIMPLE_LAYOUT};
         tusimple/test_label.json (optional: becomes the test part)"""}
 
+# %% ../../nbs/04a_checking.ipynb #fd3f2d64
 def how_to_get(task: str, # classification, detection or lane
               ) -> str:
     "Where the real data set of a task comes from, under which terms, and how to lay it out."

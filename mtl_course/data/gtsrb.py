@@ -48,6 +48,7 @@ def _parse_csv(path, file, problems):
         else: good.append((n, row[0], [int(v) for v in row[1:]]))
     return [n for n, _, _ in good], [f for _, f, _ in good], np.array([v for _, _, v in good], np.int64).reshape(-1, 7)
 
+# %% ../../nbs/02_gtsrb.ipynb #468bb9ac
 def _row_fault(row):
     "Why a csv row cannot be read, or ''."
     if len(row) != len(CSV_COLUMNS): return f"{len(row)} columns, expected {len(CSV_COLUMNS)} separated by ';': mend or remove the line"
@@ -100,6 +101,7 @@ def _index_folder(root, folder, csv, folder_class, problems):
     keep = np.array([i for i in range(len(names)) if i not in bad], np.int64)
     return [f"{folder}/{names[i]}" for i in keep], np.hstack([values, extra])[keep]
 
+# %% ../../nbs/02_gtsrb.ipynb #7e496c90
 def _names_in(csv):
     "All file names in a csv, broken lines included; empty-handed for a file that is not text."
     try: return {l.split(";")[0].strip() for l in csv.read_text(encoding="utf-8-sig").splitlines()}

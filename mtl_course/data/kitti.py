@@ -52,6 +52,7 @@ def parse_label(text: str, # the content of a label file
         else: problems.append(Problem(file, f"line {n}", _line_fault(row) + ": mend the line"))
     return names, np.array(values, np.float64).reshape(-1, 14)
 
+# %% ../../nbs/03_kitti.ipynb #3e41eaf1
 def _line_fault(row):
     "What is wrong with a label line."
     if len(row) != 15:

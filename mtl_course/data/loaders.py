@@ -42,6 +42,7 @@ def prepare_data(config: Config, progress: bool = True) -> Path:
     elif not root.is_dir(): raise UserError(f"data_root {root}: no such folder; `mtl_data get` says how to obtain the real sets, `mtl_data make {config.data_root}` makes a built-in world there")
     return root
 
+# %% ../../nbs/05_loaders.ipynb #6b18f795
 def make_reader(config: Config, task: str, part: str): # part: train, val, test or all
     "The reader of one task's data, which must be there (`prepare_data`), at the config's image size. The split does not depend on the run's seed, so that runs can be compared."
     options = dict(roi_margin=config.roi_margin) if task == "classification" else {}
@@ -72,6 +73,7 @@ def augment(sample: dict, # as a reader gives it
     if config.use_gaussian_noise: sample["image"] = _noisy(sample["image"], 0.05*noise, int(rng.integers(2**62)))
     return _without_slivers(sample) if "boxes" in sample else sample
 
+# %% ../../nbs/05_loaders.ipynb #9378147c
 def _each(sample, change):
     "Applies `change` to everything that lives in the image plane."
     return {k: change(v) if isinstance(v, tv_tensors.TVTensor) else v for k, v in sample.items()}
@@ -206,6 +208,7 @@ def training_loader(config: Config, rank: int = 0, processes: int = 1, progress:
     if config.cache_images: data = {t: InMemory(d, progress=progress) for t, d in data.items()}
     return _loader(data, config, sampler)
 
+# %% ../../nbs/05_loaders.ipynb #f73f4a55
 def evaluation_loader(config: Config, part: str = "val", # val, test or train
                       tasks: tuple | None = None) -> DataLoader:
     "Each image of a part once, unchanged, task after task (one task per batch)."

@@ -117,6 +117,7 @@ def read_pixels(path: str | Path, # a .png, .jpg or .ppm file
         return _decode(data, native, size), native
     except ValueError as e: raise UserError(f"{name or path}: not a usable image, {e}: copy or download the file again") from None
 
+# %% ../../nbs/01d_reading.ipynb #ed7656b2
 def read_image(path: str | Path, # a .png, .jpg or .ppm file
                size: tuple | None = None, # (height, width) to scale to; None: as it is
                crop: tuple | None = None, # (x1, y1, x2, y2) in the file's pixels, cut out before scaling
@@ -127,6 +128,7 @@ def read_image(path: str | Path, # a .png, .jpg or .ppm file
     if crop: image = image[crop[1]:crop[3], crop[0]:crop[2]]
     return to_image(image, size), native
 
+# %% ../../nbs/01d_reading.ipynb #15ad9e61
 def to_image(image: np.ndarray, # (H, W, 3) uint8 in OpenCV's order, blue-green-red
              size: tuple | None = None) -> tv_tensors.Image: # (3, h, w) uint8, red-green-blue
     "OpenCV's pixels as a `tv_tensors.Image` of `size` = (height, width), in memory of its own."
@@ -156,6 +158,7 @@ def split_groups(groups, # one hashable, sortable name per item; items of equal 
         parts[inside] = part_of[which.ravel()]
     return parts
 
+# %% ../../nbs/01d_reading.ipynb #2b9d741c
 def _part_sizes(n, fractions):
     "How many of `n` groups go to each part."
     if n < len(fractions):  # too few for every part: training first, then the last part (test), then the ones between
@@ -168,6 +171,7 @@ def _part_sizes(n, fractions):
 # %% ../../nbs/01d_reading.ipynb #2a8554ed
 PARTS = ("train", "val", "test")
 
+# %% ../../nbs/01d_reading.ipynb #97fc5cc6
 class ReaderBase(Dataset):
     "Common part of the three readers: which files, which part, which size; images are decoded when asked for, not before."
     task = ""
@@ -201,6 +205,7 @@ class ReaderBase(Dataset):
     def __repr__(self):
         return f"{type(self).__name__}(part={self.part!r}, split={self.split!r}, seed={self.seed}, size={self.size}): {len(self)} images"
 
+# %% ../../nbs/01d_reading.ipynb #8a16a37c
 def _one_of(name, value, options):
     "Raises `UserError` unless `value` is one of `options`."
     if value not in options: raise UserError(f"{name} is {value!r}: expected one of {', '.join(options)}")
@@ -212,6 +217,7 @@ def image_size(path: str | Path, # a .png, .jpg or .ppm file
     try: return whole_image_size(read_bytes(path, name))
     except ValueError as e: raise UserError(f"{name or path}: not a usable image, {e}: copy or download the file again") from None
 
+# %% ../../nbs/01d_reading.ipynb #bffd704a
 def read_text(path: Path, # the file
               file: str, # its name, for errors
               problems: list, # faults are added here
@@ -226,6 +232,7 @@ def read_text(path: Path, # the file
     if not text: problems.append(Problem(file, "", f"is empty (0 bytes), expected labels: {empty}"))
     return text
 
+# %% ../../nbs/01d_reading.ipynb #9a821846
 def number(text: str) -> float: # the value
     "A finite number; raises ValueError otherwise (`float` alone would take 'nan' and 'inf')."
     value = float(text)

@@ -42,6 +42,7 @@ def choose_images(labels: np.ndarray | None, # (N,) class of each image; None: a
     quota = _class_quota(np.bincount(labels), long_tail(labels.max() + 1, skew), limit)
     return np.sort(np.concatenate([order[labels[order] == c][:k] for c, k in enumerate(quota)]))
 
+# %% ../../nbs/04b_sampling.ipynb #c441e5c2
 class Chosen(Dataset):
     "Some images of a reader, with its `task`, `files` and, for signs, `labels`."
     def __init__(self, reader, # of one task
@@ -60,6 +61,7 @@ def task_probabilities(images: dict[str, int], # task -> number of training imag
     powers = {t: n**(1/temperature) for t, n in images.items()}
     return {t: p/sum(powers.values()) for t, p in powers.items()}
 
+# %% ../../nbs/04b_sampling.ipynb #9b1b133f
 class TaskDraw:
     """Which task a step is about: a function of (seed, step), so that a resumed run draws the same.
 

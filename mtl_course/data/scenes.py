@@ -482,6 +482,7 @@ def _paint_sky(canvas: Canvas):
 # %% ../../nbs/01b_scenes.ipynb #1de6888d
 _MIRROR = np.array([1., 1, -1])  # (along, up, across): right side to left side
 
+# %% ../../nbs/01b_scenes.ipynb #5ef13311
 class _Mesh:
     "Polygons in the order in which they were added, each of a convex part."
     def __init__(self):
@@ -834,6 +835,7 @@ def _caravan(rng, paint: np.ndarray) -> Solid:
     _wheels(solid, f, (-.1,), .32, half); _lamps(solid, f, 0, 4, b + .08, n, half, .6, .85, .25)
     return solid
 
+# %% ../../nbs/01b_scenes.ipynb #ae2c7e48
 def _trailer(rng, paint: np.ndarray) -> Solid:
     "A box trailer or an open one, with its drawbar."
     solid = Solid()
@@ -857,6 +859,7 @@ def _tractor(rng, paint: np.ndarray) -> Solid:
     for s in (1, -1): solid.face(_quad(-1.5, 0., 1.6, s * .5, s * .95), _TYRE, c[0]); solid.face(_quad(.02, 0., 1.5, s * .5, s * .95), _TYRE, c[2])
     return solid
 
+# %% ../../nbs/01b_scenes.ipynb #1e8af959
 def _bus(rng, paint: np.ndarray) -> Solid:
     "A city bus."
     solid = Solid()
@@ -984,6 +987,7 @@ def _draw_limbs(canvas: Canvas, limbs: list[tuple], x: float, z: float, yaw: flo
 # %% ../../nbs/01b_scenes.ipynb #f877d18d
 _BRIGHTNESS = np.arange(256)[:, None] / 128  # factor of a grey value
 
+# %% ../../nbs/01b_scenes.ipynb #56495d87
 def _draw_tree(canvas: Canvas, x: float, z: float, rng, bush: bool = False):
     "A trunk and a crown of dark and light blobs."
     camera, weather, scale = canvas.camera, canvas.weather, canvas.camera.focal / z

@@ -179,6 +179,7 @@ def _end_of(paint, design): # white disc with a thin dark edge
 
 _TRIANGLE = np.array([(-1.09, .885), (0, -1.0), (1.09, .885)])
 
+# %% ../../nbs/01a_signs.ipynb #1912d96d
 def _warning(paint, design, up=1): # white triangle with a red border; up=-1 stands it on its tip
     centre, corners = np.array([0, .26 * up]), _TRIANGLE * (1, up)
     inset = lambda r: centre + (corners - centre) * (1 - r / .629)      # .629: from the centre to a side
@@ -227,6 +228,7 @@ def _turn(paint, design, side): # side: 1 = right, -1 = left
     curve = _bezier((-.34, .15), (-.34, -.18), (-.18, -.30), (.06, -.30), 12)
     _arrow(paint, design, np.concatenate([[(-.34, .62)], curve, [(.3, -.30), (.70, -.30)]]) * (side, 1), .19, .39)
 
+# %% ../../nbs/01a_signs.ipynb #180f230a
 def _straight_and(paint, design, side):
     curve = _bezier((-.12, .50), (-.12, .28), (.08, .17), (.22, .17), 10)
     _arrow(paint, design, np.array([(-.12, .80), (-.12, -.2), (-.12, -.72)]) * (side, 1), .155, .30)
@@ -272,6 +274,7 @@ def _truck_side(paint, design): # a lorry that drives to the left, with or witho
         paint.disc(fit([(x, .22)])[0], .135, "white")
         paint.disc(fit([(x, .22)])[0], .11, "black")
 
+# %% ../../nbs/01a_signs.ipynb #096947fa
 def _slippery(paint, design): # a car that leaves wavy tracks
     fit, w = lambda p: _fit(p, design, (0, .3)), .055 * design.stroke
     _behind(paint, design, (.01, .28), .54, "black", tilt=.14)
@@ -298,6 +301,7 @@ def _double_bend(paint, design):
     paint.polygon(fit([(-.16 - w * .55, -.10), (-.16, -.24), (-.16 + w * .55, -.10)]), "black")
     paint.polygon(fit([(.21 - w / 2, .59), (.21, .51), (.21 + w / 2, .59)]), "white")
 
+# %% ../../nbs/01a_signs.ipynb #ffbc6091
 def _crossing(paint, design): # a broad arrow over a narrow road
     fit = lambda p: _fit(p, design, (0, .2))
     paint.polygon(fit([(0, -.24), (.21, .02), (.165, .02), (.165, .58), (0, .46), (-.165, .58), (-.165, .02), (-.21, .02)]), "black")
@@ -343,6 +347,7 @@ def _pedestrian(paint, design):
             [(1.5, [(-.06, .02), (-.04, .22)]), (1.1, [(-.06, .26), (-.10, .42), (-.22, .62)]), (1.1, [(-.02, .26), (.10, .42), (.19, .62)]),
              (.8, [(-.10, .0), (-.20, .14), (-.19, .28)]), (.8, [(.0, .0), (.10, .16), (.16, .24)])])
 
+# %% ../../nbs/01a_signs.ipynb #057cf800
 def _children(paint, design):
     _person(paint, design, (.06, -.10), .075,
             [(1.5, [(.10, .06), (.09, .24)]), (1., [(.08, .28), (.02, .40), (-.06, .56)]), (1., [(.12, .26), (.20, .40), (.37, .46)]),
@@ -497,6 +502,7 @@ class _Camera:
     jpeg: int = 0              # quality of the compression, 0 = none
     channels: tuple = (0, 1, 2)  # order of the colours (a misread mosaic swaps them)
 
+# %% ../../nbs/01a_signs.ipynb #77a1cc64
 @dataclass(frozen=True)
 class _Look:
     class_id: int
@@ -550,6 +556,7 @@ def _backdrop(look, H, size, radius): # what stands behind the sign, float32 (h,
             _fill(img, H, [(-x, 1.35 - y), (x, 1.35 - y), (x, 1.35 + y), (-x, 1.35 + y)], cast * grey * look.gain)
     return img
 
+# %% ../../nbs/01a_signs.ipynb #db4933dc
 def _light(look, H, size, radius): # light on the sign's surface, float32 (h, w, 3)
     c = H[:2, 2] / H[2, 2]
     x, y = ((np.arange(n, dtype=np.float32) - m) / np.float32(radius) for n, m in zip(size, c))

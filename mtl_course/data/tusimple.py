@@ -42,6 +42,7 @@ def _entry_fault(entry):
         if len(lane) != len(heights): return f"lane {k} has {len(lane)} values, expected {len(heights)} as h_samples has (-2 where the lane is absent)"
     return ""
 
+# %% ../../nbs/04_tusimple.ipynb #08efaeb0
 def _is_numbers(values):
     "Whether `values` is a list of numbers of a sensible size (which leaves out the NaN and Infinity that Python's json accepts)."
     return isinstance(values, list) and all(type(v) in (int, float) and -1e6 < v < 1e6 for v in values)
@@ -71,6 +72,7 @@ def index_tusimple(data_root: str | Path, # folder that holds tusimple/
         problems.append(Problem("tusimple", "", "its label files hold no label, expected one JSON object a line: unpack them again"))
     return entries, np.array(official, bool), problems
 
+# %% ../../nbs/04_tusimple.ipynb #fe7ad873
 def _parse_line(line, folder, seen, file, n, problems):
     "One label line as (file, raw_file, lanes, h_samples), or None with the fault added to `problems`."
     try: entry = json.loads(line)

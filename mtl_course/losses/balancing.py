@@ -84,6 +84,7 @@ def _run_task(parts: Callable | list[Callable], weigh: Callable, backward: Calla
         backward(loss*(weight/len(parts)))                                            # .grad += w ∇L/k, and the graph is freed
     return torch.stack(losses).mean(), weight, leaves
 
+# %% ../../nbs/12_balancing.ipynb #e59197da
 def _checked(losses: dict[str, Tensor], average: Callable | None) -> dict[str, float]:
     "The losses as numbers, averaged over processes: here a GPU is waited for, once a step. Raises `NotFinite`."
     values = torch.stack([l.float() for l in losses.values()])
@@ -93,6 +94,7 @@ def _checked(losses: dict[str, Tensor], average: Callable | None) -> dict[str, f
         if not math.isfinite(value): raise NotFinite(task, "loss", value)
     return values
 
+# %% ../../nbs/12_balancing.ipynb #5bedb359
 def _own(leaves: dict[str, dict], shared: list) -> dict[str, list]: # task -> its head's parameters that have a gradient
     "The parameters of each task that are not shared; raises `ValueError` for one that two tasks use."
     known, owner = {id(p) for p in shared}, {}
@@ -155,6 +157,7 @@ def _stashed(shared, closures, balancer, factors, backward, average, loss_scale,
     for p, g in zip(shared, rows[0]): p.grad = g
     return BalancedStep(losses, dict(zip(losses, weights)), layers)
 
+# %% ../../nbs/12_balancing.ipynb #ca459905
 def _weights(balancer, losses, layers, loss_scale) -> list[float]:
     "What each task's shared gradient is multiplied by."
     if balancer.needs == "gradients": return [math.nan]*len(losses)
@@ -170,6 +173,7 @@ def _weights(balancer, losses, layers, loss_scale) -> list[float]:
 
 def _flat(row: list[Tensor]) -> Tensor: return torch.cat([g.reshape(-1) for g in row])
 
+# %% ../../nbs/12_balancing.ipynb #b319bfb3
 def _spread(vector: Tensor, row: list[Tensor]):
     "Writes a flat gradient back into the shapes of `row`."
     for g, v in zip(row, vector.split([g.numel() for g in row])): g.copy_(v.view_as(g))

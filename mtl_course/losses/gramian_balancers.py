@@ -50,6 +50,7 @@ def _faces(num_tasks: int) -> Tensor: # (2^T, T) of 0 and 1
     if num_tasks > 12: raise UserError(f"{num_tasks} tasks have {2**num_tasks} faces: mgda, cagrad and upgrad are solved exactly for at most 12 tasks; choose another balancer")
     return (torch.arange(2**num_tasks)[:, None] >> torch.arange(num_tasks) & 1).double()
 
+# %% ../../nbs/11a_gramian_balancers.ipynb #aeef480b
 def _solve_on_faces(cosines: Tensor,            # (T, T)
                     right: Tensor,              # (T, K) right-hand sides, or (T + 1, K) with the constraint's
                     edge: Tensor | None = None  # (T,) a in the constraint a·y = right[T]
@@ -196,6 +197,7 @@ class ImpartialGradients(GramianBalancer):
     "IMTL-G: the step has equal projections on all unit gradients, Σ w_t = 1 (Liu et al. 2021, section 3.1)."
     def solve(self, gramian, losses): return equal_projection_weights(gramian)
 
+# %% ../../nbs/11a_gramian_balancers.ipynb #ab6a4514
 class Impartial(GramianBalancer):
     """IMTL: IMTL-G on the gradients of the losses that IMTL-L has scaled, w_t = exp(s_t) α_t (Liu et al. 2021, algorithm 1).
     In the paper the scaled losses train the heads, too; here heads get their loss's own gradient."""
@@ -309,6 +311,7 @@ def _find_torchjd(method, options: dict):
     try: return getattr(library, method)(**options)
     except (TypeError, ValueError, ImportError) as e: raise UserError(f"torchjd's {method} cannot be made with the options {options}: {e}") from e
 
+# %% ../../nbs/11a_gramian_balancers.ipynb #b1878706
 def _weighting_inside(method, statistic: str):
     "The weighting that makes up an aggregator, where there is one; raises `UserError` for one of the gradients themselves that would be given their Gramian."
     if f"{type(method).__name__}Weighting" in COORDINATE_FREE: method = method.weighting

@@ -28,6 +28,7 @@ def parse_schedule(text: str, # such as "lane=1>30,detection=0>1@0.2-0.5"
         parts[task] = (a, b, u0, u1)
     return parts
 
+# %% ../../nbs/11b_schedules.ipynb #4e4f1535
 def schedule_factors(text: str, # the schedule; "": none
                      progress: float, # u
                      tasks: Iterable[str] = TASKS) -> dict[str, float]: # task -> f(u)

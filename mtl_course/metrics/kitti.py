@@ -56,6 +56,7 @@ def _divide(a, b):
     "a/b with 0 where a = 0: boxes that do not meet have no overlap, whatever their areas."
     return np.divide(a, b, out=np.zeros_like(a), where=a != 0)
 
+# %% ../../nbs/13b_kitti_metric.ipynb #5c6ee667
 def overlap_iou(a: np.ndarray, # (K, 4) boxes x1, y1, x2, y2
                 b: np.ndarray  # (K, 4) boxes
                ) -> np.ndarray: # (K,) in 0..1
@@ -82,6 +83,7 @@ class _Truth:
         mine, near = self.kind == _KINDS[name.lower()], self.kind == _KINDS.get(NEIGHBOUR.get(name, "").lower(), -1)
         return np.where(mine, hard.astype(np.int8), np.where(near, 1, -1)).astype(np.int8)
 
+# %% ../../nbs/13b_kitti_metric.ipynb #1b95eae8
 @dataclass
 class _Found:
     "All detections of all frames in one row of arrays."
@@ -138,6 +140,7 @@ def pairs_of_frames(frame_a: np.ndarray, # (A,) number of the frame of each box
         i = np.repeat(part, r)
         yield i, np.arange(len(i)) + np.repeat(start[part] - (np.cumsum(r) - r), r)
 
+# %% ../../nbs/13b_kitti_metric.ipynb #c59131e3
 def overlapping_pairs(truth: _Truth, found: _Found) -> tuple: # (P,) label, (P,) detection, (P,) IoU
     "Labels, detections and IoUs of all pairs that any class could match."
     scored = np.flatnonzero(truth.kind < _DONT_CARE)
@@ -284,6 +287,7 @@ def corrected_matches(game: KittiGame) -> tuple: # bool (detections,), bool (det
     unjudged[d[won & (game.label_role[g] == 1)]] = True
     return mine & (hit | ~unjudged), hit
 
+# %% ../../nbs/13b_kitti_metric.ipynb #775eeff9
 def _corrected_curve(game: KittiGame) -> np.ndarray: # (41,)
     "Best precision at true recalls of at least 0, 1/40, …, 1; NaN without a valid object."
     judged, hit = corrected_matches(game)
@@ -318,6 +322,7 @@ def _score(truth, found, corrected):
     pairs, covered = overlapping_pairs(truth, found), covered_share(truth, found)
     return {name: _score_class(name, truth, found, pairs, covered, corrected) for name in KITTI_CLASSES}
 
+# %% ../../nbs/13b_kitti_metric.ipynb #50559635
 def kitti_ap_arrays(labels: list, # one KittiLabels per frame
                     detections: list, # one KittiDetections per frame, in the same order
                     corrected: bool = False # also the number without the traps
@@ -346,6 +351,7 @@ def _scan(data, casts):
         else: rows.append(row)
     return list(zip(*rows)) or [()]*(len(casts) + 1), lost
 
+# %% ../../nbs/13b_kitti_metric.ipynb #37ff76fe
 def _columns(data: bytes, casts):
     "Columns of a file, (names, numbers, …): at once where all is regular, else token by token."
     tokens, width = data.split(), len(casts) + 1

@@ -28,6 +28,7 @@ def _slope(x: np.ndarray, # (n,) pixels, n > 1
     if not np.isfinite(x).all(): raise ValueError("a lane has an x that is not finite")
     return float(np.linalg.lstsq(y[:, None], x, rcond=None)[0][0])
 
+# %% ../../nbs/13a_tusimple_metric.ipynb #05d7cff2
 def lane_thresholds(gt_lanes,  # (G, H) x of the true lanes in pixels, negative where absent
                     h_samples  # (H,) heights in pixels
                    ) -> np.ndarray: # (G,) pixels
@@ -93,6 +94,7 @@ def best_assignment(accuracies: np.ndarray # (G, P) in 0..1
 
     return np.array(best(0, (1 << np.shape(accuracies)[1]) - 1)[2])
 
+# %% ../../nbs/13a_tusimple_metric.ipynb #e14b7e4b
 def _corrected_scores(pred: np.ndarray, # (P, H) x in pixels, negative where absent
                       gt: np.ndarray,   # (G, H) likewise
                       limits: np.ndarray # (G,) pixels
@@ -118,6 +120,7 @@ def _both_scores(pred_lanes, gt_lanes, h_samples, run_time, corrected):
     guess = _points(pred, H) if gt or corrected else np.zeros((len(pred), H))  # without a true lane the program never reads the points
     return _official_scores(lane_accuracies(guess, truth, limits)), _corrected_scores(guess, truth, limits) if corrected else None
 
+# %% ../../nbs/13a_tusimple_metric.ipynb #2849e957
 def tusimple_scores(pred_lanes,             # (P, H) x of the predicted lanes in pixels, negative where absent: array or list of lists
                     gt_lanes,               # (G, H) x of the true lanes, likewise
                     h_samples,              # (H,) heights in pixels
@@ -161,6 +164,7 @@ def _real(number: str) -> float:
     _whole(re.match(r"-?\d*", number)[0])                                                  # its whole part has the same limit
     return float(number)
 
+# %% ../../nbs/13a_tusimple_metric.ipynb #a5e7929d
 def _parse(line: bytes # one line of a file
           ):           # what it says
     "One line of JSON as ujson 2.0.3 understands it; raises `ValueError`."
@@ -170,6 +174,7 @@ def _parse(line: bytes # one line of a file
     try: return load(text)
     except ValueError: return load(_TEXT_OR_NUMBER.sub(_proper, text))
 
+# %% ../../nbs/13a_tusimple_metric.ipynb #e5c8af6e
 def read_json_lines(path) -> list: # what each line says
     "Parses a file of JSON lines; raises `ValueError` naming the first line that is none."
     entries = []
@@ -198,6 +203,7 @@ def _checked(entry, frames: dict) -> dict:
     if frame not in frames: raise ValueError("Some raw_file from your predictions do not exist in the test tasks.")
     return entry
 
+# %% ../../nbs/13a_tusimple_metric.ipynb #5545306e
 def _mean(scores: list, # of dictionaries with accuracy, fp, fn
           n: int        # divisor
          ) -> dict:

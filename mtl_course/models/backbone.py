@@ -137,6 +137,7 @@ def _published_weights(name) -> dict[str, Tensor]:
         raise UserError(f"ImageNet weights for {name} are missing and could not be downloaded ({type(e).__name__}: {e}); put {file} into "
                         f"{torch.hub.get_dir()}/checkpoints (torchvision.models.{weights} downloads it)") from None
 
+# %% ../../nbs/06_backbone.ipynb #ee35040f
 def imagenet_weights(name: str, pretrained: bool | str) -> dict[str, Tensor] | None:
     """torchvision's ImageNet weights of a ResNet, or None when they are not wanted or, with one warning, cannot be had.
 

@@ -39,6 +39,7 @@ class ClassificationHead(nn.Module):
         focus = (1 - (-loss).exp())**self.focal_gamma if self.focal_gamma else 1.0
         return (self.class_weights[labels]*focus*loss).mean()
 
+# %% ../../nbs/07_classification_head.ipynb #29b2a527
 def effective_number_weights(counts: Tensor, # (C,) training images of each class
                              beta: float = 0.999) -> Tensor: # (C,) their mean is 1
     "w_c ∝ (1 − β)/(1 − β^n_c), the inverse of the effective number of samples (Cui et al. 2019, equation 5); 0 for a class without images."

@@ -119,6 +119,7 @@ def losses(self: DetectionHead, out: dict, targets: list[dict]) -> dict[str, Ten
     per_image = [r | b for r, b in zip(self._rpn_losses(out, targets), self._roi_losses(out, targets))]
     return {k: torch.stack([d[k] for d in per_image]).mean() for k in per_image[0]}
 
+# %% ../../nbs/09_detection_head.ipynb #b144cc3b
 @patch
 def _rpn_losses(self: DetectionHead, out, targets):
     labels, matched = self.rpn.assign_targets_to_anchors(out["anchors"], targets)
@@ -129,6 +130,7 @@ def _rpn_losses(self: DetectionHead, out, targets):
         yield dict(objectness=F.binary_cross_entropy_with_logits(out["objectness"][i, s], labels[i][s], reduction="sum") / max(len(s), 1),
                    proposal_boxes=F.smooth_l1_loss(out["rpn_deltas"][i, p], wanted[i][p], beta=1/9, reduction="sum") / max(len(s), 1))
 
+# %% ../../nbs/09_detection_head.ipynb #b7ad9806
 @patch
 def _roi_losses(self: DetectionHead, out, targets):
     proposals = [p[inside_share(p, t.get("ignore", p[:0])) <= 0.5] for p, t in zip(out["proposals"], targets)]

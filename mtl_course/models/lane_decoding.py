@@ -71,6 +71,7 @@ def _follow(runs, height, unit):
             _share(pieces, y, start[i], end[i], centre[i], mean[i])
     return done + active
 
+# %% ../../nbs/08a_lane_decoding.ipynb #3c41c108
 def _share(pieces, y, start, end, centre, confidence):
     "Gives one run to the pieces that want it: its centre to one, its edges to the outermost of several."
     if len(pieces) == 1: return pieces[0].add(y, centre, end - start, confidence, start, end)
@@ -97,6 +98,7 @@ def _set_ends(piece, unit):
     piece.lower = _end(piece.x, piece.y, piece.width, unit)
     piece.upper = _end(piece.x[::-1], piece.y[::-1], piece.width[::-1], unit)
 
+# %% ../../nbs/08a_lane_decoding.ipynb #818c2400
 def _join_cost(low, high, height, unit):
     "How badly the upper end of `low` and the lower end of `high` continue each other; infinite when they cannot be one lane."
     if not -2*unit <= low.y[-1] - high.y[0] <= 0.45*height: return math.inf
@@ -124,6 +126,7 @@ def _fit(y, x, weight, unit, rounds=4):
         w = weight*np.clip(1 - (residual/(4.7*scale))**2, 0.03, 1)**2
     return coefficients, middle, half, residual
 
+# %% ../../nbs/08a_lane_decoding.ipynb #96ca5313
 def _one_curve(low, high, unit):
     "Whether one polynomial fits both pieces: root mean square distance across the lane of at most two pixels."
     y, x, width = (np.array(a + b, np.float64) for a, b in ((low.y, high.y), (low.x, high.x), (low.width, high.width)))
@@ -132,6 +135,7 @@ def _one_curve(low, high, unit):
     across = residual**2/(1 + slope**2)
     return np.average(across, weights=1/width) < (2*unit)**2
 
+# %% ../../nbs/08a_lane_decoding.ipynb #16792897
 def _join(pieces, height, unit):
     "Joins pieces of one lane, the best pair first, until no pair fits."
     pieces, refused = sorted(pieces, key=lambda p: -p.y[0]), set()

@@ -66,6 +66,7 @@ class LaneHead(nn.Module):
         entropy = (entropy.sum((1, 2)) / weight.sum((1, 2))).mean()
         return entropy + self.dice * dice_loss(logits.softmax(1)[:, 1], mask.float()) if self.dice else entropy
 
+# %% ../../nbs/08_lane_head.ipynb #6ff4c751
 def dice_loss(p: Tensor, y: Tensor) -> Tensor: # lane probability and truth, (B, H, W) in 0..1 -> ()
     "1 − the soft Dice overlap of each image, averaged (Milletari et al. 2016); the ones keep an empty image defined."
     return (1 - (2*(p*y).sum((1, 2)) + 1) / (p.sum((1, 2)) + y.sum((1, 2)) + 1)).mean()

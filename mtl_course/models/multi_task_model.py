@@ -106,6 +106,7 @@ def compute_losses(self: MultiTaskModel,
     if not losses: raise UserError(f"the batch has no labels for these predictions: expected the key {' or '.join(map(repr, predictions))}, it has {', '.join(map(repr, batch)) or 'none'}")
     return losses
 
+# %% ../../nbs/10_multi_task_model.ipynb #2cf46b11
 @patch
 def compute_loss(self: MultiTaskModel, predictions: dict, batch: dict) -> Tensor: # predictions and batch as for `compute_losses`; ()
     "The weighted sum of the tasks' losses, Σ wₜ Lₜ; raises `UserError` as `compute_losses` does."
@@ -121,6 +122,7 @@ def set_task_weights(self: MultiTaskModel, **weights: float):
         if not good: raise UserError(f"the weight of {task} is {weight!r}: expected a finite number of at least 0")
         self.task_weights[task] = float(weight)
 
+# %% ../../nbs/10_multi_task_model.ipynb #3e8a34b2
 @patch
 def decode_detections(self: MultiTaskModel, output: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:
     "`predictions[\"detection\"]` -> per image {\"boxes\" (N, 4) pixels, \"labels\" (N,) 1…7, \"scores\" (N,)}."
@@ -154,6 +156,7 @@ def read_checkpoint(path: str | Path) -> dict: # a file written by the training 
         raise UserError(f"{path}: this file is no checkpoint of mtl_course (it lacks 'model' and 'config')")
     return state
 
+# %% ../../nbs/10_multi_task_model.ipynb #74a0b0c8
 def load_weights(model: nn.Module, weights: dict[str, Tensor], path: str | Path = "checkpoint"):
     "Copies weights into `model`; raises `UserError` in one sentence when they belong to another architecture."
     own = model.state_dict()
@@ -164,6 +167,7 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor], path: str | Path 
                         f"{' …' if len(parts) > 4 else ''}); use the config it was trained with (sharing, backbone_name, detection_neck, neck_channels, lane_skips, tasks)")
     model.load_state_dict(weights)
 
+# %% ../../nbs/10_multi_task_model.ipynb #f0971adc
 def load_model(path: str | Path = "results/checkpoints/model_best.pt", # a checkpoint of the training loop, absolute or relative to the project
                device: str = "cpu") -> MultiTaskModel: # in evaluation mode; `model.config` is the config it was trained with
     "The trained model of a checkpoint, ready to predict; raises `UserError` for a file that is not one."

@@ -141,6 +141,7 @@ class Mask(nn.Module):
         x = u if below is None else torch.cat([u, F.max_pool2d(below, 2, ceil_mode=True)], 1)
         return 2*torch.sigmoid(self.h(x))*u
 
+# %% ../../nbs/09a_trunks.ipynb #deb050db
 class AttentionMasks(Trunk):
     "One ResNet; each task masks every stage's features for itself (MTAN, Liu, Johns & Davison 2019, simplified)."
     own = ("masks",)

@@ -60,6 +60,7 @@ def _settled_state(name: str, squares: tuple, losses: tuple) -> dict: # squared 
     for _ in range(60): balancer.weights(torch.diag(torch.tensor(squares, dtype=torch.float64)), losses) if balancer.needs == "gramian" else balancer.finish(losses)
     return balancer.state_dict()
 
+# %% ../../nbs/31_gradient_arrows.ipynb #da65ed99
 def fresh_balancer(method: str,                 # a key of METHODS
                    gramian: torch.Tensor,       # (T, T) float64
                    losses: dict[str, float],
@@ -76,6 +77,7 @@ def fresh_balancer(method: str,                 # a key of METHODS
         balancer.load_state_dict(_settled_state(name, squares, tuple(losses.items())))
     return balancer
 
+# %% ../../nbs/31_gradient_arrows.ipynb #3c6db7a2
 def balanced_updates(gradients: np.ndarray,     # (T, P)
                      losses: dict[str, float], settled: bool = False, seed: int = 0) -> dict[str, Update]: # method -> update
     "The update of every method in METHODS, each from a fresh balancer."
@@ -96,6 +98,7 @@ def loss_changes(gradients: np.ndarray,         # (T, P)
     change = -(gradients@direction)/length
     return np.where(abs(change) < 1e-6*lengths, 0.0, change)
 
+# %% ../../nbs/31_gradient_arrows.ipynb #cded768d
 def update_table(gradients: np.ndarray, losses: dict[str, float], updates: dict[str, Update]) -> pd.DataFrame:
     "One row per method: what it looks at, its weights, the change of each loss for a step of length one, and which tasks get worse."
     rows = []
@@ -168,6 +171,7 @@ def _tips(updates: dict[str, np.ndarray], radius: float, same_length: bool) -> d
         tips[method] = (d/longer, longer)
     return tips
 
+# %% ../../nbs/31_gradient_arrows.ipynb #cbe234a9
 def _grouped(tips: dict, near: float, before: str = "") -> list[tuple[np.ndarray, str]]: # [(tip, label)]
     "Arrows that end at about the same place share a label; methods of a kind stand together after its sign."
     groups = []
@@ -190,6 +194,7 @@ def _spread(wanted: list[float], heights: list[float], low: float, high: float) 
         centres[k] = floor + heights[k]/2; floor = centres[k] + heights[k]/2
     return centres
 
+# %% ../../nbs/31_gradient_arrows.ipynb #9f12e6e1
 def _label_tips(axes, groups: list, radius: float):
     "Names of the updates in two columns beside the plane, thin lines to their tips."
     lines = []
@@ -217,6 +222,7 @@ def _draw_plane(figure: Figure, place: tuple, radius: float):
     axes.plot(*radius*np.array([[-1, 1, math.nan, 0, 0], [0, 0, math.nan, -1, 1]]), color="#dddddd", lw=0.6, zorder=0)
     return axes
 
+# %% ../../nbs/31_gradient_arrows.ipynb #a12f2eeb
 def _name_places(gradients: dict[str, np.ndarray], radius: float) -> dict[str, np.ndarray]: # task -> (2,)
     "Where each gradient's name stands: beyond its tip, or to the side of it or further out where it would cover another name or tip."
     places, taken = {}, [(tip, np.full(2, 0.03*radius)) for tip in gradients.values()] + [(np.zeros(2), np.full(2, 0.03*radius))]
@@ -229,6 +235,7 @@ def _name_places(gradients: dict[str, np.ndarray], radius: float) -> dict[str, n
         places[task] = place; taken.append((place, half))
     return places
 
+# %% ../../nbs/31_gradient_arrows.ipynb #61144dc2
 def _draw_gradients(axes, gradients: dict[str, np.ndarray], radius: float):
     g = np.array(list(gradients.values()))
     axes.quiver(*np.zeros((2, len(g))), *g.T, color=[TASK_COLOURS[t] for t in gradients], angles="xy", scale_units="xy", scale=1, width=0.013, headlength=3.5, headaxislength=3.5, zorder=4,
@@ -264,6 +271,7 @@ def draw_arrows(gradients: dict[str, np.ndarray],   # task -> (2,)
         if lines: figure.text(8.35/width, 0.95, "\n".join(lines), family="monospace", fontsize=7.5, va="top", linespacing=1.4)
     return figure
 
+# %% ../../nbs/31_gradient_arrows.ipynb #1285b64a
 def _draw_updates(axes, tips: dict):
     "Thin arrows below the gradients, with a point at each tip that is seen on top of them."
     if not tips: return
@@ -321,6 +329,7 @@ class Recording:
         table = dict(source=self.source, tasks=self.tasks, steps=self.steps, losses=digits(self.losses), gramians={s: [digits(g) for g in G] for s, G in self.gramians.items()})
         with atomic_write(path) as t: Path(t).write_text(json.dumps(table).replace("]], [[", "]],\n[["), encoding="utf-8")
 
+# %% ../../nbs/31_gradient_arrows.ipynb #e9301861
 def read_recording(path: str | Path) -> Recording: # a json file written by `Recording.save`
     "Reads a recording; raises `UserError` when it is missing or not one."
     path = Path(path)
@@ -481,6 +490,7 @@ def _preset(self: HandmadeGradients) -> str: # a key of PRESETS, or OWN
     now = [[s[k].value for s in (self.controls.sliders[t] for t in self.tasks)] for k in ("angle", "length")]
     return next((name for name, cases in PRESETS.items() if np.allclose(now, cases[len(self.tasks)], rtol=1e-3)), OWN)
 
+# %% ../../nbs/31_gradient_arrows.ipynb #99d4a370
 @patch
 def _set(self: HandmadeGradients, values: dict): # control -> value
     "Sets several controls with one redraw."
@@ -560,6 +570,7 @@ def set_stage(self: GradientReplay, stage: str): # a part of the trunk, or "trun
     if self.recording is None or stage not in self.recording.gramians: raise UserError(f"no stage {stage!r} in this recording: expected one of {', '.join(self.recording.gramians if self.recording else [])}")
     self.stage.value = stage
 
+# %% ../../nbs/31_gradient_arrows.ipynb #f36bd21d
 @patch
 def redraw(self: GradientReplay):
     "Draws the chosen step, if there is a recording."

@@ -45,6 +45,7 @@ class Data:
     signs: tuple[int, ...]                          # of each class
     batch: tuple[int, int, int]                     # images in a batch
 
+# %% ../../nbs/33_imbalance_lab.ipynb #69524496
 def read_data(results_dir: str | Path) -> Data:
     "The training part of the studies' data, from study_data.csv; where that is missing the data is made and counted."
     config, path = make_config("study"), find_result(results_dir, "study_data.csv")
@@ -75,6 +76,7 @@ class Composition:
     shares: dict[str, float] | None   # task -> its part of the summed gradient; None: no gradients were recorded
     steps: int
 
+# %% ../../nbs/33_imbalance_lab.ipynb #421f80dc
 @lru_cache
 def study_steps(drawn: bool = False) -> int: # whether each step holds one task
     "Steps of the studies' runs: three times as many where one task is drawn for each."
@@ -151,12 +153,14 @@ def _between(points: np.ndarray, x: np.ndarray) -> tuple | None: # (N, D), (D,) 
     k = good[length[good].argmin()]
     return int(a[k]), int(b[k]), float(along[k])
 
+# %% ../../nbs/33_imbalance_lab.ipynb #bf165078
 def _turned(weights: tuple, others: tuple) -> np.ndarray: # (3,) base-10 logarithms
     "How far each weight is from another run's, but for a factor that most have in common: nobody turned that."
     ratios = np.log10(weights) - np.log10(others)
     common = max((0.0, *ratios), key=lambda c: np.isclose(ratios, c, atol=0.005).sum())     # in doubt 0: as they stand
     return ratios - common
 
+# %% ../../nbs/33_imbalance_lab.ipynb #9c2ef360
 @patch
 def nearest(self: Measured, knobs: Knobs) -> Outcome:
     "The measured run at these knobs, else the interpolation of the two between which they lie, else the nearest run."
@@ -186,6 +190,7 @@ def _score(found: Outcome, task: str) -> str:
     mean = found.scores.get(task, (math.nan,))[0]
     return "" if math.isnan(mean) else f"about {mean:.2f}" if found.kind == "interpolated" else f"{mean:.3f}"
 
+# %% ../../nbs/33_imbalance_lab.ipynb #c731867d
 class Board:
     "The picture of the lab: `draw` gives its pixels (H, W, 3), RGB."
     def __init__(self, data: Data, reference: dict | None = None, dpi: int = 90): # task -> undisturbed score
@@ -221,6 +226,7 @@ def _bars(self: Board, ax, title: str, ends: tuple, scale: str = "linear"):
     bars = [self._keep(b) for b in ax.barh(range(3), [1]*3, left=0, color=[TASK_COLOURS[t] for t in TASKS], height=0.6)]
     return bars, [self._keep(ax.text(ends[1], k, "", ha="right", va="center", fontsize=8)) for k in range(3)]
 
+# %% ../../nbs/33_imbalance_lab.ipynb #e9e20909
 @patch
 def _outcome_axes(self: Board, ax, reference: dict):
     "Scores from 0 to 1, a row per task; the undisturbed run as a short line."
@@ -233,6 +239,7 @@ def _outcome_axes(self: Board, ax, reference: dict):
     self.marks = [self._keep(ax.plot([0], [k], TASK_MARKERS[t], color=TASK_COLOURS[t], ms=8, mew=1.5)[0]) for k, t in enumerate(TASKS)]
     self.outcome_text = [self._keep(ax.text(1.31, k, "", ha="right", va="center", fontsize=8)) for k in range(3)]
 
+# %% ../../nbs/33_imbalance_lab.ipynb #684d710e
 @patch
 def draw(self: Board, made: Composition, data: Data, found: Outcome) -> np.ndarray:
     "The pixels for one setting of the knobs."
@@ -322,6 +329,7 @@ def composition(self: ImbalanceLab) -> Composition:
     "What a step, an epoch and the summed gradient are made of now."
     return compose(self.knobs(), self.data, self.steps, self.gramians)
 
+# %% ../../nbs/33_imbalance_lab.ipynb #dbb85b6b
 @patch
 def nearest(self: ImbalanceLab) -> Outcome:
     "What was measured here, or is interpolated, or lies nearest."
@@ -335,6 +343,7 @@ def run(self: ImbalanceLab) -> str:
     there = [n for n, k in self.measured.knobs.items() if same(k)]
     return self.runs.value if self.runs.value in there else there[0] if there else ""
 
+# %% ../../nbs/33_imbalance_lab.ipynb #de67b6c8
 @patch
 def _change(self: ImbalanceLab, moves: list): # [(slider, value)]: one redraw for all
     with self.hushed():
@@ -358,6 +367,7 @@ def set_skew(self: ImbalanceLab, skew: float): # ≥ 1
     "Sets the skew of the sign classes; raises `UserError` outside 1 to 1000."
     self._change([(self.skew, checked_number("the class skew", skew, 1, 1000))])
 
+# %% ../../nbs/33_imbalance_lab.ipynb #13000fa6
 @patch
 def set_temperature(self: ImbalanceLab, temperature: float | None): # None: all tasks in each step
     "Sets the sampling temperature; raises `UserError` outside 0.1 to 1e9 (all tasks alike)."
@@ -399,6 +409,7 @@ def redraw(self: ImbalanceLab):
     made, found = self.composition(), self.nearest()
     self.picture.show(self.board.draw(made, self.data, found), describe(made, self.data, found))
 
+# %% ../../nbs/33_imbalance_lab.ipynb #c8bce15f
 @patch
 def to_jshtml(self: ImbalanceLab, knob: str = "lane images") -> str:
     "The pictures of all stops of one knob, with a slider that needs no kernel; raises `UserError` for an unknown knob."

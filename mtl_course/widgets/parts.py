@@ -37,6 +37,7 @@ class _TitledImage(ipw.Image):
     "An image that may have a title: the page's side of ipywidgets (8.1) puts one on widgets only that have a description, and breaks on others."
     description = Unicode("").tag(sync=True)                                 # stays empty
 
+# %% ../../nbs/30_widget_parts.ipynb #d660262c
 class Picture(ipw.VBox):
     """An image that is redrawn in place, with a sentence below it that says what is to be seen.
 
@@ -76,6 +77,7 @@ def slider(label: str,                      # what it sets, with the unit
     kind = ipw.IntSlider if whole else ipw.FloatSlider
     return _wire(kind(value=value, min=low, max=high, step=step, description=label, layout=ipw.Layout(width=width), **_LABELLED), on_change)
 
+# %% ../../nbs/30_widget_parts.ipynb #40071a7a
 def log_slider(label: str, low: float, high: float, value: float, # above 0
                steps_per_decade: int = 20,  # presses of an arrow key from 1 to 10
                on_change: Callable | None = None, width: str = "22em"):
@@ -165,6 +167,7 @@ def sweep_to_jshtml(figures: Sequence,              # figures or finished pixels
     page = re.sub(r'data:image/png;base64,[^"]+', lambda _: f"data:image/webp;base64,{to_webp(next(packed), photo or 101)}", player.to_jshtml(default_mode="once"))
     return _in_words(page, label, sentences)
 
+# %% ../../nbs/30_widget_parts.ipynb #ac6b2d5e
 def to_webp(pixels: np.ndarray, quality: int) -> str: # (h, w, 3) uint8 RGB; 0…100, 101: without loss
     "A picture as WebP in base64, for a page."
     return base64.b64encode(cv2.imencode(".webp", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, quality])[1]).decode()

@@ -80,6 +80,7 @@ def held_out_cases(config: Config, task: str, images: int, part: str = "test") -
         name = "/".join(Path(sample["file"]).parts[-2 if task == "lane" else -1:])   # TuSimple calls every frame 20.jpg
         yield Case(task, reader.path(int(i)), name, config.image_size_of(task), truth=truth), sample["image"].as_subclass(torch.Tensor)
 
+# %% ../../nbs/34_prediction_browser.ipynb #a059c2f1
 def own_cases(config: Config, paths, tasks: tuple, chosen: tuple | None = None):
     "One's own pictures, each for the tasks that its shape suggests (or for the chosen ones). Raises `UserError` for what does not exist or is no picture."
     for path in find_pictures([paths] if isinstance(paths, (str, Path)) else paths):
@@ -172,6 +173,7 @@ def paint(pixels: np.ndarray, where: np.ndarray, kind: str): # uint8 (H, W, 3), 
     pixels[where] //= 2
     pixels[where & _pattern(kind, *where.shape)] = _rgb(COLOURS[kind])
 
+# %% ../../nbs/34_prediction_browser.ipynb #2f5efa37
 def paint_lanes(pixels: np.ndarray, # uint8 (H, W, 3) RGB, changed in place
                 lane: np.ndarray,   # (h, w) bool: what the network calls lane
                 truth: np.ndarray): # (h, w) bool
@@ -190,6 +192,7 @@ def _dashes(points: np.ndarray, dashes) -> list: # (N, 2) pixels; on, off, on, o
     at = np.stack([np.interp(ends, along, points[:, k]) for k in (0, 1)], -1)
     return [piece for piece in np.stack([at[:-1], at[1:]], 1)[::2]]
 
+# %% ../../nbs/34_prediction_browser.ipynb #a031ab7a
 class Sheet:
     "A white page of pixels for pictures, lines and words."
     def __init__(self, height: int, width: int): self.pixels, self.words = np.full((height, width, 3), 255, np.uint8), []
@@ -249,6 +252,7 @@ def _jpeg(page: np.ndarray, quality: int = 45) -> bytes:
 # %% ../../nbs/34_prediction_browser.ipynb #632b4cd6
 IMAGES = dict(classification=86, detection=24, lane=24)  # pictures per task that are looked at unless told otherwise
 
+# %% ../../nbs/34_prediction_browser.ipynb #b2fb78e2
 class PredictionBrowser(Playable):
     """Leafs through pictures with what a network sees in them, next to the truth, while thresholds move.
 
@@ -289,6 +293,7 @@ def _load(self: PredictionBrowser, task: str):
     self.cases[task] = look(self.model, held_out_cases(self.config, task, self.images or IMAGES[task], self.part), self.progress)
     self.orders[task], self.places[task] = list(range(len(self.cases[task]))), 0
 
+# %% ../../nbs/34_prediction_browser.ipynb #a1dc42d1
 @patch
 def show(self: PredictionBrowser, task: str | None = None, index: int | None = None): # None: as it is; from 0, in the present order
     "Shows a picture of a task; raises `UserError` for a task or place that is not there."
@@ -305,6 +310,7 @@ def turn(self: PredictionBrowser, by: int): # 1: the next picture, −1: the one
     "Leafs on, round and round."
     return self.show(index=(self.places[self.task] + by) % len(self.cases[self.task]))
 
+# %% ../../nbs/34_prediction_browser.ipynb #3bb019f9
 @patch
 def set_thresholds(self: PredictionBrowser, score: float | None = None, nms: float | None = None, lane: float | None = None):
     "Sets thresholds, each in 0..1, others stay; scores below 0.05 were never kept. Raises `UserError` for other values."
@@ -330,6 +336,7 @@ def test_pictures(self: PredictionBrowser):
     if self.own: self._forget(); self.own, self.tasks = False, self.all_tasks
     return self.show(self.task or ("detection" if "detection" in self.tasks else self.tasks[0]))
 
+# %% ../../nbs/34_prediction_browser.ipynb #5325895e
 @patch
 def sort_by_worst(self: PredictionBrowser, worst: bool = True): # False: the order of the data
     "Orders the task's pictures by their score at the present thresholds, lowest first, and shows the first. The order stays while thresholds move; call again to sort anew."
@@ -356,6 +363,7 @@ def found(self: PredictionBrowser) -> list[Found]:
     if nms not in self._found: self._found[nms] = find_boxes(self.model, self.cases["detection"], nms)
     return self._found[nms]
 
+# %% ../../nbs/34_prediction_browser.ipynb #82e6cd3b
 @patch
 def counts(self: PredictionBrowser, case: Case, found: Found) -> dict: # of boxes: found, missed, false, ignored
     "What happened to the objects and boxes of a picture at the present score threshold."
@@ -379,6 +387,7 @@ def scores_at(self: PredictionBrowser, task: str, thresholds) -> pd.DataFrame: #
     curve = sign_curve(np.stack(raw), np.array([-1 if self.own else c.truth for c in cases]), levels)
     return curve[["answered"]] if self.own else curve
 
+# %% ../../nbs/34_prediction_browser.ipynb #73e44b97
 @patch
 def curve(self: PredictionBrowser, task: str | None = None) -> pd.DataFrame: # one row per LEVELS
     "`scores_at` over the whole range of the task's threshold, kept for each NMS overlap."
@@ -387,6 +396,7 @@ def curve(self: PredictionBrowser, task: str | None = None) -> pd.DataFrame: # o
     if key not in self._curves: self._curves[key] = self.scores_at(task, LEVELS)
     return self._curves[key]
 
+# %% ../../nbs/34_prediction_browser.ipynb #ebcaa87d
 @patch
 def scores(self: PredictionBrowser) -> pd.DataFrame: # index: metric; columns: now, default
     "The present task's scores at the present thresholds and at the default ones, over all pictures loaded."
@@ -413,6 +423,7 @@ def _place(self: PredictionBrowser) -> tuple: # left, top, width, height in pixe
     "Where the picture stands on the page."
     return {"detection": _WIDE["picture"], "lane": _TALL["picture"], "classification": (*_TALL["picture"][:2], 230, 230)}[self.task]
 
+# %% ../../nbs/34_prediction_browser.ipynb #f628806b
 @patch
 def _pixels_of(self: PredictionBrowser, case: Case, place: tuple) -> np.ndarray: # left, top, width, height -> uint8 (h, w, 3) of one's own
     "The picture's pixels, as large as fits the place; kept until another picture is shown."
@@ -424,6 +435,7 @@ def _pixels_of(self: PredictionBrowser, case: Case, place: tuple) -> np.ndarray:
         self._pixels = key, cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     return self._pixels[1].copy()
 
+# %% ../../nbs/34_prediction_browser.ipynb #994b961c
 @patch
 def page(self: PredictionBrowser) -> np.ndarray: # uint8 (H, W, 3) RGB
     "The present picture with what the network sees in it, and the scores over the threshold."
@@ -462,6 +474,7 @@ def _draw_detection(self: PredictionBrowser, sheet, place, case):
     _legend(sheet, dict(found="found", truth="true outline", missed="missed", false="false alarm"), x + 2, y + h + 8, boxes=True)
     if len(case.truth["ignore"]): sheet.text("grey stripes: not judged", x + w, y + h + 18, 11, anchor="rb")
 
+# %% ../../nbs/34_prediction_browser.ipynb #f7f8e774
 @patch
 def _draw_lane(self: PredictionBrowser, sheet, place, case):
     lane, pixels = case.raw > self.thresholds["lane"], self._pixels_of(case, place)
@@ -499,6 +512,7 @@ def _axes(sheet: Sheet, place, top: float, label: str, title: str, percent: bool
     sheet.text(label, x + w/2, y + h + 18, 11, anchor="mt"); sheet.text(title, x, y - 8, 11)
     return at
 
+# %% ../../nbs/34_prediction_browser.ipynb #6d473af6
 @patch
 def _draw_curve(self: PredictionBrowser, sheet, place, beside: bool): # beside: legend to the right, else below
     "Scores over the threshold that matters for the task, with the present and the default place."
@@ -517,6 +531,7 @@ def _draw_curve(self: PredictionBrowser, sheet, place, beside: bool): # beside: 
         sheet.text(f"{NAMES[metric]} {_words(value, percent)}" + ("" if self.thresholds == DEFAULTS else f"  (default: {_words(usual, percent)})"), x + 48, y, 11)
         y += 20
 
+# %% ../../nbs/34_prediction_browser.ipynb #9ba9afb9
 def _words(value: float, percent: bool) -> str:
     return "–" if np.isnan(value) else f"{100*value:.1f} %" if percent else f"{value:.1f}"
 
@@ -537,6 +552,7 @@ def state(self: PredictionBrowser) -> dict:
     if self.task == "lane": out |= dict(lane_share=float((case.raw > self.thresholds["lane"]).mean()), iou=None if self.own else lane_curve(case.raw, case.truth, self.thresholds["lane"]).iou.item())
     return out | dict(scores=self.scores().to_dict("index"))
 
+# %% ../../nbs/34_prediction_browser.ipynb #08654014
 @patch
 def describe(self: PredictionBrowser) -> str:
     "The picture in a sentence."
@@ -572,6 +588,7 @@ def _make_controls(self: PredictionBrowser):
     rows = (("task", "index", "previous", "next", "worst"), ("score", "nms", "lane", "defaults"), ("path", "open", "back"))
     self.box = ipw.VBox([*(ipw.HBox([c[k] for k in row], layout=ipw.Layout(flex_flow="row wrap")) for row in rows), self.note, self.picture])
 
+# %% ../../nbs/34_prediction_browser.ipynb #6ddde284
 @patch
 def _on_control(self: PredictionBrowser, method, *args):
     "What a control does: a mistake of the user becomes a sentence below the controls."
@@ -614,6 +631,7 @@ def to_jshtml(self: PredictionBrowser, pictures: int = 2, levels=(0.1, 0.3, 0.5,
     quality = next((q for q in (30, 20, 12, 6) if sum(len(to_webp(p, q)) for p in pages)*3//4 < room), 3)
     return sweep_to_jshtml(pages, photo=quality, label=f"picture and {name} threshold", sentences=texts)
 
+# %% ../../nbs/34_prediction_browser.ipynb #d8823ea0
 @patch
 def _still(self: PredictionBrowser) -> bytes: return _jpeg(self.page())                    # photographs in stored notebooks should be small
 

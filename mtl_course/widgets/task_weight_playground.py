@@ -109,6 +109,7 @@ def set_balancer(self: BackgroundTraining, name: str): # a key of BALANCERS
     with self._lock: self.balancer = name
     self._wished()
 
+# %% ../../nbs/32_task_weight_playground.ipynb #9f9fd802
 @patch
 def choose(self: BackgroundTraining, preset: str): # a key of PRESETS
     "Weights and balancer of a preset; raises `UserError` for an unknown one."
@@ -133,6 +134,7 @@ def _start(self: BackgroundTraining):
     self.run = run
     return run
 
+# %% ../../nbs/32_task_weight_playground.ipynb #cd48c8d3
 @patch
 def _begin(self: BackgroundTraining, run):
     "Reads the wish: a changed setting begins a new curve."
@@ -156,6 +158,7 @@ def _retire(self: BackgroundTraining, new: Curve):
 def _must_be_open(self: BackgroundTraining):
     if self.closed: raise UserError("this playground is closed: make a new TaskWeightPlayground()")
 
+# %% ../../nbs/32_task_weight_playground.ipynb #54fdb238
 @patch
 def step(self: BackgroundTraining):
     "One training step under the present setting and, when it is due, the validation of one task. Raises `UserError` after `close`, when data are broken or when a loss is not a number."
@@ -172,6 +175,7 @@ def step(self: BackgroundTraining):
     self._note(run, balanced, time.perf_counter() - start)
     if run.step % self.score_every == 0 and not self._stop.is_set(): self._score(run, ORDER[run.step//self.score_every % len(ORDER)])
 
+# %% ../../nbs/32_task_weight_playground.ipynb #b9237f71
 @patch
 def _note(self: BackgroundTraining, run, balanced, seconds: float):
     "Writes down a step, unless it belongs to a run that was reset meanwhile."
@@ -206,6 +210,7 @@ def _work(reference: weakref.ref, stop: threading.Event, steps: int):
         if not stop.is_set(): training._stepped()
         del training
 
+# %% ../../nbs/32_task_weight_playground.ipynb #7b7632b6
 @patch
 def _leaves(self: BackgroundTraining, done: bool) -> bool:
     "Whether the thread ends here. Decided and noted at once, so that `train` never counts on a thread that is leaving."
@@ -217,6 +222,7 @@ def _leaves(self: BackgroundTraining, done: bool) -> bool:
     self._changed()                             # the last picture
     return True
 
+# %% ../../nbs/32_task_weight_playground.ipynb #3d568404
 @patch
 def train(self: BackgroundTraining, steps: int = 2000): # at most: one that was forgotten ends by itself
     "Steps in the background until `pause`; pauses every other playground of the kernel. Raises `UserError` after `close`."
@@ -250,6 +256,7 @@ def wait(self: BackgroundTraining, timeout: float | None = None): # seconds
     thread = self._last
     if thread is not None and thread is not threading.current_thread(): thread.join(timeout)
 
+# %% ../../nbs/32_task_weight_playground.ipynb #763ba0d4
 @patch
 def reset(self: BackgroundTraining):
     "Back to the first weights and the first image; the curves so far stay as ghosts. A step that takes longer than `pause` waits ends by itself and is not counted."
@@ -268,6 +275,7 @@ def close(self: BackgroundTraining):
     with self._lock:
         if not self.training: self._let_go()
 
+# %% ../../nbs/32_task_weight_playground.ipynb #e238fd49
 @patch
 def _let_go(self: BackgroundTraining): self.run = self.data = self._val = None
 
@@ -317,6 +325,7 @@ def _panel(self: Board, place, task: str, title: str, xlabel: str = "", ylabel: 
     lines.append(axes.plot([], [], color=TASK_COLOURS[task], lw=2.2, ms=4, zorder=3)[0])
     return axes, lines
 
+# %% ../../nbs/32_task_weight_playground.ipynb #a82e59ca
 @patch
 def _weights_panel(self: Board, axes):
     "Bars of the weights and a diamond for what the balancer makes of them."
@@ -389,6 +398,7 @@ def _cut(self: Board, until: float):
         x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
         line.set_data(x[x <= until], y[x <= until])
 
+# %% ../../nbs/32_task_weight_playground.ipynb #97819036
 @patch
 def _say_weights(self: Board, weights: dict, balancer: str, curve: Curve):
     "The bars, their numbers, and the diamonds of a balancer that has used numbers."
@@ -457,6 +467,7 @@ def _viewed(self: TaskWeightPlayground, views: int): # on the page
     self.box.player = self if views else None
     if not views: self.pause()
 
+# %% ../../nbs/32_task_weight_playground.ipynb #90be3138
 @patch
 def _moved(self: TaskWeightPlayground, task: str, weight: float): # a slider was moved
     if not math.isclose(weight, self.weights[task]): self.set_weights(**{task: min(max(weight, LOWEST), HIGHEST)})
@@ -471,6 +482,7 @@ def _preset(self: TaskWeightPlayground) -> str: # a key of PRESETS, or own weigh
     if self.balancer != "fixed": return self.balancer
     return next((p for p, (w, b) in PRESETS.items() if b == "fixed" and all(w[t] == self.weights[t] for t in ORDER)), "own weights")
 
+# %% ../../nbs/32_task_weight_playground.ipynb #d12a263a
 @patch
 def _sync(self: TaskWeightPlayground):
     "Sliders and list show the present setting, whoever made it; their own callbacks see nothing new and stop there."
@@ -488,6 +500,7 @@ def _say(self: TaskWeightPlayground):
         if s["training"] and not s["step"] and not s["ghosts"]: doing = "preparing the data"
         self.status.value = f"<b>{doing}</b> · step {s['step']}{pace} · next step with {Curve(s['weights'], s['balancer']).label}" + (f" · <b>{s['error']}</b>" if s["error"] else "")
 
+# %% ../../nbs/32_task_weight_playground.ipynb #5ceaab57
 @patch
 def describe(self: TaskWeightPlayground) -> str:
     "The picture in words."
@@ -499,6 +512,7 @@ def describe(self: TaskWeightPlayground) -> str:
     if s["ghosts"]: parts.append(f"Ghosts, oldest first: {', '.join(s['ghosts'])}.")
     return " ".join(parts)
 
+# %% ../../nbs/32_task_weight_playground.ipynb #0799fdce
 @patch
 def draw(self: TaskWeightPlayground, curves_too: bool = True): # False: only the setting has changed
     "Draws the picture from what is known now. A slider does not wait for a picture that is being drawn: whoever draws it draws the left column again."
@@ -528,6 +542,7 @@ def _changed(self: TaskWeightPlayground):
     "Words and picture at once."
     if self._shown() and not self.closed: self._say(); self._sync(); self.draw()
 
+# %% ../../nbs/32_task_weight_playground.ipynb #c5083d5a
 @patch
 def _stepped(self: TaskWeightPlayground):
     "After a step of the thread: a new picture, unless the last one is too young."
@@ -540,6 +555,7 @@ def close(self: TaskWeightPlayground):
     BackgroundTraining.close(self)
     if self._shown(): self.box.player = None; close_all(self.box)
 
+# %% ../../nbs/32_task_weight_playground.ipynb #feeb70c8
 @patch
 def _repr_mimebundle_(self: TaskWeightPlayground, **kwargs):
     self._must_be_open()
@@ -563,6 +579,7 @@ def to_jshtml(self: TaskWeightPlayground, frames: int = 8, # positions of the sl
     pictures = (board.update(curve.weights, curve.balancer, curve, ghosts, end) for end in ends)
     return sweep_to_jshtml(pictures, dpi=70, label="step", sentences=[_until(curves, end) for end in ends])
 
+# %% ../../nbs/32_task_weight_playground.ipynb #b4e9cc8e
 def _until(curves: list[Curve], end: float) -> str:
     "What the curves say up to a step, in a sentence."
     parts = []
