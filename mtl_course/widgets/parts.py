@@ -176,7 +176,8 @@ def _in_words(page: str, label: str, sentences: list[str]) -> str:
     "A player whose slider has a name, and whose pictures have an alternative text, shown below them."
     id = re.search(r'id="_anim_img(\w+)"', page)[1]
     page = page.replace(f'<img id="_anim_img{id}"', f'<img alt="{html.escape(sentences[0])}" id="_anim_img{id}"')
-    page = page.replace(f'<input id="_anim_slider{id}"', f'<input aria-label="{html.escape(label)}" id="_anim_slider{id}"')
+    free = 'data-lm-suppress-shortcuts="true"'       # JupyterLab leaves the arrow keys to the slider
+    page = page.replace(f'<input id="_anim_slider{id}"', f'<input {free} aria-label="{html.escape(label)}" id="_anim_slider{id}"')
     texts = json.dumps(sentences, ensure_ascii=False).replace("<", "\\u003c")
     return page + f"""<div id="_anim_text{id}" aria-live="polite" style="font-size:90%; max-width:60em">{html.escape(sentences[0], quote=False)}</div>
 <script>(function() {{ const texts = {texts}, find = n => document.getElementById("_anim_" + n + "{id}"), img = find("img");
