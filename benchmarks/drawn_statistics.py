@@ -7,7 +7,7 @@ BatchNorm keeps running statistics of each task, moved by a tenth per step of th
 trained as there and scored on the test part; then the statistics of every BatchNorm, in the trunk and in the heads, are taken anew as means over fresh training batches of the task,
 no weight is changed, and the run is scored again. Writes results/drawn_statistics.csv. Read by notebook 27.
 """
-import os, tempfile, time
+import tempfile, time
 import pandas as pd, torch
 from fastcore.script import Param, call_parse
 from mtl_course.config import UserError, atomic_write, make_config, resolve
@@ -52,7 +52,7 @@ def main(runs: Param("runs of the study imbalance, comma-separated", str) = ",".
          batches: Param("training batches of each task for the new statistics", int) = 50, out: Param("csv file", str) = "results/drawn_statistics.csv"):
     "Trains the runs, seed by seed, and scores each with both kinds of statistics."
     if unknown := set(runs.split(",")) - set(IMBALANCE_RUNS): raise UserError(f"unknown runs {', '.join(sorted(unknown))}: expected some of {', '.join(IMBALANCE_RUNS)}")
-    torch.set_num_threads(os.cpu_count() or 1)                                # as the study does with one run at a time
+    torch.set_num_threads(1)                                                  # as in the study: with more, sums are rounded in another order
     path = resolve(out)
     for seed in map(int, seeds.split(",")):
         for name in runs.split(","):

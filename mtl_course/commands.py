@@ -393,13 +393,13 @@ def mtl_compare(
     study: Param("what is compared", str, choices=list(STUDIES)) = "balancers",
     seeds: Param("seeds, comma-separated", str) = "0,1,2",
     runs: Param("names of some runs, separated by ;  (empty: all)", str) = "",
-    workers: Param("trainings side by side", int) = 1,
+    workers: Param("trainings side by side, one thread each; default: one per core, or one on the GPU", int) = None,
     part: Param("part whose scores are shown: choose on val, report test", str, choices=["val", "test"]) = "val",
     out: Param("the table", str) = STUDY_FILE,
     recipe: Param("recipe from which all runs start", str, choices=list(RECIPES)) = "study",
 ):
     "Trains each run of a study with each seed, keeps all scores in one table, and shows the mean change against the single-task baselines."
-    if workers < 1: raise UserError(f"workers is {workers}: expected a whole number of at least 1")
+    if workers is not None and workers < 1: raise UserError(f"workers is {workers}: expected a whole number of at least 1")
     try: numbers = [int(s) for s in seeds.split(",")]
     except ValueError: raise UserError(f"seeds is {seeds!r}: expected whole numbers, comma-separated, such as 0,1,2") from None
     names = [n.strip() for n in runs.split(";") if n.strip()]

@@ -111,9 +111,9 @@ def train_run(configs: list[Config]) -> list[dict]: # rows of all its trainings
 
 def _train_fields(configs: list[dict]): return train_run([make_config(**c) for c in configs])
 
-def train_run_apart(configs: list[Config], threads: int = 1) -> list[dict]: # as train_run
-    "`train_run` in a process of its own; raises `UserError` with the last line of what went wrong there."
-    return in_own_process("mtl_course.experiments:_train_fields", dict(configs=[c.to_dict() for c in configs]), threads)
+def train_run_apart(configs: list[Config]) -> list[dict]: # as train_run
+    "`train_run` in a process of its own, on one thread; raises `UserError` with the last line of what went wrong there."
+    return in_own_process("mtl_course.experiments:_train_fields", dict(configs=[c.to_dict() for c in configs]), threads=1)
 
 # %% ../nbs/16d_experiments.ipynb #822899dd
 def read_study(path: str | Path) -> pd.DataFrame: # with STUDY_COLUMNS
@@ -148,7 +148,7 @@ def _add_rows(table, name, seed, configs, rows):
 def run_study(path: str | Path, # of the csv that holds the table
               runs: dict[str, dict | list], # name -> fields that differ from the recipe, or a list of such
               seeds: list[int], recipe: str = "study",
-              workers: int = 1, # processes side by side; the cores are shared among them
+              workers: int | None = None, # processes side by side, each on one thread; None: one per core, or one on the GPU
               progress: bool = True) -> pd.DataFrame: # the table, with STUDY_COLUMNS
     """Makes the runs that are missing in the table; raises `UserError` for a field that does not exist. A run that fails is named, and the others go on.
 
@@ -160,9 +160,9 @@ def run_study(path: str | Path, # of the csv that holds the table
         table = _add_rows(table, name, seed, configs, rows)
         todo.remove((name, seed, configs)); _write_study(path, table)
     for root in dict.fromkeys(c.data_root for _, _, configs in todo for c in configs): prepare_data(make_config(recipe, data_root=root), progress)
-    threads, failed = max(1, (os.cpu_count() or 1)//workers), []
+    workers, failed = workers or (1 if torch.cuda.is_available() else os.cpu_count() or 1), []
     with concurrent.futures.ThreadPoolExecutor(workers) as pool, tqdm(total=len(todo), desc=path.stem, unit="run", disable=not progress) as bar:
-        waiting = {pool.submit(train_run_apart, configs, threads): (name, seed, configs) for name, seed, configs in todo}
+        waiting = {pool.submit(train_run_apart, configs): (name, seed, configs) for name, seed, configs in todo}
         for future in concurrent.futures.as_completed(waiting):
             name, seed, configs = waiting[future]
             try: table = _add_rows(table, name, seed, configs, future.result())

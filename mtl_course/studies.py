@@ -67,7 +67,7 @@ STUDY_FILE = "results/studies.csv" # all runs of all studies: what two studies s
 
 def make_study(study: str = "balancers", # a key of STUDIES
                seeds: list[int] = (0, 1, 2), runs: list[str] | None = None, # names of some of its runs; None: all
-               workers: int = 1, progress: bool = True, path: str = STUDY_FILE, recipe: str = "study") -> pd.DataFrame: # the table so far, with STUDY_COLUMNS
+               workers: int | None = None, progress: bool = True, path: str = STUDY_FILE, recipe: str = "study") -> pd.DataFrame: # the table so far, with STUDY_COLUMNS
     "Makes what is missing of a study; raises `UserError` for an unknown study or run."
     if study not in STUDIES: raise UserError(f"unknown study {study!r}: expected one of {', '.join(STUDIES)}")
     unknown = set(runs or ()) - set(STUDIES[study])
