@@ -20,7 +20,7 @@ def add(path, new): # -> the whole table
 
 
 @call_parse
-def main(recipe: Param("recipe", str) = "study", steps: Param("steps of each run", int) = 100, every: Param("look ahead every so many steps", int) = 10,
+def main(recipe: Param("recipe", str) = "study", steps: Param("steps of each run", int) = 200, every: Param("look ahead every so many steps", int) = 10,
          seeds: Param("seeds, comma-separated", str) = "0,1,2", out: Param("csv file", str) = "results/affinity.csv"):
     "Measures the affinities with each seed and prints the report."
     path = resolve(out)

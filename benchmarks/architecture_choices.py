@@ -4,7 +4,7 @@
     python benchmarks/architecture_choices.py --choices skips --steps 200 --seeds 0,1,2
     python benchmarks/architecture_choices.py --choices anchors --steps 300 --seeds 0,1
 
-Trains a single task at a time on a ResNet-18 with the `laptop` recipe's sizes and budget per step, same seeds and data (validation scores).
+Trains a single task at a time on a ResNet-18 with 300 training proposals, else with the `laptop` recipe's sizes and budget per step, same seeds and data (validation scores).
 Writes results/necks_and_skips.csv (choices neck, skips) and results/anchor_ratios.csv (choice anchors).
 """
 import tempfile
@@ -25,7 +25,7 @@ def label(value): return ", ".join(f"{v:g}" for v in value) if isinstance(value,
 def train_one(task: str, field: str, value, steps: int, seed: int) -> list[dict]:
     "Trains one task alone and returns rows of validation scores."
     with tempfile.TemporaryDirectory() as folder:
-        run = train(make_config("laptop", backbone_name="resnet18", results_dir=folder, tasks=task, steps_per_epoch=steps, epochs=1, seed=seed, checkpoint_every=0, **{field: value}))
+        run = train(make_config("laptop", backbone_name="resnet18", train_proposals=300, results_dir=folder, tasks=task, steps_per_epoch=steps, epochs=1, seed=seed, checkpoint_every=0, **{field: value}))
         log = pd.read_csv(f"{folder}/logs/training.csv").query("kind == 'epoch'")
     million = sum(p.numel() for p in run.model.heads[task].parameters())/1e6
     about = dict(task=task, field=field, option=label(value), seed=seed, steps=steps, seconds=run.seconds, head_parameters_millions=million)

@@ -20,7 +20,7 @@ from mtl_course.models.multi_task_model import load_model
 import mtl_course.training as training
 
 SMALL = dict(backbone_name="resnet18", classification_size=(32, 32), detection_size=(96, 320), lane_size=(96, 160), classification_batch_size=32, detection_batch_size=3, lane_batch_size=4, neck_channels=32,
-             roi_samples=32, lane_channels=128, cache_images=False, epochs=1, checkpoint_every=20)
+             roi_samples=32, train_proposals=300, lane_channels=128, cache_images=False, epochs=1, checkpoint_every=20)
 def weights(values): return {f"{t}_weight": w for t, w in values.items()}
 
 EQUAL = SMALL | weights(EQUAL_WEIGHTS)

@@ -3,7 +3,7 @@
     python benchmarks/laptop_seeds.py --seeds 0,1,2
     python benchmarks/laptop_seeds.py --seeds 0,1,2 --changes backbone_name=resnet18,steps_per_epoch=120,train_proposals=300    # the deeper trunk, in the same time
 
-Writes results/laptop_seeds.csv (one tidy row per seed × metric) and results/laptop_objects.csv (objects per class in the training part). A seed that is there already is kept, so the command can be continued. The column `config` is a short
+Writes results/laptop_seeds.csv (one tidy row per seed × metric) results/laptop_objects.csv (objects per class in the training part) and, of seed 0, results/laptop_log.csv (its logs/training.csv). A seed that is there already is kept, so the command can be continued. The column `config` is a short
 hash of the recipe's values: when they change, the rows of the old recipe are dropped, so that a mean is always one of the same recipe. Memory is the sum over all processes of the
 run (what they share is counted in each), sampled twice a second.
 """
@@ -89,6 +89,8 @@ def main(seeds: Param("seeds, comma-separated", str) = "0,1,2", recipe: Param("r
         new = pd.DataFrame(run_seed(seed, recipe, changes, not no_clock))
         table = pd.concat([table, new] if len(table) else [new], ignore_index=True)
         with atomic_write(path) as t: table.to_csv(t, index=False)
+        if seed == 0 and not changes:
+            with atomic_write(resolve("results/laptop_log.csv")) as t: shutil.copyfile(resolve("results/seeds/0/logs/training.csv"), t)
     if not changes:
         with atomic_write(resolve("results/laptop_objects.csv")) as t: objects_of(recipe).to_csv(t, index=False)
     shown = table[table.recipe == name].groupby(["task", "metric"], sort=False).value.agg(["mean", "std", "min", "max", "count"])
