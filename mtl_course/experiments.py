@@ -193,18 +193,18 @@ ENOUGH_SEEDS = 3 # below this no verdict is given: an interval over two has a fa
 
 # %% ../nbs/16d_experiments.ipynb #48bae999
 def mean_and_interval(values: pd.Series | np.ndarray) -> tuple: # (mean, low, high)
-    "Mean over seeds with the 95 % interval of Student's t; without an interval (NaN) for a single seed."
+    "Mean over seeds with the 95 % interval of Student's t; NaN where there is no seed, and for the interval of a single one."
     values = np.asarray(values, float)
-    if len(values) < 2: return float(values.mean()), np.nan, np.nan
+    if len(values) < 2: return float(values[0]) if len(values) else np.nan, np.nan, np.nan
     half = stats.t.ppf(0.975, len(values) - 1)*values.std(ddof=1)/np.sqrt(len(values))
     return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
 
 def study_summary(table: pd.DataFrame, part: str = "test", baseline: str = "alone") -> pd.DataFrame: # one row per run, sorted by Δm
-    "Per run: seeds, mean headline scores, Δm in percent with its interval, seconds per step and peak memory."
+    "Per run: seeds, mean headline scores, Δm in percent with its interval (NaN for a run without all tasks, last), seconds per step and peak memory."
     scores, change = headline_scores(table, part), delta_m(table, part, baseline)
     rows = []
     for run, own in scores.groupby(level="run", sort=False):
-        mean, low, high = mean_and_interval(change.loc[run])
+        mean, low, high = mean_and_interval(change[change.index.get_level_values("run") == run])
         cost = table[(table.run == run) & (table.task == "all")].groupby("metric").value.median()
         rows.append(dict(run=run, seeds=len(own), **own.mean(), delta_m=mean, low=low, high=high, step_seconds=cost.get("step_seconds"), peak_memory_gib=cost.get("peak_memory_gib")))
     return pd.DataFrame(rows).sort_values("delta_m", ascending=False, ignore_index=True)

@@ -3,7 +3,17 @@ import os
 import numpy as np, pandas as pd, pytest
 from mtl_course.config import UserError, make_config
 from mtl_course.data.sampling import choose_images
-from mtl_course.experiments import ProcessError, in_own_process, tail_recalls, train_and_score, train_run_apart
+from mtl_course.experiments import ProcessError, in_own_process, read_study, study_summary, tail_recalls, train_and_score, train_run_apart
+from mtl_course.studies import STUDIES, STUDY_FILE
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_study_can_be_summed_up(study, part):
+    table = read_study(STUDY_FILE)
+    own = table[table.run.isin([*STUDIES[study], "alone"])]
+    summary = study_summary(own, part).set_index("run")
+    assert set(summary.index) == set(own.run) and summary.delta_m.dropna().is_monotonic_decreasing and summary.delta_m["alone"] == pytest.approx(0)
 
 
 def test_the_answer_comes_from_another_process_with_its_own_threads(monkeypatch):
@@ -32,6 +42,7 @@ def test_the_thirds_are_those_that_a_skew_makes_rare_and_frequent():
     assert got["recall_rarest_third"] < 0.3 < 0.5 < got["recall_most_frequent_third"]
     per_class.loc[kept.argmin(), "recall"] = np.nan                                   # a class without an image
     assert tail_recalls(per_class)["recall_rarest_third"] > got["recall_rarest_third"]
+
 
 def test_a_run_keeps_the_recall_of_its_tails():
     rows = pd.DataFrame(train_and_score(make_config("smoke", tasks="classification", steps_per_epoch=1, epochs=1, num_workers=0)))
