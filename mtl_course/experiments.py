@@ -119,7 +119,7 @@ def train_run_apart(configs: list[Config]) -> list[dict]: # as train_run
 def read_study(path: str | Path) -> pd.DataFrame: # with STUDY_COLUMNS
     "A study's table; empty when there is none yet."
     path = resolve(path)
-    table = pd.read_csv(path, dtype={"config": str}, float_precision="round_trip") if path.exists() else pd.DataFrame()
+    table = pd.read_csv(path, dtype={"config": str}) if path.exists() else pd.DataFrame()
     return table.reindex(columns=STUDY_COLUMNS)
 
 def _write_study(path, table):
