@@ -119,7 +119,7 @@ GROUPS = {                                                       # what is distu
     "all at once":   ("regime", "lane", ("drawn alike", "equal"), ("regime, boosted", "regime, temperature 5"))}
 LABELS = {"equal": "undisturbed", "boosted lanes": "+ weight ×30", "alone": "+ each task alone", "few lanes": "65 lane images", "rare lanes": "drawn in proportion", "small lane loss": "lane loss × 1/30",
           "drawn alike": "+ drawn alike", "skewed signs": "signs 10 : 1", "as many signs, balanced": "+ as many, balanced", "regime": "78 : 12 : 0.8 %, drawn so"}
-_REMEDIES = {"boosted": "weight ×30", "augmented": "augmentation", "uncertainty": "uncertainty", "imtl_g": "IMTL-G", "alone": "lanes alone", "temperature 5": "temperature 5", "class-balanced": "class-balanced loss", "smaller loss": "loss as small", "focal": "focal loss"}
+_REMEDIES = {"boosted": "weight ×30", "augmented": "augmentation", "uncertainty": "uncertainty", "imtl_g": "IMTL-G", "alone": "lanes alone", "temperature 5": "temperature 5", "class-balanced": "class-balanced loss", "smaller loss": "loss as small (control)", "focal": "focal loss"}
 
 def run_label(run: str) -> str: # a key of IMBALANCE_RUNS
     "A run in a few words; remedies begin with +."
@@ -231,7 +231,7 @@ def remedy_sentences(table: pd.DataFrame, part: str = "test") -> list[str]:
     "One sentence for each measured remedy: what it repairs and what the other tasks pay."
     sentences = []
     for r in remedy_table(table, part).to_dict("records"):
-        part_of = f", {r['repaired']:.0%} of what the cause took".replace("-", "−") if np.isfinite(r["repaired"]) and r["group"] != "nothing" else ""
+        part_of = f", {r['repaired']:.0%} of what the cause took".replace("-", "−") if np.isfinite(r["repaired"]) and r["group"] != "nothing" and verdict(r) == "higher" else ""
         others = [f"{t} {r[f'{t} change']:+.3f} ({r[f'{t} verdict']})" for t in TASKS if np.isfinite(r.get(f"{t} change", np.nan))]
         cost = f" Other tasks: {', '.join(others)}.".replace("-", "−") if others else " The other tasks are not trained in this run."
         both = f" In {r['floor']:.0f} of {r['seeds']} seeds the run and its control both predict a constant." if r.get("floor", 0) > 0 else ""
@@ -368,9 +368,9 @@ def curve_sentence(table: pd.DataFrame, task: str, full: int | None = None, part
     said = ", ".join(f"{n:,.0f} images {c:+.3f} ({v})".replace("-", "−") for (n, v), c in zip(marks, points["change"]))
     helped, harmed = ([n for n, v in marks if v == wanted] for wanted in ("higher", "lower"))
     if not helped: end = "at no size is sharing better by more than the seeds scatter"
-    elif helped[-1] == marks[-1][0]: end = f"sharing helps with {helped[-1]:,.0f} images, the most that were tried"
-    else: end = f"sharing helps up to {helped[-1]:,.0f} images and no longer, as far as the seeds tell, from {next(n for n, _ in marks if n > helped[-1]):,.0f} on"
-    if harmed: end += f"; it is worse with {' and '.join(f'{n:,.0f}' for n in harmed)} images"
+    elif helped[-1] == marks[-1][0]: end = f"a hint that sharing helps with {helped[-1]:,.0f} images, the most that were tried"
+    else: end = f"a hint that sharing helps up to {helped[-1]:,.0f} images and no longer, as far as the seeds tell, from {next(n for n, _ in marks if n > helped[-1]):,.0f} on"
+    if harmed: end += f"; a hint that it is worse with {' and '.join(f'{n:,.0f}' for n in harmed)} images"
     return f"{task}, shared minus alone: {said}: {end}."
 
 # %% ../nbs/16h_imbalance_figures.ipynb #fafbe5b6
