@@ -89,9 +89,9 @@ def main(seeds: Param("seeds, comma-separated", str) = "0,1,2", recipe: Param("r
         new = pd.DataFrame(run_seed(seed, recipe, changes, not no_clock))
         table = pd.concat([table, new] if len(table) else [new], ignore_index=True)
         with atomic_write(path) as t: table.to_csv(t, index=False)
-        if seed == 0 and not changes:
+        if seed == 0 and name == "laptop":
             with atomic_write(resolve("results/laptop_log.csv")) as t: shutil.copyfile(resolve("results/seeds/0/logs/training.csv"), t)
-    if not changes:
+    if name == "laptop":
         with atomic_write(resolve("results/laptop_objects.csv")) as t: objects_of(recipe).to_csv(t, index=False)
     shown = table[table.recipe == name].groupby(["task", "metric"], sort=False).value.agg(["mean", "std", "min", "max", "count"])
     print(shown.round(4).to_string())

@@ -10,6 +10,8 @@ def bench(tmp_path, monkeypatch):
     bench = load_benchmark("laptop_seeds")
     monkeypatch.setattr(bench, "resolve", lambda p: tmp_path/p)
     def run_seed(seed, recipe, changes="", clock=True):
+        log = tmp_path/"results"/"seeds"/str(seed)/"logs"/"training.csv"
+        log.parent.mkdir(parents=True, exist_ok=True); log.write_text(f"{bench.label(recipe, changes)},{seed}\n")
         row = dict(recipe=bench.label(recipe, changes), config=bench.recipe_hash(recipe, changes), seed=seed)
         return [row | dict(task=t, metric=m, value=float(bench.changed(changes).get("learning_rate", RECIPES[recipe]["learning_rate"]))) for t, m in (*bench.HEADLINES, *[("all", "minutes")]*clock, ("all", "peak_memory_gib"))]
     monkeypatch.setattr(bench, "run_seed", run_seed)
@@ -33,7 +35,7 @@ def test_rows_of_another_recipe_are_dropped(bench, tmp_path, monkeypatch, capsys
 
 
 def test_rows_without_a_hash_are_dropped_and_measured_ones_kept(bench, tmp_path, capsys):
-    (tmp_path/"results").mkdir()
+    (tmp_path/"results").mkdir(exist_ok=True)
     (tmp_path/"results"/"laptop_seeds.csv").write_text("recipe,seed,task,metric,value\nlaptop,0,lane,iou,0.5\n")
     bench.main(seeds="0", recipe="laptop")
     assert "1 rows of seeds 0 are dropped" in capsys.readouterr().out and 0.5 not in set(rows(tmp_path).value)
@@ -46,6 +48,11 @@ def test_a_recipe_with_changes_has_rows_of_its_own(bench, tmp_path):
     table = rows(tmp_path)
     assert set(table[table.recipe == "laptop, learning_rate=0.125"].value) == {0.125} and 0.125 not in set(table[table.recipe == "laptop"].value)
     assert bench.recipe_hash("laptop", "learning_rate=0.125") != bench.recipe_hash("laptop")
+
+
+def test_the_log_that_is_kept_is_of_seed_0_of_make_train(bench, tmp_path):
+    bench.main(seeds="0,1", recipe="laptop"); bench.main(seeds="0", recipe="smoke"); bench.main(seeds="0", recipe="laptop", changes="learning_rate=0.125")
+    assert (tmp_path/"results"/"laptop_log.csv").read_text() == "laptop,0\n"
 
 
 def test_memory_is_that_of_all_processes(bench):
