@@ -9,7 +9,7 @@ __all__ = ['ALONE', 'STUDY_COLUMNS', 'ENOUGH_SEEDS', 'as_trainings', 'run_config
            'mean_and_interval', 'study_summary', 'pareto_front']
 
 # %% ../nbs/16d_experiments.ipynb #cbfdfb30
-import concurrent.futures, hashlib, json, os, pkgutil, resource, subprocess, sys, tempfile, time
+import concurrent.futures, hashlib, json, os, pkgutil, resource, subprocess, sys, tempfile, threading, time
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from scipy import stats
@@ -59,9 +59,15 @@ class ProcessError(UserError):
         self.code, self.stderr = code, stderr
         super().__init__((stderr.strip().splitlines() or [f"the process ended with code {code}"])[-1].removeprefix("mtl_course.config.UserError: "))
 
+def _end_with(parent: int): # process id
+    "Ends this process soon after its parent, so that a study that was killed leaves no training behind."
+    while os.getppid() == parent: time.sleep(0.5)
+    os._exit(1)
+
 def _answer():
     "What the process does: an order from stdin, the answer to the file named there."
     order = json.load(sys.stdin)
+    threading.Thread(target=_end_with, args=(order["parent"],), daemon=True).start()
     answer = pkgutil.resolve_name(order["function"])(**order["arguments"])
     Path(order["answer"]).write_text(json.dumps(answer), encoding="utf-8")
 
@@ -71,7 +77,7 @@ def in_own_process(function: str,   # "module:name"
                    threads: int | None = None): # OMP_NUM_THREADS there; None: as here
     "What a function answers (again as JSON) in a new process, so that its memory is its own; raises `ProcessError` when it ends in any other way."
     with tempfile.TemporaryDirectory() as folder:
-        order = dict(function=function, arguments=arguments, answer=f"{folder}/answer.json")
+        order = dict(function=function, arguments=arguments, answer=f"{folder}/answer.json", parent=os.getpid())
         done = subprocess.run([sys.executable, "-c", "from mtl_course.experiments import _answer; _answer()"], input=json.dumps(order), text=True, capture_output=True,
                               env=os.environ | (dict(OMP_NUM_THREADS=str(threads)) if threads else {}))
         if done.returncode: raise ProcessError(done.returncode, done.stderr)

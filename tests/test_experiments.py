@@ -1,5 +1,5 @@
 """Work in a process of its own: the answer comes back, and what goes wrong there is told in one line. What is kept of a run."""
-import os
+import os, signal, subprocess, sys, time
 import numpy as np, pandas as pd, pytest
 from mtl_course.config import UserError, make_config
 from mtl_course.data.sampling import choose_images
@@ -26,6 +26,25 @@ def test_what_went_wrong_is_told():
     assert (found.value.code, found.value.stderr) == (3, "")
     with pytest.raises(UserError, match="^ModuleNotFoundError: No module named 'nowhere'$") as found: in_own_process("builtins:__import__", dict(name="nowhere"))
     assert found.value.code == 1 and "Traceback" in found.value.stderr
+
+
+def test_a_process_ends_soon_after_the_one_that_asked_for_it(tmp_path):
+    (tmp_path/"waits.py").write_text("import os, pathlib, time\ndef wait(path):\n    pathlib.Path(path).write_text(str(os.getpid())); time.sleep(120)\n")
+    code = f"from mtl_course.experiments import in_own_process; in_own_process('waits:wait', dict(path={str(tmp_path/'pid')!r}))"
+    asking = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    def until(condition):
+        for _ in range(600):
+            if condition(): return True
+            time.sleep(0.1)
+    try: assert until(lambda: (tmp_path/"pid").exists() and (tmp_path/"pid").read_text())
+    finally: asking.send_signal(signal.SIGKILL); asking.wait()
+    waiting = int((tmp_path/"pid").read_text())
+    def gone():
+        try: os.kill(waiting, 0)
+        except ProcessLookupError: return True
+        status = f"/proc/{waiting}/stat"                                               # ended, and not yet fetched by whoever adopted it
+        return os.path.exists(status) and open(status).read().rpartition(")")[2].split()[0] == "Z"
+    assert until(gone)
 
 
 def test_a_training_that_cannot_be_made_is_one_sentence():
