@@ -3,7 +3,7 @@
     python benchmarks/laptop_seeds.py --seeds 0,1,2
     python benchmarks/laptop_seeds.py --seeds 0,1,2 --changes backbone_name=resnet18,steps_per_epoch=120,train_proposals=300    # the deeper trunk, in the same time
 
-Writes results/laptop_seeds.csv (one tidy row per seed × metric) results/laptop_objects.csv (objects per class in the training part) and, of seed 0, results/laptop_log.csv (its logs/training.csv). A seed that is there already is kept, so the command can be continued. The column `config` is a short
+Writes results/laptop_seeds.csv (one tidy row per seed × metric), results/laptop_objects.csv (objects per class in the training part) and, of seed 0, results/laptop_log.csv (its logs/training.csv). A seed that is there already is kept, so the command can be continued. The column `config` is a short
 hash of the recipe's values: when they change, the rows of the old recipe are dropped, so that a mean is always one of the same recipe. Memory is the sum over all processes of the
 run (what they share is counted in each), sampled twice a second.
 """

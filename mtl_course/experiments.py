@@ -6,7 +6,7 @@
 __all__ = ['ALONE', 'STUDY_COLUMNS', 'ENOUGH_SEEDS', 'as_trainings', 'run_configs', 'config_hash', 'process_status',
            'peak_memory', 'ProcessError', 'in_own_process', 'tail_recalls', 'train_and_score', 'train_run',
            'train_run_apart', 'read_study', 'missing_runs', 'run_study', 'headline_scores', 'delta_m',
-           'mean_and_interval', 'study_summary', 'pareto_front']
+           'mean_and_interval', 'mean_p_value', 'study_summary', 'pareto_front']
 
 # %% ../nbs/16d_experiments.ipynb #cbfdfb30
 import concurrent.futures, hashlib, json, os, pkgutil, resource, subprocess, sys, tempfile, threading, time
@@ -204,6 +204,11 @@ def mean_and_interval(values: pd.Series | np.ndarray) -> tuple: # (mean, low, hi
     if len(values) < 2: return float(values[0]) if len(values) else np.nan, np.nan, np.nan
     half = stats.t.ppf(0.975, len(values) - 1)*values.std(ddof=1)/np.sqrt(len(values))
     return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+
+def mean_p_value(values: pd.Series | np.ndarray) -> float:
+    "Two-sided p-value of the mean over seeds being zero (Student's t); NaN for a single seed and for equal values."
+    values = np.asarray(values, float)
+    return float(stats.ttest_1samp(values, 0).pvalue) if len(values) > 1 and values.std() > 0 else np.nan
 
 def study_summary(table: pd.DataFrame, part: str = "test", baseline: str = "alone") -> pd.DataFrame: # one row per run, sorted by Δm
     "Per run: seeds, mean headline scores, Δm in percent with its interval (NaN for a run without all tasks, last), seconds per step and peak memory."

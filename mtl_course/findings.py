@@ -12,7 +12,7 @@ import numpy as np, pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 from .config import TASKS, UserError
-from .experiments import ENOUGH_SEEDS, delta_m, headline_scores, mean_and_interval, pareto_front
+from .experiments import ENOUGH_SEEDS, delta_m, headline_scores, mean_and_interval, mean_p_value, pareto_front
 from .figures import METRIC_LABELS, OKABE_ITO, TASK_LABELS, style
 from .metrics.scores import HEADLINE
 from .studies import BALANCER_RUNS, not_in, study_command
@@ -70,8 +70,7 @@ def paired_differences(block: pd.DataFrame, opponent: str, # a run
     change, rows = delta_m(block, part).unstack("run"), []
     for run in runs if runs is not None else [r for r in change if run_kind(r) == "balancer" or r == "random"]:
         d = (change[run] - change[opponent]).dropna()
-        p = stats.ttest_1samp(d, 0).pvalue if len(d) > 1 and d.std() > 0 else np.nan
-        rows.append(dict(zip(("run", "mean", "low", "high"), (run, *mean_and_interval(d))), p=p, seeds=len(d)))
+        rows.append(dict(zip(("run", "mean", "low", "high"), (run, *mean_and_interval(d))), p=mean_p_value(d), seeds=len(d)))
     table = pd.DataFrame(rows, columns=["run", "mean", "low", "high", "p", "seeds"])
     return table.assign(p_holm=holm(table.p)).sort_values("mean", ascending=False, ignore_index=True)
 

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['FLOOR', 'GROUPS', 'LABELS', 'UNDISTURBED', 'SHARE_WEIGHTS', 'IMBALANCE_FIGURES', 'find_result', 'with_other_names',
-           'read_runs', 'scores_of', 'paired_change', 'constant_seeds', 'lane_share', 'verdict', 'change_text',
-           'seeds_text', 'run_label', 'control_of', 'cause_table', 'gain_difference', 'remedy_table', 'read_gramians',
-           'step_shares', 'update_shares', 'share_text', 'floor_text', 'cause_sentences', 'remedy_sentences',
-           'drowned_sentence', 'training_images', 'imbalance_figure', 'figure_12_data_imbalance', 'curve_table',
-           'curve_sentence', 'learning_curves_figure', 'learning_curves']
+           'read_runs', 'scores_of', 'paired_series', 'paired_change', 'constant_seeds', 'lane_share', 'verdict',
+           'change_text', 'seeds_text', 'run_label', 'control_of', 'cause_table', 'gain_difference', 'remedy_table',
+           'read_gramians', 'step_shares', 'update_shares', 'share_text', 'floor_text', 'cause_sentences',
+           'remedy_sentences', 'drowned_sentence', 'training_images', 'imbalance_figure', 'figure_12_data_imbalance',
+           'curve_table', 'curve_sentence', 'learning_curves_figure', 'learning_curves']
 
 # %% ../nbs/16h_imbalance_figures.ipynb #aa43de3f
 import json
@@ -18,12 +18,11 @@ import numpy as np, pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, PercentFormatter
-from scipy import stats
 from .comparison_figures import COUNT_COLUMNS
 from .comparison_figures import figure_12_data_imbalance as data_counts_figure
 from .config import TASKS, UserError
 from .evaluation import read_table
-from .experiments import STUDY_COLUMNS, mean_and_interval
+from .experiments import STUDY_COLUMNS, mean_and_interval, mean_p_value
 from .figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS
 from .metrics.scores import HEADLINE
 from .studies import CURVE_RUNS, IMBALANCE_RUNS, SIZES, curve_name, not_in, study_command
@@ -53,19 +52,18 @@ def scores_of(table: pd.DataFrame, run: str, task: str, metric: str | None = Non
     rows = table[(table["run"] == run) & (table["task"] == task) & (table["metric"] == (metric or HEADLINE[task])) & (table["part"] == part)]
     return rows.drop_duplicates("seed", keep="last").set_index("seed")["value"].dropna().sort_index()
 
-def _paired(run: pd.Series, control: pd.Series) -> dict | None: # values by seed
+def paired_series(run: pd.Series, control: pd.Series) -> dict | None: # values by seed
     "What `paired_change` returns, for any two quantities."
     both = pd.concat([run, control], axis=1, keys=["run", "control"]).dropna()
     if both.empty: return None
     d = both["run"] - both["control"]
     mean, low, high = mean_and_interval(d)
-    p = stats.ttest_1samp(d, 0).pvalue if len(d) > 1 and d.std() > 0 else np.nan
-    return dict(run=both["run"].mean(), control=both["control"].mean(), change=mean, low=low, high=high, p=p, same=int((d*mean > 0).sum()), seeds=len(both))
+    return dict(run=both["run"].mean(), control=both["control"].mean(), change=mean, low=low, high=high, p=mean_p_value(d), same=int((d*mean > 0).sum()), seeds=len(both))
 
 def paired_change(table: pd.DataFrame, run: str, control: str, task: str, metric: str | None = None, part: str = "test") -> dict | None:
     """Means of a run and its control over the seeds that both have, the mean of the differences with its 95 % interval and p-value (NaN for one seed), how many of the seeds differ in
     the `same` direction as the mean, and in how many both predict a constant (`floor`, lanes only); None when they have no seed in common."""
-    change = _paired(*(scores_of(table, r, task, metric, part) for r in (run, control)))
+    change = paired_series(*(scores_of(table, r, task, metric, part) for r in (run, control)))
     if change and task == "lane": change["floor"] = len(set(constant_seeds(table, run, part)) & set(constant_seeds(table, control, part)))
     return change
 
@@ -149,7 +147,7 @@ def gain_difference(table: pd.DataFrame, remedy: str, cause: str, control: str |
     alone = UNDISTURBED.get(remedy.rpartition(", ")[2])
     if control != "equal" or alone is None: return None
     with_it, without, there, equal = (scores_of(table, r, task, part=part) for r in (remedy, cause, alone, "equal"))
-    return _paired(with_it - without, there - equal)
+    return paired_series(with_it - without, there - equal)
 
 def remedy_table(table: pd.DataFrame, part: str = "test") -> pd.DataFrame: # one row per remedy that was measured
     """What a remedy gives the victim (`change` with its interval, `repaired`: as a part of what the cause took, NaN unless the seeds tell that loss from nothing) and what it does to the other tasks,

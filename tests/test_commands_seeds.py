@@ -35,7 +35,7 @@ def test_rows_of_another_recipe_are_dropped(bench, tmp_path, monkeypatch, capsys
 
 
 def test_rows_without_a_hash_are_dropped_and_measured_ones_kept(bench, tmp_path, capsys):
-    (tmp_path/"results").mkdir(exist_ok=True)
+    (tmp_path/"results").mkdir()
     (tmp_path/"results"/"laptop_seeds.csv").write_text("recipe,seed,task,metric,value\nlaptop,0,lane,iou,0.5\n")
     bench.main(seeds="0", recipe="laptop")
     assert "1 rows of seeds 0 are dropped" in capsys.readouterr().out and 0.5 not in set(rows(tmp_path).value)
