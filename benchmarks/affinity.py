@@ -3,13 +3,15 @@
     python benchmarks/affinity.py                              # a seed that is there already is kept, so the command can be continued
     python benchmarks/affinity.py --steps 200 --every 10 --seeds 0,1,2
 
-Writes results/affinity.csv (seed, step, source, target, affinity) and results/affinity_cosines.csv (seed, step, stage, task = pair, cosine). Read by notebook 23.
+Writes results/affinity.csv (seed, step, source, target, affinity) and results/affinity_cosines.csv (seed, step, stage, task = pair, cosine). Read by notebook 22.
 """
 import time
 import pandas as pd
 from fastcore.script import Param, call_parse
-from mtl_course.affinity import measure_affinity, should_i_share
-from mtl_course.config import UserError, atomic_write, make_config, resolve
+from mtl_course.studies.affinity import measure_affinity, should_i_share
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import atomic_write, resolve
+from mtl_course.config import make_config
 
 
 def add(path, new): # -> the whole table

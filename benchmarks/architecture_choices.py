@@ -10,8 +10,10 @@ Writes results/necks_and_skips.csv (choices neck, skips) and results/anchor_rati
 import tempfile
 import pandas as pd
 from fastcore.script import Param, call_parse
-from mtl_course.config import UserError, atomic_write, make_config, resolve
-from mtl_course.training import train
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import atomic_write, resolve
+from mtl_course.config import make_config
+from mtl_course.training.loop import train
 
 CHOICES = { # name -> task, field, its values; the second set of anchors has a shape for standing pedestrians (height / width)
     "neck": ("detection", "detection_neck", ("fpn", "c5")), "skips": ("lane", "lane_skips", (True, False)),

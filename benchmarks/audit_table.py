@@ -1,11 +1,11 @@
-"""Writes the README's short table of audited claims from results/claims_audit.csv, which notebook 25 makes.
+"""Writes the README's short table of audited claims from results/claims_audit.csv, which notebook 26 makes.
 
     python benchmarks/audit_table.py
 """
 import re
 import pandas as pd
 from fastcore.script import call_parse
-from mtl_course.config import resolve
+from mtl_course.core.files import resolve
 from readme_markers import between_markers, write_between
 
 SHOWN = ("validation_accuracy", "gap", "loss_reduction", "converged", "total", "sum", "size", "baseline", "saving", "size_saving", "faster", "training_time",

@@ -6,7 +6,7 @@
 T tasks, each with images of its own, share a ResNet; every head is one linear layer. Timed is the forward and backward part of a step, up to the combined
 gradient in `.grad`; the optimizer's step is the same for all. Each timed step stands between two summed-loss steps, and its ratio is to their mean, so that
 a machine whose speed drifts does not favour anybody. Memory: on a GPU the allocator's peak, on a CPU the bytes of all tensors alive at once, counted by storage
-(parameters and images, which all ways hold, are left out; so is what a kernel uses inside itself). Writes results/balancing_cost.csv, read by notebook 12.
+(parameters and images, which all ways hold, are left out; so is what a kernel uses inside itself). Writes results/balancing_cost.csv, read by notebook 18.
 """
 import contextlib, platform, subprocess, sys, time, weakref
 import numpy as np, pandas as pd, torch
@@ -15,8 +15,10 @@ from fastcore.script import Param, call_parse
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from mtl_course.config import atomic_write, choose_device, project_root, resolve, seed_everything
-from mtl_course.losses.balancing import make_balancer, streamed_backward
+from mtl_course.core.files import atomic_write, project_root, resolve
+from mtl_course.core.device import choose_device
+from mtl_course.core.seeds import seed_everything
+from mtl_course.losses.streamed_backward import make_balancer, streamed_backward
 from mtl_course.models.backbone import Backbone
 
 LABELS = {"summed": "summed loss", "fixed": "streamed, fixed weights", "streamed": "streamed, Gramian-based balancer", "separate": "one backward per loss, graphs kept",

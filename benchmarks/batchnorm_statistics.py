@@ -9,11 +9,13 @@ import copy
 from pathlib import Path
 import pandas as pd, torch
 from fastcore.script import Param, call_parse
-from mtl_course.config import TASKS, atomic_write, choose_precision, resolve
+from mtl_course.config import TASKS
+from mtl_course.core.files import atomic_write, resolve
+from mtl_course.core.device import choose_precision
 from mtl_course.data.kitti import KITTI
 from mtl_course.data.loaders import MultiTaskDataset, collate, evaluation_loader
 from mtl_course.data.tusimple import TuSimple
-from mtl_course.evaluation import evaluate_task
+from mtl_course.evaluation.evaluate import evaluate_task
 from mtl_course.models import load_model
 from mtl_course.models.backbone import TaskBatchNorm2d
 

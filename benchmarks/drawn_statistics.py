@@ -5,16 +5,18 @@
 
 BatchNorm keeps running statistics of each task, moved by a tenth per step of that task from 0 and 1 on: after five steps more than half of them is still where they began. Here each run of the study is
 trained as there and scored on the test part; then the statistics of every BatchNorm, in the trunk and in the heads, are taken anew as means over fresh training batches of the task,
-no weight is changed, and the run is scored again. Writes results/drawn_statistics.csv. Read by notebook 27.
+no weight is changed, and the run is scored again. Writes results/drawn_statistics.csv. Read by notebook 25.
 """
 import tempfile, time
 import pandas as pd, torch
 from fastcore.script import Param, call_parse
-from mtl_course.config import UserError, atomic_write, make_config, resolve
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import atomic_write, resolve
+from mtl_course.config import make_config
 from mtl_course.data.loaders import evaluation_loader, training_loader
-from mtl_course.evaluation import score_task
-from mtl_course.studies import IMBALANCE_RUNS
-from mtl_course.training import train
+from mtl_course.evaluation.evaluate import score_task
+from mtl_course.studies.plans import IMBALANCE_RUNS
+from mtl_course.training.loop import train
 
 RUNS = ("rare lanes", "regime", "drawn alike")
 

@@ -13,14 +13,16 @@ from fastcore.script import Param, call_parse, store_true
 from lightning.fabric.utilities import move_data_to_device
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
-from mtl_course import batch_size
-from mtl_course.batch_size import random_batch
-from mtl_course.config import TASKS, UserError, atomic_write, make_config, resolve
-from mtl_course.experiments import headline_scores, mean_and_interval
+from mtl_course.training import batch_size
+from mtl_course.training.batch_size import random_batch
+from mtl_course.config import TASKS, make_config
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import atomic_write, resolve
+from mtl_course.studies.runner import headline_scores, mean_and_interval
 from mtl_course.metrics.scores import HEADLINE
 from mtl_course.models import MultiTaskModel
-from mtl_course.sharing_figures import sharing_effect, sharing_rows
-from mtl_course.studies import study_command
+from mtl_course.plots.sharing import sharing_effect, sharing_rows
+from mtl_course.studies.plans import study_command
 
 KEY = ["device", "backbone", "detection_neck", "what", "model", "part", "size", "batch", "precision", "mode", "metric"]
 

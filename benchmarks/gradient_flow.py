@@ -12,12 +12,15 @@ import time
 from unittest import mock
 import numpy as np, pandas as pd
 from fastcore.script import Param, call_parse
-from mtl_course.config import BOOSTED_WEIGHTS, EQUAL_WEIGHTS, UserError, atomic_write, make_config, resolve, seed_everything
+from mtl_course.config import BOOSTED_WEIGHTS, EQUAL_WEIGHTS, make_config
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import atomic_write, resolve
+from mtl_course.core.seeds import seed_everything
 from mtl_course.data.loaders import create_dataloaders
-from mtl_course.gradient_flow import GRADIENT_COLUMNS, cosine_rows, gradient_rows, places_of, pooled_gramians, read_gradients, trunk_layers
-from mtl_course.losses.balancing import streamed_backward
+from mtl_course.training.gradients import GRADIENT_COLUMNS, cosine_rows, gradient_rows, places_of, pooled_gramians, read_gradients, trunk_layers
+from mtl_course.losses.streamed_backward import streamed_backward
 from mtl_course.models.multi_task_model import load_model
-import mtl_course.training as training
+import mtl_course.training.loop as training
 
 SMALL = dict(backbone_name="resnet18", classification_size=(32, 32), detection_size=(96, 320), lane_size=(96, 160), classification_batch_size=32, detection_batch_size=3, lane_batch_size=4, neck_channels=32,
              roi_samples=32, train_proposals=300, lane_channels=128, cache_images=False, epochs=1, checkpoint_every=20)

@@ -3,16 +3,18 @@
     python benchmarks/gradient_log_cost.py --pairs 10
 
 Each recorded step stands between two plain ones and is compared with their mean, so that a machine whose speed drifts does not favour either. A step is all that the loop does:
-forward and backward passes, (the log,) clipping, the optimiser's step, (the log's rows). Writes results/gradient_log_cost.csv, read by notebook 14a.
+forward and backward passes, (the log,) clipping, the optimiser's step, (the log's rows). Writes results/gradient_log_cost.csv, read by notebook 24.
 """
 import math, statistics, tempfile, time
 from itertools import cycle
 import pandas as pd, torch
 from fastcore.script import Param, call_parse
-from mtl_course.config import atomic_write, make_config, resolve, seed_everything
+from mtl_course.core.files import atomic_write, resolve
+from mtl_course.config import make_config
+from mtl_course.core.seeds import seed_everything
 from mtl_course.data.loaders import create_dataloaders, prepare_data
-from mtl_course.gradient_flow import GradientLog
-from mtl_course.training import make_run, start_fabric, training_step
+from mtl_course.training.gradients import GradientLog
+from mtl_course.training.loop import make_run, start_fabric, training_step
 
 
 def stepper(config, loader, folder):

@@ -2,10 +2,11 @@
 
     python benchmarks/gradient_recording.py --recipe study --steps 120 --every 6
 
-Writes results/gradient_recording.json: for each recorded step the losses and the Gramian of every stage of the trunk. Read by notebook 31.
+Writes results/gradient_recording.json: for each recorded step the losses and the Gramian of every stage of the trunk. Read by notebook 27.
 """
 from fastcore.script import Param, call_parse
-from mtl_course.config import TASKS, make_config, resolve
+from mtl_course.config import TASKS, make_config
+from mtl_course.core.files import resolve
 from mtl_course.widgets.gradient_arrows import record_gradients
 
 

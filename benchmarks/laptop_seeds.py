@@ -11,7 +11,8 @@ import hashlib, json, shutil, subprocess, sys, time
 from pathlib import Path
 import numpy as np, pandas as pd, psutil
 from fastcore.script import Param, call_parse, store_true
-from mtl_course.config import DETECTION_CLASSES, Config, atomic_write, make_config, resolve
+from mtl_course.config import DETECTION_CLASSES, Config, make_config
+from mtl_course.core.files import atomic_write, resolve
 from mtl_course.data.loaders import make_reader, prepare_data
 
 COLUMNS = ["recipe", "config", "seed", "task", "metric", "value"]

@@ -4,7 +4,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"): os.e
 import argparse, csv, resource, tempfile, time
 from pathlib import Path
 import numpy as np
-from mtl_course.config import atomic_write, project_root
+from mtl_course.core.files import atomic_write, project_root
 from mtl_course.metrics import kitti
 
 KINDS, SHARES = ("Car", "Pedestrian", "Cyclist", "Van", "Truck", "DontCare"), (.58, .1, .04, .06, .02, .2)

@@ -8,7 +8,8 @@ import os, re, statistics, sys, time
 from pathlib import Path
 import pandas as pd
 from jupyter_client.manager import start_new_kernel
-from mtl_course.config import atomic_write, make_config
+from mtl_course.core.files import atomic_write
+from mtl_course.config import make_config
 from mtl_course.data.loaders import prepare_data
 
 ROOT = Path(__file__).parents[1]

@@ -1,6 +1,7 @@
 """Where programs write into the README: between two comments that the page does not show."""
 from pathlib import Path
-from mtl_course.config import UserError, atomic_write
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import atomic_write
 
 
 def between_markers(text: str, start: str, end: str, content: str) -> str: # a page; the two lines; what shall stand between them

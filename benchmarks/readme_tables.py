@@ -4,7 +4,8 @@
 """
 import pandas as pd
 from fastcore.script import call_parse
-from mtl_course.config import UserError, resolve
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import resolve
 from readme_markers import write_between
 
 START, END = "<!-- scores: python benchmarks/readme_tables.py -->", "<!-- end of scores -->"

@@ -10,12 +10,13 @@ Writes results/real_data.csv, with 95 % intervals by bootstrap (over tracks for 
 import tempfile
 import pandas as pd
 from fastcore.script import Param, call_parse
-from mtl_course.config import atomic_write, make_config, resolve
+from mtl_course.core.files import atomic_write, resolve
+from mtl_course.config import make_config
 from mtl_course.data.loaders import evaluation_loader
-from mtl_course.evaluation import evaluate_task
-from mtl_course.intervals import RESAMPLES
+from mtl_course.evaluation.evaluate import evaluate_task
+from mtl_course.metrics.intervals import RESAMPLES
 from mtl_course.models import load_model
-from mtl_course.training import train
+from mtl_course.training.loop import train
 
 
 def scores(model, config, part: str, **about) -> list[dict]:

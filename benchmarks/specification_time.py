@@ -4,17 +4,19 @@
     python benchmarks/specification_time.py --shrink 8      # a quick look: image sides an eighth as long; stored nowhere
 
 The images are random numbers (a step's time hardly depends on their content; loading is left out, so the projection is a little too kind). A step is one batch
-of four images of every task, forward, backward, clipping and Adam. Writes results/specification_time.csv. Read by notebook 25.
+of four images of every task, forward, backward, clipping and Adam. Writes results/specification_time.csv. Read by notebook 26.
 """
 import math, resource, statistics, time
 import pandas as pd, torch
 from fastcore.script import Param, call_parse
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
-from mtl_course.batch_size import random_batch
-from mtl_course.config import atomic_write, make_config, resolve, seed_everything
+from mtl_course.training.batch_size import random_batch
+from mtl_course.core.files import atomic_write, resolve
+from mtl_course.config import make_config
+from mtl_course.core.seeds import seed_everything
 from mtl_course.models import model_from_config
-from mtl_course.training import make_optimizer, start_fabric, training_step
+from mtl_course.training.loop import make_optimizer, start_fabric, training_step
 
 GTSRB_IMAGES, TRAINING_SHARE = 39_209, 0.9      # as published; the specification's split
 

@@ -5,8 +5,9 @@
 Writes results/study_data.csv (columns as in data_counts.csv, the training part alone). Read by the imbalance figures and the imbalance lab.
 """
 from fastcore.script import Param, call_parse
-from mtl_course.comparison_figures import count_data
-from mtl_course.config import atomic_write, make_config, resolve
+from mtl_course.plots.comparison import count_data
+from mtl_course.core.files import atomic_write, resolve
+from mtl_course.config import make_config
 from mtl_course.data.loaders import prepare_data
 
 

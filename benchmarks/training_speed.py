@@ -8,9 +8,12 @@ import resource, statistics, time
 import pandas as pd
 from fastcore.script import Param, call_parse
 from lightning.fabric import Fabric
-from mtl_course.config import TASKS, atomic_write, choose_precision, make_config, resolve, seed_everything
+from mtl_course.config import TASKS, make_config
+from mtl_course.core.files import atomic_write, resolve
+from mtl_course.core.device import choose_precision
+from mtl_course.core.seeds import seed_everything
 from mtl_course.data.loaders import create_dataloaders, make_reader, prepare_data
-from mtl_course.training import make_run, timed, training_step
+from mtl_course.training.loop import make_run, timed, training_step
 
 
 def loader_rates(config) -> list[dict]:

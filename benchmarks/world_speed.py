@@ -2,8 +2,8 @@
 import argparse, csv, tempfile, time
 from pathlib import Path
 import cv2
-from mtl_course.config import atomic_write, project_root
-from mtl_course.data import world as W
+from mtl_course.core.files import atomic_write, project_root
+from mtl_course.world import build as W
 
 PARTS = {  # row -> (stream, pictures per job)
     "sign crops in tracks": ("track", W.WorldOptions().frames_per_track), "sign crops of the test set": ("sign_test", 1),

@@ -2,7 +2,7 @@
 
     python benchmarks/world_to_real_signs.py --data-root <folder with gtsrb/> --minutes 25 --seed 0
 
-Draws sign crops with `mtl_course.data.signs`, trains a compact residual network on them (defined below, random
+Draws sign crops with `mtl_course.world.signs`, trains a compact residual network on them (defined below, random
 initialisation, no photograph is ever seen), reads every real crop and writes results/world_to_real_signs.{csv,json,png}.
 Tracks with an even number are the development half: their errors were looked at while the drawings were improved.
 Tracks with an odd number are the held-out half.
@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without installation, too
-from mtl_course.data.signs import SIGN_MIRROR, SIGN_NAMES, draw_sign_crop
+from mtl_course.world.signs import SIGN_MIRROR, SIGN_NAMES, draw_sign_crop
 
 STORE, SIDE = 64, 48   # side of a stored crop and of what the network sees
 

@@ -3,7 +3,8 @@ import importlib.util, os, sys
 from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 import pytest, torch
-from mtl_course.config import make_config, real_data_root
+from mtl_course.config import make_config
+from mtl_course.core.files import real_data_root
 from mtl_course.data.loaders import prepare_data
 
 BENCHMARKS = Path(__file__).parents[1]/"benchmarks"

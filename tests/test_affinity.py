@@ -3,11 +3,12 @@ import inspect, random, textwrap
 import numpy as np, pandas as pd, pytest, torch
 from scipy import stats
 from torch import nn
-import mtl_course.affinity as affinity
-from mtl_course.affinity import (adam_moves, affinity_summary, gradient_moves, look_ahead, measure_affinity, should_i_share, task_affinity, task_gradients, untouched, verdict)
-from mtl_course.config import UserError, make_config
+import mtl_course.studies.affinity as affinity
+from mtl_course.studies.affinity import adam_moves, affinity_summary, gradient_moves, look_ahead, measure_affinity, should_i_share, task_affinity, task_gradients, untouched, verdict
+from mtl_course.core.errors import UserError
+from mtl_course.config import make_config
 from mtl_course.models.multi_task_model import read_checkpoint
-from mtl_course.training import train
+from mtl_course.training.loop import train
 
 TASKS = ("a", "b", "c")
 

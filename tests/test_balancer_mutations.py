@@ -1,7 +1,7 @@
 """The checks of the balancers must be able to fail: wrong versions, each a slip that could happen, have to be rejected by at least one check of their method."""
 import pytest, torch
 from balancer_checks import CHECKS, holds
-from mtl_course.losses import gramian_balancers as G, multi_task_loss as L
+from mtl_course.losses import gradient_balancers as G, loss_balancers as L
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 MUTANTS = []  # (name of the method, class)

@@ -2,9 +2,9 @@
 import math
 import numpy as np, pytest, torch
 from balancer_checks import CHECKS, FAMILIES, NAMES, close, direction, holds, jacobian
-from mtl_course.config import UserError
-from mtl_course.losses.gramian_balancers import GRAMIAN_BALANCERS, TorchJDBalancer, dual_cone_weights, min_norm_weights
-from mtl_course.losses.multi_task_loss import LOSS_BALANCERS, Balancer, FixedWeights, TaskAdam
+from mtl_course.core.errors import UserError
+from mtl_course.losses.gradient_balancers import GRAMIAN_BALANCERS, TorchJDBalancer, dual_cone_weights, min_norm_weights
+from mtl_course.losses.loss_balancers import LOSS_BALANCERS, Balancer, FixedWeights, TaskAdam
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 BALANCERS = LOSS_BALANCERS | GRAMIAN_BALANCERS

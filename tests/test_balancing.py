@@ -2,8 +2,8 @@
 import math
 import pytest, torch
 from torch import nn
-from mtl_course.losses.balancing import BALANCERS, NotFinite, layer_gramians, make_balancer, shared_input_backward, streamed_backward
-from mtl_course.config import UserError
+from mtl_course.losses.streamed_backward import BALANCERS, NotFinite, layer_gramians, make_balancer, shared_input_backward, streamed_backward
+from mtl_course.core.errors import UserError
 
 
 class Toy:

@@ -1,10 +1,11 @@
 """The largest sensible batch: measured apart, stopped by memory, speed or refusal, told in one sentence, trained nothing."""
 import functools, sys
 import pandas as pd, pytest, torch
-import mtl_course.commands as commands
+import mtl_course.cli.commands as commands
 from conftest import load_benchmark
-from mtl_course.batch_size import available_memory, batch_size_sentence, draw_batch_sizes, find_batch_size, images_per_task, measure_step, random_batch, with_batch_size
-from mtl_course.config import UserError, make_config
+from mtl_course.training.batch_size import available_memory, batch_size_sentence, draw_batch_sizes, find_batch_size, images_per_task, measure_step, random_batch, with_batch_size
+from mtl_course.core.errors import UserError
+from mtl_course.config import make_config
 from mtl_course.models import model_from_config
 from test_commands import refused, shell
 
@@ -29,7 +30,7 @@ def machine(a=0.1, b=0.02, fixed=0.5, each=0.1, ends_at=10**9, asked=None):
 @pytest.fixture
 def room(monkeypatch):
     "Sets the memory that is said to be there."
-    return lambda gib: monkeypatch.setattr("mtl_course.batch_size.available_memory", lambda device="cpu": gib*GIB)
+    return lambda gib: monkeypatch.setattr("mtl_course.training.batch_size.available_memory", lambda device="cpu": gib*GIB)
 
 
 # --- the search

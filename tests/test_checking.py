@@ -2,12 +2,14 @@
 import json, shutil
 from pathlib import Path
 import pytest
-from mtl_course.config import TASKS, UserError, real_data_root
+from mtl_course.config import TASKS
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import real_data_root
 from mtl_course.data.checking import check_data, check_labels, download, how_to_get
 from mtl_course.data.gtsrb import GTSRB, TEST_CSV, TEST_IMAGES, TRAINING
 from mtl_course.data.kitti import IMAGES, KITTI, LABELS
 from mtl_course.data.tusimple import TuSimple
-from mtl_course.data.world import make_world
+from mtl_course.world.build import make_world
 from test_readers import needs_real_data, write_small_data, write_test_signs
 
 READER = {"classification": GTSRB, "detection": KITTI, "lane": TuSimple}

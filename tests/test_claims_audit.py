@@ -3,7 +3,7 @@ import contextlib, io, json, re, shutil, warnings
 from pathlib import Path
 import matplotlib, pandas as pd, pytest
 from conftest import load_benchmark
-from mtl_course.config import UserError
+from mtl_course.core.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 VERDICT = re.compile(r"reproduced|not reproduced|undecided|contradicts itself|cannot be tested without \S.*|untested so far: \S.*")
@@ -27,7 +27,7 @@ def audit_in(folder: Path, **inputs) -> pd.DataFrame: # inputs: name of a result
     matplotlib.use("Agg")
     with contextlib.chdir(folder/"nbs"), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), pd.option_context("display.max_colwidth", 50):
         warnings.simplefilter("ignore")                                             # figures that cannot be shown
-        for cell in json.loads((ROOT/"nbs"/"25_claims_audit.ipynb").read_text(encoding="utf-8"))["cells"]:
+        for cell in json.loads((ROOT/"nbs"/"26_claims_audit").read_text(encoding="utf-8"))["cells"]:
             if cell["cell_type"] == "code": exec(compile("".join(cell["source"]), "cell", "exec"), names)
     names["plt"].close("all"); matplotlib.use(backend)
     return pd.read_csv(folder/"results"/"claims_audit.csv").set_index("id")

@@ -1,7 +1,8 @@
 """The benchmark over seeds: rows of different recipes never meet in one mean."""
 import pandas as pd, pytest
 from conftest import load_benchmark
-from mtl_course.config import RECIPES, UserError
+from mtl_course.config import RECIPES
+from mtl_course.core.errors import UserError
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
 """Configs are checked, saved and read back; files are written whole or not at all."""
 import json
 import pytest
-from mtl_course.batch_size import with_batch_size
-from mtl_course.config import (BOOSTED_WEIGHTS, RECIPES, TASKS, Config, UserError, atomic_write, choose_device, choose_precision, derive_seed,
-                               load_config, make_config)
+from mtl_course.training.batch_size import with_batch_size
+from mtl_course.config import BOOSTED_WEIGHTS, RECIPES, TASKS, Config, load_config, make_config
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import atomic_write
+from mtl_course.core.device import choose_device, choose_precision
+from mtl_course.core.seeds import derive_seed
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted((ROOT/"nbs").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT/"nbs").rglob("[0-9]*.ipynb"))
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:root|work|home/\w+)/[\w./-]+")
 
 

@@ -1,10 +1,10 @@
 """The evaluation loop and its tables, on a stand-in model whose answers are known."""
 import numpy as np, pandas as pd, pytest, torch
 from torch import nn
-from mtl_course.config import TASKS, UserError, make_config
-from mtl_course.data.signs import SIGN_NAMES
-from mtl_course.evaluation import (RESULT_COLUMNS, evaluate_model, evaluate_task, format_scores, model_label, predict_task, read_table,
-                                   results_table, score_task, write_results)
+from mtl_course.config import TASKS, make_config
+from mtl_course.core.errors import UserError
+from mtl_course.world.signs import SIGN_NAMES
+from mtl_course.evaluation.evaluate import RESULT_COLUMNS, evaluate_model, evaluate_task, format_scores, model_label, predict_task, read_table, results_table, score_task, write_results
 
 
 class Reader(nn.Module):

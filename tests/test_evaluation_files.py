@@ -2,13 +2,14 @@
 import json
 import cv2, numpy as np, pandas as pd, pytest, torch
 from torch import nn
-from mtl_course.config import TASKS, UserError, make_config
+from mtl_course.config import TASKS, make_config
+from mtl_course.core.errors import UserError
 from mtl_course.data.gtsrb import CSV_COLUMNS
 from mtl_course.data.loaders import evaluation_loader
-from mtl_course.evaluation import RESULT_COLUMNS, TaskResult, evaluate_model, format_scores, read_table, write_results
-from mtl_course.intervals import COCO_LIMITS, COCO_RECALLS, Ranking, bootstrap_coco, bootstrap_sums, coco_rankings, draw_counts, group_sums, interval
+from mtl_course.evaluation.evaluate import RESULT_COLUMNS, TaskResult, evaluate_model, format_scores, read_table, write_results
+from mtl_course.metrics.intervals import COCO_LIMITS, COCO_RECALLS, Ranking, bootstrap_coco, bootstrap_sums, coco_rankings, draw_counts, group_sums, interval
 from mtl_course.metrics import DetectionMetric, kitti_ap, tusimple_metric
-from mtl_course.official_files import kitti_lines, read_gtsrb, replaced_folder, score_gtsrb, score_kitti, score_tusimple, to_original, write_gtsrb, write_kitti
+from mtl_course.evaluation.submissions import kitti_lines, read_gtsrb, replaced_folder, score_gtsrb, score_kitti, score_tusimple, to_original, write_gtsrb, write_kitti
 
 HEIGHTS = list(range(160, 720, 10))
 

@@ -1,10 +1,11 @@
 """Work in a process of its own: the answer comes back, and what goes wrong there is told in one line. What is kept of a run."""
 import os, signal, subprocess, sys, time
 import numpy as np, pandas as pd, pytest
-from mtl_course.config import UserError, make_config
+from mtl_course.core.errors import UserError
+from mtl_course.config import make_config
 from mtl_course.data.sampling import choose_images
-from mtl_course.experiments import ProcessError, in_own_process, read_study, study_summary, tail_recalls, train_and_score, train_run_apart
-from mtl_course.studies import STUDIES, STUDY_FILE
+from mtl_course.studies.runner import ProcessError, in_own_process, read_study, study_summary, tail_recalls, train_and_score, train_run_apart
+from mtl_course.studies.plans import STUDIES, STUDY_FILE
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
@@ -30,7 +31,7 @@ def test_what_went_wrong_is_told():
 
 def test_a_process_ends_soon_after_the_one_that_asked_for_it(tmp_path):
     (tmp_path/"waits.py").write_text("import os, pathlib, time\ndef wait(path):\n    pathlib.Path(path).write_text(str(os.getpid())); time.sleep(120)\n")
-    code = f"from mtl_course.experiments import in_own_process; in_own_process('waits:wait', dict(path={str(tmp_path/'pid')!r}))"
+    code = f"from mtl_course.studies.runner import in_own_process; in_own_process('waits:wait', dict(path={str(tmp_path/'pid')!r}))"
     asking = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(tmp_path)})
     def until(condition):
         for _ in range(600):

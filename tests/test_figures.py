@@ -1,10 +1,10 @@
 """Figures are functions of result files; pictures show what they are given."""
 import numpy as np, pandas as pd, pytest
-from mtl_course.config import DETECTION_CLASSES, TASKS, UserError
-from mtl_course.data.signs import SIGN_NAMES
-from mtl_course.evaluation import TaskResult, read_table, write_results
-from mtl_course.figures import (CLASS_COLOURS, FIGURES, TASK_COLOURS, confusion_matrix_figure, draw_predictions, evaluation_summary, figure_1_loss_convergence,
-                                figure_2_accuracy_progression, figure_4_per_class_accuracy, make_figures, select_run, side_by_side, wilson_interval)
+from mtl_course.config import DETECTION_CLASSES, TASKS
+from mtl_course.core.errors import UserError
+from mtl_course.world.signs import SIGN_NAMES
+from mtl_course.evaluation.evaluate import TaskResult, read_table, write_results
+from mtl_course.plots.figures import CLASS_COLOURS, FIGURES, TASK_COLOURS, confusion_matrix_figure, draw_predictions, evaluation_summary, figure_1_loss_convergence, figure_2_accuracy_progression, figure_4_per_class_accuracy, make_figures, select_run, side_by_side, wilson_interval
 from mtl_course.metrics import HEADLINE, class_scores, classification_scores, lane_scores
 
 

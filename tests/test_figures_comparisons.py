@@ -2,18 +2,19 @@
 import contextlib, io, json, shutil
 from pathlib import Path
 import numpy as np, pandas as pd, pytest
-from mtl_course.architecture_figures import ARCHITECTURE_FIGURES, architecture_diagram, figure_6_resnet50_architecture, layer_table, run_model, stages_read
-from mtl_course.commands import ALL_FIGURES, mtl_figures
-from mtl_course.comparison_figures import (COMPARISON_FIGURES, EFFICIENCY_COLUMNS, SCORES, count_data, efficiency_analysis, evaluation_comparison, figure_12_data_imbalance, mtl_benefits,
-                                           performance_comparison, pick_score, relative_change, write_data_counts)
-from mtl_course.config import TASKS, UserError, resolve
+from mtl_course.plots.architecture import ARCHITECTURE_FIGURES, architecture_diagram, figure_6_resnet50_architecture, layer_table, run_model, stages_read
+from mtl_course.cli.commands import ALL_FIGURES, mtl_figures
+from mtl_course.plots.comparison import COMPARISON_FIGURES, EFFICIENCY_COLUMNS, SCORES, count_data, efficiency_analysis, evaluation_comparison, figure_12_data_imbalance, mtl_benefits, performance_comparison, pick_score, relative_change, write_data_counts
+from mtl_course.config import TASKS
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import resolve
 from mtl_course.data.loaders import make_reader
-from mtl_course.evaluation import RESULT_COLUMNS
-from mtl_course.figures import make_figures
-from mtl_course.intervals import interval_of_difference
+from mtl_course.evaluation.evaluate import RESULT_COLUMNS
+from mtl_course.plots.figures import make_figures
+from mtl_course.metrics.intervals import interval_of_difference
 from mtl_course.metrics.scores import HEADLINE
-from mtl_course.official_files import kitti_lines, write_gtsrb, write_kitti, write_tusimple
-from mtl_course.prediction_figures import PREDICTION_FIGURES, frame_f1, pick_cases, precision_recall, qualitative_detection, qualitative_lanes, qualitative_signs
+from mtl_course.evaluation.submissions import kitti_lines, write_gtsrb, write_kitti, write_tusimple
+from mtl_course.plots.predictions import PREDICTION_FIGURES, frame_f1, pick_cases, precision_recall, qualitative_detection, qualitative_lanes, qualitative_signs
 
 VALUES = dict(zip(SCORES, (0.91, 0.52, 0.66, 0.41, 0.37, 0.63, 0.87)))
 

@@ -2,11 +2,12 @@
 import numpy as np, pandas as pd, pytest
 from hypothesis import given, settings, strategies as st
 from scipy import stats
-from mtl_course.config import TASKS, UserError
-from mtl_course.experiments import delta_m, headline_scores
-from mtl_course.findings import (balancer_findings, choose, collapsed, complete_block, delta_m_figure, front_figure, holm, is_fixed, not_in, outcome, paired_differences, run_kind, undominated)
+from mtl_course.config import TASKS
+from mtl_course.core.errors import UserError
+from mtl_course.studies.runner import delta_m, headline_scores
+from mtl_course.studies.findings import balancer_findings, choose, collapsed, complete_block, delta_m_figure, front_figure, holm, is_fixed, not_in, outcome, paired_differences, run_kind, undominated
 from mtl_course.metrics.scores import HEADLINE
-from mtl_course.studies import BALANCER_RUNS
+from mtl_course.studies.plans import BALANCER_RUNS
 
 BASE = (.60, .10, .30)
 

@@ -3,14 +3,15 @@ import math
 import pandas as pd, pytest, torch
 from hypothesis import given, settings, strategies as st
 from torch import nn
-import mtl_course.training as training
-from mtl_course.config import UserError, make_config
-from mtl_course.gradient_figures import GRADIENT_FIGURES, figure_11_gradient_flow
-from mtl_course.gradient_flow import GRADIENT_COLUMNS, GradientLog, pooled_gramians, read_gradients, rows_up_to, task_cosines, task_norms, task_shares, trunk_layers
-from mtl_course.losses.balancing import BALANCERS, make_balancer, streamed_backward
+import mtl_course.training.loop as training
+from mtl_course.core.errors import UserError
+from mtl_course.config import make_config
+from mtl_course.plots.gradients import GRADIENT_FIGURES, figure_11_gradient_flow
+from mtl_course.training.gradients import GRADIENT_COLUMNS, GradientLog, pooled_gramians, read_gradients, rows_up_to, task_cosines, task_norms, task_shares, trunk_layers
+from mtl_course.losses.streamed_backward import BALANCERS, make_balancer, streamed_backward
 from mtl_course.models.backbone import Backbone
 from mtl_course.models.multi_task_model import MultiTaskModel, read_checkpoint
-from mtl_course.training import train
+from mtl_course.training.loop import train
 
 SHORT = dict(steps_per_epoch=4, epochs=2, num_workers=0, tasks="classification,lane", classification_batch_size=8)
 
@@ -257,7 +258,7 @@ def test_missing_and_empty_files_are_told_in_one_sentence(watched, tmp_path):
 
 
 def test_figure_11_is_drawn_from_the_study_where_no_run_recorded_its_gradients(tmp_path):
-    from mtl_course.config import project_root
+    from mtl_course.core.files import project_root
     (tmp_path/"gradient_flow.csv").write_bytes((project_root()/"results"/"gradient_flow.csv").read_bytes())
     assert figure_11_gradient_flow(tmp_path).get_suptitle() == "weights 1/1/1 in benchmarks/gradient_flow.py"
     (tmp_path/"logs").mkdir(); (tmp_path/"logs"/"gradients.csv").write_text("")                     # a run's own, though broken, is not passed over

@@ -2,12 +2,14 @@
 import json
 import numpy as np, pandas as pd, pytest
 from matplotlib.colors import to_hex
-from mtl_course import imbalance_figures as module
-from mtl_course.config import TASKS, UserError, project_root
-from mtl_course.figures import TASK_COLOURS, make_figures, style
-from mtl_course.imbalance_figures import *
+from mtl_course.plots import imbalance as module
+from mtl_course.config import TASKS
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import project_root
+from mtl_course.plots.figures import TASK_COLOURS, make_figures, style
+from mtl_course.plots.imbalance import *
 from mtl_course.metrics.scores import HEADLINE, lane_scores
-from mtl_course.studies import CURVE_RUNS, IMBALANCE_RUNS, curve_name, missing_sentence
+from mtl_course.studies.plans import CURVE_RUNS, IMBALANCE_RUNS, curve_name, missing_sentence
 
 LUCK = (0.04, 0.0, -0.04)       # of the seeds, in every run and task
 

@@ -2,9 +2,9 @@
 import json, math, os, warnings
 from pathlib import Path
 import numpy as np, pytest
-from mtl_course.config import UserError, project_root
-from mtl_course.metrics.kitti import (KITTI_CLASSES, KittiDetections, KittiFileError, KittiLabels, pairs_of_frames, average_precision, kitti_ap,
-                                      kitti_ap_arrays, precision_curve, recall_thresholds)
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import project_root
+from mtl_course.metrics.kitti import KITTI_CLASSES, KittiDetections, KittiFileError, KittiLabels, pairs_of_frames, average_precision, kitti_ap, kitti_ap_arrays, precision_curve, recall_thresholds
 
 # ---------------------------------------------------------------- the official program's outputs, read where they are
 GOLDEN = Path(os.environ.get("MTL_GOLDEN") or project_root().parent/"shared"/"golden")/"kitti"

@@ -1,7 +1,7 @@
 """Lanes drawn as masks must come back from the masks."""
 import json, time
 import cv2, numpy as np, pytest
-from mtl_course.config import real_data_root
+from mtl_course.core.files import real_data_root
 from mtl_course.data.tusimple import draw_lanes
 from mtl_course.models.lane_decoding import mask_to_lanes
 

@@ -1,9 +1,10 @@
 """Batches are a function of seed and step; augmentation moves labels with the picture."""
 import pytest, torch
 from torchvision import tv_tensors
-from mtl_course.config import TASKS, UserError, make_config
+from mtl_course.config import TASKS, make_config
+from mtl_course.core.errors import UserError
 from mtl_course.data.loaders import InMemory, StepSampler, augment, create_dataloaders, evaluation_loader, is_world, make_reader, normalise, prepare_data
-from mtl_course.data.signs import SIGN_MIRROR
+from mtl_course.world.signs import SIGN_MIRROR
 from test_readers import write_small_data
 
 OFF = {f"use_{k}": False for k in ("horizontal_flip", "rotation", "brightness", "contrast", "gaussian_noise")}

@@ -2,8 +2,7 @@
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
 from mtl_course.config import DETECTION_CLASSES
-from mtl_course.metrics import (ClassificationMetric, DetectionMetric, LaneMetric, class_scores, classification_scores, confusion_matrix,
-                                constant_lane_scores, lane_scores, make_metric, selection_score)
+from mtl_course.metrics import ClassificationMetric, DetectionMetric, LaneMetric, class_scores, classification_scores, confusion_matrix, constant_lane_scores, lane_scores, make_metric, selection_score
 
 
 def random_signs(seed, n=200, num_classes=12, present=9, right=0.6):

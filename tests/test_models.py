@@ -1,6 +1,7 @@
 """The trunk, the heads and the model: sizes, parameters, statistics, losses, loading."""
 import pytest, torch, torchvision
-from mtl_course.config import TASKS, UserError, make_config
+from mtl_course.config import TASKS, make_config
+from mtl_course.core.errors import UserError
 from mtl_course.models import MultiTaskModel, load_model, model_from_config
 from mtl_course.models.backbone import Backbone, TaskBatchNorm2d
 from mtl_course.models.detection_head import DetectionHead, inside_share
@@ -157,7 +158,7 @@ def test_a_checkpoint_is_found_from_any_folder(tmp_path, monkeypatch):
     "JupyterLab works in nbs/: `results/checkpoints/model_best.pt` is meant from the project's root all the same."
     config = make_config("smoke", tasks="lane")
     torch.save(dict(model=model_from_config(config).state_dict(), config=config.to_dict()), tmp_path/"m.pt")
-    monkeypatch.chdir(tmp_path/".."); monkeypatch.setattr("mtl_course.config.project_root", lambda: tmp_path)
+    monkeypatch.chdir(tmp_path/".."); monkeypatch.setattr("mtl_course.core.files.project_root", lambda: tmp_path)
     assert load_model("m.pt").tasks == ("lane",)
     with pytest.raises(UserError, match="^n.pt: no such checkpoint"): load_model("n.pt")
 

@@ -5,10 +5,12 @@ import cv2, numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 from torchvision import tv_tensors
-from mtl_course.config import DETECTION_CLASSES, UserError, real_data_root
+from mtl_course.config import DETECTION_CLASSES
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import real_data_root
 from mtl_course.data.gtsrb import CSV_COLUMNS, FINAL_TRAINING, GTSRB, TEST_CSV, TEST_IMAGES, TRAINING
 from mtl_course.data.kitti import IMAGES, KITTI, LABELS
-from mtl_course.data.reading import read_image, split_groups, whole_image_size
+from mtl_course.data.images import read_image, split_groups, whole_image_size
 from mtl_course.data.tusimple import TuSimple, draw_lanes
 
 needs_real_data = pytest.mark.skipif(real_data_root() is None, reason="no real data: set MTL_REAL_DATA to a folder with gtsrb/, kitti/ and tusimple/")

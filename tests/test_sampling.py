@@ -1,12 +1,13 @@
 """Which images, which task, which weights: limits, long tails, drawn tasks and schedules, up to the training loop."""
 import numpy as np, pandas as pd, pytest, torch
 from hypothesis import given, settings, strategies as st
-from mtl_course.config import UserError, make_config
+from mtl_course.core.errors import UserError
+from mtl_course.config import make_config
 from mtl_course.data.loaders import create_dataloaders, training_images
 from mtl_course.data.sampling import TaskDraw, choose_images, long_tail, task_probabilities
 from mtl_course.losses.schedules import parse_schedule, schedule_factors
 from mtl_course.models.classification_head import ClassificationHead, effective_number_weights
-from mtl_course.training import train
+from mtl_course.training.loop import train
 
 
 @settings(max_examples=40, deadline=None)
@@ -72,7 +73,7 @@ def test_one_task_per_step_trains_and_resumes_digit_for_digit(smoke, tmp_path, s
     train(make_config("smoke", results_dir=str(tmp_path/"whole"), **fields), progress=False)
     whole = steps_of(tmp_path/"whole")
     assert whole.groupby("step").size().eq(1).all() and set(whole.task) == {"classification", "lane"}
-    import mtl_course.training as training
+    import mtl_course.training.loop as training
     real, count = training.training_step, iter(range(100))
     def failing(*a, **k):
         if next(count) == 7: raise KeyboardInterrupt

@@ -1,8 +1,9 @@
 """Road scenes: geometry, labels and determinism."""
 import numpy as np
 import pytest
-from mtl_course.config import DETECTION_CLASSES, UserError
-from mtl_course.data import scenes as S
+from mtl_course.config import DETECTION_CLASSES
+from mtl_course.core.errors import UserError
+from mtl_course.world import scenes as S
 
 
 @pytest.fixture(scope="module")

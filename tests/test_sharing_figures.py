@@ -1,10 +1,11 @@
 """Sharing against single-task networks over seeds: only what is comparable, both sides' uncertainty, and the single run where there is no study."""
 import numpy as np, pandas as pd, pytest
 from scipy import stats
-from mtl_course.config import TASKS, UserError
-from mtl_course.experiments import config_hash, run_configs
+from mtl_course.config import TASKS
+from mtl_course.core.errors import UserError
+from mtl_course.studies.runner import config_hash, run_configs
 from mtl_course.metrics.scores import HEADLINE
-from mtl_course.sharing_figures import SHARING_FIGURES, mtl_benefits, performance_comparison, sharing_effect, sharing_rows, study_parameters
+from mtl_course.plots.sharing import SHARING_FIGURES, mtl_benefits, performance_comparison, sharing_effect, sharing_rows, study_parameters
 
 ALONE_SCORES = {"classification": (0.50, 0.52, 0.54), "detection": (0.04, 0.05, 0.03), "lane": (0.2, 0.25, 0.3)}
 SHARED_SCORES = {"classification": (0.55, 0.53, 0.51), "detection": (0.08, 0.06, 0.07), "lane": (0.2, 0.2, 0.23)}
@@ -77,7 +78,7 @@ def test_one_seed_has_no_interval(tmp_path):
 
 
 def test_without_a_study_the_single_runs_are_drawn(tmp_path, monkeypatch):
-    from mtl_course import comparison_figures
+    from mtl_course.plots import comparison as comparison_figures
     for name, figure in SHARING_FIGURES.items():
         with pytest.raises(UserError, match="evaluation_results.csv.*mtl_compare"): figure(tmp_path)
         monkeypatch.setattr(comparison_figures, name, lambda folder: f"{name} of {folder}")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtl_course.data.signs import SIGN_MIRROR, SIGN_NAMES, draw_sign, draw_sign_crop, draw_sign_track
+from mtl_course.world.signs import SIGN_MIRROR, SIGN_NAMES, draw_sign, draw_sign_crop, draw_sign_track
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,15 @@ import os, re, signal, subprocess, sys, time
 from pathlib import Path
 import pandas as pd, pytest, torch
 from lightning.fabric.plugins.precision import MixedPrecision
-import mtl_course.models.backbone as backbone, mtl_course.training as training
-from mtl_course.config import UserError, derive_seed, load_config, make_config
+import mtl_course.models.backbone as backbone, mtl_course.training.loop as training
+from mtl_course.core.errors import UserError
+from mtl_course.core.seeds import derive_seed
+from mtl_course.config import load_config, make_config
 from mtl_course.data.loaders import create_dataloaders
 from mtl_course.models import model_from_config
 from mtl_course.models.multi_task_model import read_checkpoint
 from mtl_course.losses import make_balancer
-from mtl_course.training import Run, learning_rate_factor, losses_of, make_loaders, make_optimizer, make_run, start_fabric, train, training_step, update
+from mtl_course.training.loop import Run, learning_rate_factor, losses_of, make_loaders, make_optimizer, make_run, start_fabric, train, training_step, update
 
 SAME = ["kind", "epoch", "step", "task", "loss", "weight", "learning_rate", "metric", "value"]
 SHORT = dict(steps_per_epoch=6, epochs=2, checkpoint_every=2, classification_batch_size=8)
@@ -44,7 +46,7 @@ def test_another_seed_gives_others(whole, tmp_path):
 @pytest.mark.parametrize("after_step", [1, 5, 9])
 def test_killed_and_resumed_equals_uninterrupted(whole, tmp_path, after_step):
     options = [f"--{k}={v}" for k, v in SHORT.items()] + ["--recipe", "smoke", "--results_dir", str(tmp_path), "--no_test"]
-    code = "import sys; from mtl_course.commands import mtl_train\nif __name__ == '__main__': mtl_train()"
+    code = "import sys; from mtl_course.cli.commands import mtl_train\nif __name__ == '__main__': mtl_train()"
     script = tmp_path/"run.py"; script.write_text(code)
     process = subprocess.Popen([sys.executable, str(script), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
     csv = tmp_path/"logs"/"training.csv"
@@ -177,7 +179,7 @@ def test_two_processes_average_to_one(smoke, tmp_path, balancer):
 
 
 def test_the_loop_runs_in_two_processes(smoke, tmp_path):
-    code = ("from mtl_course.config import make_config\nfrom mtl_course.training import train\n"
+    code = ("from mtl_course.config import make_config\nfrom mtl_course.training.loop import train\n"
             f"train(make_config('smoke', results_dir={str(tmp_path)!r}, steps_per_epoch=2, epochs=1, tasks='classification,lane'), progress=False)\n")
     script = tmp_path/"run.py"; script.write_text(code)
     subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29518", str(script)], check=True, env=os.environ | dict(OMP_NUM_THREADS="1"))
@@ -320,7 +322,7 @@ def test_a_mistake_in_two_processes_is_one_sentence(tmp_path):
 @pytest.mark.parametrize("rank, sentences", [(0, ["mtl_train: image 7 is broken"]), (1, ["mtl_train: another process of this run ended", "mtl_train: image 7 is broken"])])
 def test_a_mistake_of_one_process_ends_the_other(smoke, tmp_path, rank, sentences):
     script = tmp_path/"run.py"
-    script.write_text("import os, mtl_course.training as training\nfrom mtl_course.config import UserError\nfrom mtl_course.commands import mtl_train\n"
+    script.write_text("import os, mtl_course.training.loop as training\nfrom mtl_course.config import UserError\nfrom mtl_course.cli.commands import mtl_train\n"
                       "def broken(*args, real=training.training_step, **options):\n"
                       f"    if os.environ.get('LOCAL_RANK', '0') == '{rank}': raise UserError('image 7 is broken')\n"
                       "    return real(*args, **options)\n"

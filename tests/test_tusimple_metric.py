@@ -2,7 +2,7 @@
 import itertools, json, math, os
 from pathlib import Path
 import numpy as np, pytest
-from mtl_course.config import project_root
+from mtl_course.core.files import project_root
 from mtl_course.metrics.tusimple import best_assignment, lane_accuracies, lane_thresholds, tusimple_metric, tusimple_scores
 
 HEIGHTS = list(range(200, 400, 10))  # twenty

@@ -1,12 +1,11 @@
 """Gradient arrows: the balancers are asked and not copied, the geometry is right, and the widget's logic works without a browser."""
 import base64, math, random
 import numpy as np, pytest, torch
-from mtl_course.config import TASKS, UserError, make_config
-from mtl_course.losses.balancing import BALANCERS, make_balancer
+from mtl_course.config import TASKS, make_config
+from mtl_course.core.errors import UserError
+from mtl_course.losses.streamed_backward import BALANCERS, make_balancer
 from mtl_course.widgets import gradient_arrows as ga
-from mtl_course.widgets.gradient_arrows import (METHODS, PRESETS, GradientArrows, GradientReplay, HandmadeGradients, Recording, balanced_updates, conflict_free_degrees,
-                                                conflict_free_region, embed_gramian, in_plane, loss_changes, plane_share, read_recording, record_gradients,
-                                                recording_of_run, replay_figure, table_to_html, update_table)
+from mtl_course.widgets.gradient_arrows import METHODS, PRESETS, GradientArrows, GradientReplay, HandmadeGradients, Recording, balanced_updates, conflict_free_degrees, conflict_free_region, embed_gramian, in_plane, loss_changes, plane_share, read_recording, record_gradients, recording_of_run, replay_figure, table_to_html, update_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LOSSES = dict(classification=2.0, detection=1.0, lane=0.5)
@@ -217,7 +216,7 @@ def test_the_replays_sentence_agrees_with_its_table():
 
 def test_a_run_that_logged_its_gradients_can_be_replayed(tmp_path):
     made = recording(steps=2)
-    from mtl_course.gradient_flow import GRADIENT_COLUMNS
+    from mtl_course.training.gradients import GRADIENT_COLUMNS
     lines, losses = [",".join(GRADIENT_COLUMNS)], ["kind,epoch,step,task,loss"]
     add = lambda **cells: lines.append(",".join(str(cells.get(c, "")) for c in GRADIENT_COLUMNS))
     for k, step in enumerate(made.steps):

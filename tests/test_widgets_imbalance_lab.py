@@ -2,11 +2,13 @@
 import io, json, math
 import ipywidgets as ipw, numpy as np, pandas as pd, pytest
 from PIL import Image
-from mtl_course.config import TASKS, UserError, make_config, project_root
+from mtl_course.config import TASKS, make_config
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import project_root
 from mtl_course.data.sampling import TaskDraw
-from mtl_course.imbalance_figures import update_shares
+from mtl_course.plots.imbalance import update_shares
 from mtl_course.metrics.scores import HEADLINE
-from mtl_course.studies import IMBALANCE_RUNS, SKEWED_SIGNS, STUDIES
+from mtl_course.studies.plans import IMBALANCE_RUNS, SKEWED_SIGNS, STUDIES
 from mtl_course.widgets import ImbalanceLab
 from mtl_course.widgets.imbalance_lab import KNOB_NAMES, Board, Data, Knobs, Measured, compose, coordinates, kept_signs, knobs_of, read_data
 

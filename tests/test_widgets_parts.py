@@ -3,10 +3,10 @@ import base64, io, json, math, re
 from pathlib import Path
 import ipywidgets as ipw, numpy as np, pytest
 from PIL import Image
-from mtl_course.config import UserError
-from mtl_course.widgets.parts import Picture, Playable, checked_number, close_all, slider, sweep_to_jshtml
+from mtl_course.core.errors import UserError
+from mtl_course.widgets.base import Picture, Playable, checked_number, close_all, slider, sweep_to_jshtml
 
-NOTEBOOKS = sorted((Path(__file__).parents[1]/"nbs").glob("3*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).parents[1]/"nbs").glob("6_play/*.ipynb"))
 
 
 def pages(*colours): # pictures of one colour each

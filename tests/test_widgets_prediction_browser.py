@@ -1,13 +1,13 @@
 """The prediction browser without a browser: what its methods and controls do to what it shows."""
 import shutil
 import cv2, numpy as np, pytest, torch
-from mtl_course.config import UserError, resolve
+from mtl_course.core.errors import UserError
+from mtl_course.core.files import resolve
 from mtl_course.metrics import ClassificationMetric, DetectionMetric, LaneMetric
 from mtl_course.models.multi_task_model import model_from_config
-from mtl_course.prediction_figures import frame_f1
+from mtl_course.plots.predictions import frame_f1
 from mtl_course.widgets import prediction_browser as module
-from mtl_course.widgets.prediction_browser import (COLOURS, DEFAULTS, FLOOR, LEVELS, PredictionBrowser, Sheet, detection_curve, draw_box, find_boxes, find_checkpoint, label_boxes, lane_curve,
-                                                   paint_lanes, sign_curve, trained_model)
+from mtl_course.widgets.prediction_browser import COLOURS, DEFAULTS, FLOOR, LEVELS, PredictionBrowser, Sheet, detection_curve, draw_box, find_boxes, find_checkpoint, label_boxes, lane_curve, paint_lanes, sign_curve, trained_model
 
 
 def said(size, boxes): # [(box, label, score)] -> what the detection head would have put out

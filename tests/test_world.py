@@ -4,8 +4,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mtl_course.config import DETECTION_CLASSES, UserError, make_config
-from mtl_course.data import world as W
+from mtl_course.config import DETECTION_CLASSES, make_config
+from mtl_course.core.errors import UserError
+from mtl_course.world import build as W
 from mtl_course.data.loaders import prepare_data
 
 SMALL = dict(signs=43, frames_per_track=1, sign_test=6, scenes=4, lanes=3, lane_test=2, joint=3)
@@ -187,7 +188,7 @@ def test_an_old_world_comes_back_when_its_replacement_stops_between_the_renames(
 @pytest.mark.skipif(os.name != "posix", reason="kills a process group by signal")
 def test_killed_generation_leaves_nothing_that_looks_complete(tmp_path):
     root = tmp_path / "world"
-    code = f"from mtl_course.data.world import make_world; make_world({str(root)!r}, workers=2, progress=False)"
+    code = f"from mtl_course.world.build import make_world; make_world({str(root)!r}, workers=2, progress=False)"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(W.__file__).parents[2], start_new_session=True)
     for _ in range(2400):  # importing torch on a busy machine takes its time
         if any(tmp_path.glob("world.making-*/kitti/training/image_2/*.png")): break

@@ -1,10 +1,11 @@
 """Run by test_training and test_trunks under torchrun: writes the averaged gradients of one step on a global batch."""
 import sys, torch
-from mtl_course.config import make_config, seed_everything
+from mtl_course.config import make_config
+from mtl_course.core.seeds import seed_everything
 from mtl_course.data.loaders import create_dataloaders
 from mtl_course.losses import make_balancer
 from mtl_course.models import model_from_config
-from mtl_course.training import start_fabric, training_step
+from mtl_course.training.loop import start_fabric, training_step
 
 
 def main(path, name, sharing="hard"):

@@ -2,7 +2,7 @@
 import re, time
 from dataclasses import dataclass
 import numpy as np, pytest
-from mtl_course.widgets.parts import sweep_to_jshtml
+from mtl_course.widgets.base import sweep_to_jshtml
 from conftest import SCREENSHOTS
 
 

@@ -1,0 +1,4 @@
+"""The training loop and what belongs to it."""
+from .loop import train
+
+__all__ = ["train"]
