@@ -19,7 +19,7 @@ from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.studies.runner import headline_scores, mean_and_interval
-from mtl_course.metrics.scores import HEADLINE
+from mtl_course.metrics.scores import PRIMARY_METRIC
 from mtl_course.models import MultiTaskModel
 from mtl_course.plots.sharing import sharing_effect, sharing_rows
 from mtl_course.studies.plans import study_command
@@ -133,7 +133,7 @@ def quality() -> list[dict]:
     if rows is None: raise UserError(f"results/studies.csv lacks the runs alone and equal; `{study_command(runs=['alone', 'equal'])}` makes them")
     scores, change = headline_scores(rows, "test"), sharing_effect(rows).loc["all"]
     about = dict(device="any", backbone=config.backbone_name, detection_neck=f"{config.detection_neck}, {config.neck_channels} channels", what="quality")
-    found = [dict(model=model, part=t, metric=HEADLINE[t]) | dict(zip(("value", "low", "high"), mean_and_interval(scores.loc[run][t]))) for run, model in (("equal", "shared"), ("alone", "three single")) for t in TASKS]
+    found = [dict(model=model, part=t, metric=PRIMARY_METRIC[t]) | dict(zip(("value", "low", "high"), mean_and_interval(scores.loc[run][t]))) for run, model in (("equal", "shared"), ("alone", "three single")) for t in TASKS]
     return [about | r for r in [*found, dict(model="shared", part="all", metric="delta_m percent") | {k: 100*change[c] for k, c in (("value", "change"), ("low", "low"), ("high", "high"))}]]
 
 def _pairs(text: str) -> list[tuple]: return [tuple(map(int, s.split("x"))) for s in text.split(",")]

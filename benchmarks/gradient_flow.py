@@ -75,7 +75,7 @@ def statistics_rows(steps: int, batches: int = 6) -> tuple[pd.DataFrame, pd.Data
         if k == batches: break
         for kind in STATISTICS:
             model.backbone.train(kind == "statistics_batch")
-            def features(task, images): return model.backbone.for_each(images)[task] if kind == "statistics_pooled" else model.backbone(images, task)
+            def features(task, images): return model.backbone.forward_all(images)[task] if kind == "statistics_pooled" else model.backbone(images, task)
             def loss(task, images): return model.heads[task].loss(model._head(task, features(task, images), images), batch[task])
             seed_everything(k)                                                  # dropout and box sampling: the same for all three
             step = streamed_backward(model.shared_parameters(), {t: (lambda t=t, x=x: loss(t, x)) for t, x in batch["images"].items()}, record=True)

@@ -14,7 +14,7 @@ from mtl_course.config import make_config
 from mtl_course.core.seeds import seed_everything
 from mtl_course.data.loaders import create_dataloaders, prepare_data
 from mtl_course.training.gradients import GradientLog
-from mtl_course.training.loop import make_run, start_fabric, training_step
+from mtl_course.training.loop import make_run, start_fabric, compute_gradients
 
 
 def stepper(config, loader, folder):
@@ -26,7 +26,7 @@ def stepper(config, loader, folder):
         batch = fabric.to_device(next(batches))
         if fabric.device.type == "cuda": torch.cuda.synchronize()
         began = time.perf_counter(); count[0] += 1
-        balanced = training_step(fabric, run.model, batch, run.balancer, record=record)
+        balanced = compute_gradients(fabric, run.model, batch, run.balancer, record=record)
         if record: log.before(run.model, balanced)
         fabric.clip_gradients(run.model, optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
         optimizer.step(); optimizer.zero_grad(set_to_none=True)

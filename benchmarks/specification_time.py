@@ -16,7 +16,7 @@ from mtl_course.core.files import atomic_write, resolve
 from mtl_course.config import make_config
 from mtl_course.core.seeds import seed_everything
 from mtl_course.models import model_from_config
-from mtl_course.training.loop import make_optimizer, start_fabric, training_step
+from mtl_course.training.loop import make_optimizer, start_fabric, compute_gradients
 
 GTSRB_IMAGES, TRAINING_SHARE = 39_209, 0.9      # as published; the specification's split
 
@@ -29,7 +29,7 @@ def measure(config, steps: int) -> tuple[list, float]: # (seconds of each step, 
     if config.channels_last: model = model.to(memory_format=torch.channels_last)
     optimizer = fabric.setup_optimizers(make_optimizer(model, config, steps + 1)[0])
     def step():
-        training_step(fabric, model, random_batch(config))
+        compute_gradients(fabric, model, random_batch(config))
         fabric.clip_gradients(model, optimizer, max_norm=config.gradient_clip); optimizer.step(); optimizer.zero_grad(set_to_none=True)
     with FlopCounterMode(display=False) as counter: step()
     seconds = []

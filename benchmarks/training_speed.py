@@ -13,7 +13,7 @@ from mtl_course.core.files import atomic_write, resolve
 from mtl_course.core.device import choose_precision
 from mtl_course.core.seeds import seed_everything
 from mtl_course.data.loaders import create_dataloaders, make_reader, prepare_data
-from mtl_course.training.loop import make_run, timed, training_step
+from mtl_course.training.loop import make_run, with_waiting_time, compute_gradients
 
 
 def loader_rates(config) -> list[dict]:
@@ -25,7 +25,7 @@ def loader_rates(config) -> list[dict]:
         for i in range(n): reader[i]
         rows.append(dict(what=f"decode {task}", unit="images/s", value=n/(time.perf_counter() - began)))
     loader = create_dataloaders(config, processes=1)[0]; began, images = time.perf_counter(), 0
-    for k, (batch, _, _) in enumerate(timed(loader)):
+    for k, (batch, _, _) in enumerate(with_waiting_time(loader)):
         images += sum(len(x) for x in batch["images"].values())
         if k == 20: break
     return rows + [dict(what="augment and collate, images in memory", unit="images/s", value=images/(time.perf_counter() - began))]
@@ -41,7 +41,7 @@ def steppers(config) -> dict:
         seed_everything(0)
         run = make_run(fabric, c, loader); run.model.train(); optimizer = fabric.setup_optimizers(run.optimizer)
         def step(batch, fabric=fabric, run=run, optimizer=optimizer):
-            training_step(fabric, run.model, batch); fabric.clip_gradients(run.model, optimizer, max_norm=5.0); optimizer.step(); optimizer.zero_grad()
+            compute_gradients(fabric, run.model, batch); fabric.clip_gradients(run.model, optimizer, max_norm=5.0); optimizer.step(); optimizer.zero_grad()
         made[name] = step
     return made, loader
 
@@ -54,7 +54,7 @@ def main(steps: Param("counted steps of each path", int) = 10):
     rows = loader_rates(config)
     paths, loader = steppers(config)
     seconds, waits = {n: [] for n in paths}, []
-    for k, (batch, wait, _) in enumerate(timed(loader)):
+    for k, (batch, wait, _) in enumerate(with_waiting_time(loader)):
         if k == steps + 2: break
         for name, step in paths.items():
             began = time.perf_counter(); step(batch); seconds[name].append(time.perf_counter() - began)

@@ -81,20 +81,20 @@ class TowardsTheMeanOfTheHull(G.CAGrad):
     def _candidates(self, gramian, pull): return torch.eye(len(gramian), dtype=torch.float64)   # corners only
 
 @mutant("imtl_g")
-class SignedSum(G.ImpartialGradients):
+class SignedSum(G.IMTLG):
     "The paper's division by the sum: climbs when the sum is negative."
     def solve(self, gramian, losses): v = torch.linalg.pinv(gramian, hermitian=True)@gramian.diagonal().sqrt(); return v/v.sum()
 
 @mutant("imtl_g")
-class RawProjections(G.ImpartialGradients):
+class RawProjections(G.IMTLG):
     def solve(self, gramian, losses): v = torch.linalg.pinv(gramian).sum(1); return v/v.sum().abs()
 
 @mutant("imtl")
-class NeverScales(G.Impartial):
+class NeverScales(G.IMTL):
     def solve(self, gramian, losses): return G.equal_projection_weights(gramian)
 
 @mutant("imtl")
-class ScalesOnce(G.Impartial):
+class ScalesOnce(G.IMTL):
     def solve(self, gramian, losses): scale = self.scaling.log_scale[self.present(losses)[0]].exp(); return super().solve(gramian, losses)/scale
 
 @mutant("nash")

@@ -5,12 +5,12 @@ from mtl_course.core.errors import UserError
 from mtl_course.world.signs import SIGN_NAMES
 from mtl_course.evaluation.evaluate import TaskResult, read_table, write_results
 from mtl_course.plots.figures import CLASS_COLOURS, FIGURES, TASK_COLOURS, confusion_matrix_figure, draw_predictions, evaluation_summary, figure_1_loss_convergence, figure_2_accuracy_progression, figure_4_per_class_accuracy, make_figures, select_run, side_by_side, wilson_interval
-from mtl_course.metrics import HEADLINE, class_scores, classification_scores, lane_scores
+from mtl_course.metrics import PRIMARY_METRIC, class_scores, classification_scores, lane_scores
 
 
 def write_log(folder, tasks=TASKS, steps=30):
     rows = [dict(kind="step", epoch=1, step=s, task=t, loss=2/s + k, weight=1, learning_rate=1e-3, seconds=s) for s in range(1, steps + 1) for k, t in enumerate(tasks)]
-    rows += [dict(kind="epoch", epoch=e, step=15*e, task=t, metric=m, value=0.2*e + 0.1*k) for e in (1, 2) for k, t in enumerate(tasks) for m in (HEADLINE[t], "f1")]
+    rows += [dict(kind="epoch", epoch=e, step=15*e, task=t, metric=m, value=0.2*e + 0.1*k) for e in (1, 2) for k, t in enumerate(tasks) for m in (PRIMARY_METRIC[t], "f1")]
     (folder/"logs").mkdir(parents=True); pd.DataFrame(rows).to_csv(folder/"logs"/"training.csv", index=False)
 
 
@@ -44,7 +44,7 @@ def test_lines_hold_the_values_of_the_log(results):
     log = read_table(results/"logs"/"training.csv")
     fig = figure_2_accuracy_progression(results)
     for line, task in zip(fig.axes[0].lines, TASKS):
-        rows = log[(log["kind"] == "epoch") & (log["task"] == task) & (log["metric"] == HEADLINE[task])]
+        rows = log[(log["kind"] == "epoch") & (log["task"] == task) & (log["metric"] == PRIMARY_METRIC[task])]
         assert line.get_color() == TASK_COLOURS[task] and line.get_ydata() == pytest.approx(rows["value"].to_numpy())
     fig = figure_1_loss_convergence(results)
     assert len(fig.axes) == 3

@@ -12,7 +12,7 @@ from mtl_course.data.loaders import make_reader
 from mtl_course.evaluation.evaluate import RESULT_COLUMNS
 from mtl_course.plots.figures import make_figures
 from mtl_course.metrics.intervals import interval_of_difference
-from mtl_course.metrics.scores import HEADLINE
+from mtl_course.metrics.scores import PRIMARY_METRIC
 from mtl_course.evaluation.submissions import kitti_lines, write_gtsrb, write_kitti, write_tusimple
 from mtl_course.plots.predictions import PREDICTION_FIGURES, frame_f1, pick_cases, precision_recall, qualitative_detection, qualitative_lanes, qualitative_signs
 
@@ -117,7 +117,7 @@ def test_comparisons_draw_the_numbers_of_the_files(made):
 
 def test_without_validation_rows_the_log_is_used(made, tmp_path):
     write_scores(tmp_path/"evaluation_results.csv", "multi_task"); (tmp_path/"logs").mkdir()
-    log = [dict(kind="epoch", epoch=e, step=e, task=t, metric=HEADLINE[t], value=v) for e, values in ((1, (0.5, 0.5, 0.5)), (2, (0.9, 0.8, 0.1)), (3, (0.2, 0.3, 0.4))) for t, v in zip(TASKS, values)]
+    log = [dict(kind="epoch", epoch=e, step=e, task=t, metric=PRIMARY_METRIC[t], value=v) for e, values in ((1, (0.5, 0.5, 0.5)), (2, (0.9, 0.8, 0.1)), (3, (0.2, 0.3, 0.4))) for t, v in zip(TASKS, values)]
     pd.DataFrame(log).to_csv(tmp_path/"logs"/"training.csv", index=False)
     fig = evaluation_comparison(tmp_path)
     assert dots(fig)[:3] == [0.9, 0.8, 0.1] and len(spans(fig)) == 7                                  # the second epoch's mean is the largest; no intervals in a log

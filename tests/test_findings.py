@@ -5,8 +5,8 @@ from scipy import stats
 from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
 from mtl_course.studies.runner import delta_m, headline_scores
-from mtl_course.studies.findings import balancer_findings, choose, collapsed, complete_block, delta_m_figure, front_figure, holm, is_fixed, not_in, outcome, paired_differences, run_kind, undominated
-from mtl_course.metrics.scores import HEADLINE
+from mtl_course.studies.findings import balancer_findings, choose, failed_runs, balanced_subset, delta_m_figure, front_figure, holm, is_fixed, not_in, outcome, paired_differences, run_kind, pareto_runs
+from mtl_course.metrics.scores import PRIMARY_METRIC
 from mtl_course.studies.plans import BALANCER_RUNS
 
 BASE = (.60, .10, .30)
@@ -18,7 +18,7 @@ def study(gains, seeds=(0, 1, 2), noise=0.002, rng=0, parts=("val", "test"), luc
     shift, rows = {s: 1 + luck*rng.standard_normal() for s in seeds}, []
     for run, gain in gains.items():
         by_part = gain if isinstance(gain, dict) else dict.fromkeys(parts, gain)
-        rows += [dict(run=run, config="x", seed=s, steps=200, part=p, task=t, metric=HEADLINE[t], value=v*shift[s]*(1 + by_part[p]/100)*(1 + noise*rng.standard_normal()))
+        rows += [dict(run=run, config="x", seed=s, steps=200, part=p, task=t, metric=PRIMARY_METRIC[t], value=v*shift[s]*(1 + by_part[p]/100)*(1 + noise*rng.standard_normal()))
                  for s in seeds for p in parts for t, v in zip(TASKS, BASE)]
     return pd.DataFrame(rows)
 
@@ -110,30 +110,30 @@ def test_the_false_alarm_of_a_whole_family_is_kept_below_five_percent():
 def test_a_table_with_holes_is_cut_to_the_largest_rectangle():
     table = study(PLAIN | {"upgrad": 3, "mgda": 1}, seeds=(0, 1, 2))
     holes = table[~((table.run == "mgda") & (table.seed > 0)) & ~((table.run == "upgrad") & (table.seed == 2) & (table.task == "lane") & (table.part == "test"))]
-    block = complete_block(holes)                                                        # 5 runs × 2 seeds, not 4 × 3, which have no balancer, nor 6 × 1
+    block = balanced_subset(holes)                                                        # 5 runs × 2 seeds, not 4 × 3, which have no balancer, nor 6 × 1
     assert set(block.run) == {*PLAIN, "upgrad"} and set(block.seed) == {0, 1} and "mgda" in not_in(block)
     many = study(PLAIN | {"upgrad": 3} | {r: 1 for r in list(BALANCER_RUNS)[-12:]})      # many runs have begun: three seeds are worth more
-    begun = complete_block(many[(many.seed == 0) | many.run.isin([*PLAIN, "upgrad"])])
+    begun = balanced_subset(many[(many.seed == 0) | many.run.isin([*PLAIN, "upgrad"])])
     assert set(begun.seed) == {0, 1, 2} and set(begun.run) == {*PLAIN, "upgrad"}
     early = table[(table.seed == 0) | ((table.run == "alone") & (table.seed == 1))]      # the second seed has only begun
-    assert set(complete_block(early).seed) == {0} and set(complete_block(early).run) == set(table.run)
+    assert set(balanced_subset(early).seed) == {0} and set(balanced_subset(early).run) == set(table.run)
 
 
 def test_a_run_that_learned_nothing_is_named():
     table = study(PLAIN | {"upgrad": 3})
-    assert collapsed(table) == [] and not [l for l in balancer_findings(table) if "next to nothing" in l]
+    assert failed_runs(table) == [] and not [l for l in balancer_findings(table) if "next to nothing" in l]
     table.loc[(table.run == "alone") & (table.task == "lane") & (table.seed == 1), "value"] = 1e-4
-    assert collapsed(table) == [("alone", 1, "lane")]
+    assert failed_runs(table) == [("alone", 1, "lane")]
     assert [l for l in balancer_findings(table) if "Learned next to nothing: alone in lane (seed 1)" in l]
 
 
 def test_runs_of_other_studies_are_left_out():
     table = pd.concat([study(PLAIN), study({"few lanes": 5})])
-    assert "few lanes" not in set(complete_block(table).run)
+    assert "few lanes" not in set(balanced_subset(table).run)
 
 
 def test_without_baselines_it_says_what_to_do():
-    with pytest.raises(UserError, match="mtl_compare"): complete_block(study({"equal": 1, "mgda": 2}))
+    with pytest.raises(UserError, match="mtl_compare"): balanced_subset(study({"equal": 1, "mgda": 2}))
     with pytest.raises(UserError, match="mtl_compare"): balancer_findings(study({}, seeds=()).reindex(columns=["run", "config", "seed", "steps", "part", "task", "metric", "value"]))
 
 
@@ -146,4 +146,4 @@ def test_the_figures_show_every_run():
 
 
 def test_the_front_leaves_out_what_is_dominated():
-    assert undominated(study(PLAIN | {"upgrad": 30}, noise=0)) == ["upgrad"]
+    assert pareto_runs(study(PLAIN | {"upgrad": 30}, noise=0)) == ["upgrad"]

@@ -200,11 +200,11 @@ def test_the_first_step_and_every_nth_are_recorded(watched):
 def test_a_resumed_run_writes_the_same_file(watched, tmp_path, monkeypatch, stop):
     config = make_config("smoke", results_dir=str(tmp_path), gradient_log_every=3, checkpoint_every=2, **SHORT)
     done = iter(range(99))
-    def failing(*args, real=training.training_step):
+    def failing(*args, real=training.compute_gradients):
         if next(done) > stop: raise KeyboardInterrupt
         return real(*args)
     with monkeypatch.context() as m:
-        m.setattr(training, "training_step", failing)
+        m.setattr(training, "compute_gradients", failing)
         with pytest.raises(KeyboardInterrupt): train(config, progress=False)
     with open(tmp_path/"logs"/"gradients.csv", "a") as f: f.write("8,stem,stem.co")                    # cut in the middle of a row
     train(config, resume=True, progress=False)

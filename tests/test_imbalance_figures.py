@@ -8,7 +8,7 @@ from mtl_course.core.errors import UserError
 from mtl_course.core.files import project_root
 from mtl_course.plots.figures import TASK_COLOURS, make_figures, style
 from mtl_course.plots.imbalance import *
-from mtl_course.metrics.scores import HEADLINE, lane_scores
+from mtl_course.metrics.scores import PRIMARY_METRIC, lane_scores
 from mtl_course.studies.plans import CURVE_RUNS, IMBALANCE_RUNS, curve_name, missing_sentence
 
 LUCK = (0.04, 0.0, -0.04)       # of the seeds, in every run and task
@@ -18,7 +18,7 @@ def table_of(values, seeds=3, part="test"):
     "A studies' table from {run: (sign accuracy, mAP50, lane IoU)}; None: not trained."
     rows = [dict(run=run, config="x", seed=s, steps=200, part=part, task=t, metric=m, value=v + LUCK[s] + (0.1 if m == "macro_f1" else 0))
             for run, scores in values.items() for s in range(seeds) for t, v in zip(TASKS, scores) if v is not None
-            for m in ((HEADLINE[t], "macro_f1") if t == "classification" else (HEADLINE[t],))]
+            for m in ((PRIMARY_METRIC[t], "macro_f1") if t == "classification" else (PRIMARY_METRIC[t],))]
     return pd.DataFrame(rows)
 
 def wobble(table, run, amount):

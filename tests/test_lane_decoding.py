@@ -142,9 +142,9 @@ def test_real_labels_come_back():
 
 
 def test_a_pair_that_no_smooth_curve_explains_is_no_lane():
-    from mtl_course.models.lane_decoding import _one_curve, _Piece
+    from mtl_course.models.lane_decoding import _one_curve, LaneSegment
     def piece(rows, x):
-        p = _Piece()
+        p = LaneSegment()
         for y in rows: p.add(y, x(y), 4, 1.0)
         return p
     low = piece(range(185, 119, -1), lambda y: 100.0)

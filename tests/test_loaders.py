@@ -3,7 +3,7 @@ import pytest, torch
 from torchvision import tv_tensors
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
-from mtl_course.data.loaders import InMemory, StepSampler, augment, create_dataloaders, evaluation_loader, is_world, make_reader, normalise, prepare_data
+from mtl_course.data.loaders import CachedDataset, MultiTaskBatchSampler, augment, create_dataloaders, evaluation_loader, is_world, make_reader, normalise, prepare_data
 from mtl_course.world.signs import SIGN_MIRROR
 from test_readers import write_small_data
 
@@ -48,17 +48,17 @@ def test_the_batch_size_that_is_asked_for(smoke):
 
 
 def test_every_image_comes_once_per_pass():
-    s = StepSampler({"lane": 7}, {"lane": 3}, seed=1)
+    s = MultiTaskBatchSampler({"lane": 7}, {"lane": 3}, seed=1)
     first = [i for step in range(7) for _, i, _ in s.keys(step)]
     assert sorted(first[:7]) == sorted(first[7:14]) == sorted(first[14:]) == list(range(7)) and first[:7] != first[7:14]
-    assert first != [i for step in range(7) for _, i, _ in StepSampler({"lane": 7}, {"lane": 3}, seed=2).keys(step)]
+    assert first != [i for step in range(7) for _, i, _ in MultiTaskBatchSampler({"lane": 7}, {"lane": 3}, seed=2).keys(step)]
 
 
 def test_processes_share_a_step_without_overlap():
-    whole = StepSampler({"lane": 50, "detection": 9}, {"lane": 4, "detection": 2}, 0).keys(17)
-    parts = [StepSampler({"lane": 50, "detection": 9}, {"lane": 4, "detection": 2}, 0, rank=r, processes=2).keys(17) for r in (0, 1)]
+    whole = MultiTaskBatchSampler({"lane": 50, "detection": 9}, {"lane": 4, "detection": 2}, 0).keys(17)
+    parts = [MultiTaskBatchSampler({"lane": 50, "detection": 9}, {"lane": 4, "detection": 2}, 0, rank=r, processes=2).keys(17) for r in (0, 1)]
     assert sorted(parts[0] + parts[1]) == sorted(whole) and not set(parts[0]) & set(parts[1])
-    with pytest.raises(UserError, match="multiple"): StepSampler({"lane": 50}, {"lane": 3}, 0, processes=2)
+    with pytest.raises(UserError, match="multiple"): MultiTaskBatchSampler({"lane": 50}, {"lane": 3}, 0, processes=2)
 
 
 def test_mirroring_moves_boxes_masks_and_sign_classes():
@@ -97,7 +97,7 @@ def test_slivers_are_dropped_with_their_labels():
 
 
 def test_a_batch_does_not_alias_the_data_set(smoke):
-    data = InMemory(make_reader(smoke, "detection", "train"))
+    data = CachedDataset(make_reader(smoke, "detection", "train"))
     before = [s["boxes"].clone() for s in data.samples]
     loader = create_dataloaders(smoke)[0]
     for batch in loader:

@@ -2,7 +2,7 @@
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
 from mtl_course.config import DETECTION_CLASSES
-from mtl_course.metrics import ClassificationMetric, DetectionMetric, LaneMetric, class_scores, classification_scores, confusion_matrix, constant_lane_scores, lane_scores, make_metric, selection_score
+from mtl_course.metrics import ClassificationMetric, DetectionMetric, LaneMetric, class_scores, classification_scores, confusion_matrix, constant_lane_scores, lane_scores, make_metric, checkpoint_score
 
 
 def random_signs(seed, n=200, num_classes=12, present=9, right=0.6):
@@ -165,6 +165,6 @@ def test_detection_leaves_its_input_alone():
 
 
 def test_selection_score():
-    assert selection_score(dict(lane=dict(iou=0.5, f1=0.9), detection=dict(map50=0.1, map50_95=0.9))) == pytest.approx(0.3)
-    assert selection_score(dict(lane=dict(iou=0.5), detection=dict(map50=float("nan")))) == pytest.approx(0.25)
+    assert checkpoint_score(dict(lane=dict(iou=0.5, f1=0.9), detection=dict(map50=0.1, map50_95=0.9))) == pytest.approx(0.3)
+    assert checkpoint_score(dict(lane=dict(iou=0.5), detection=dict(map50=float("nan")))) == pytest.approx(0.25)
     with pytest.raises(ValueError, match="unknown task"): make_metric("lanes")

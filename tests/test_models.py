@@ -4,7 +4,7 @@ from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.models import MultiTaskModel, load_model, model_from_config
 from mtl_course.models.backbone import Backbone, TaskBatchNorm2d
-from mtl_course.models.detection_head import DetectionHead, inside_share
+from mtl_course.models.detection_head import DetectionHead, box_ioa
 from mtl_course.models.lane_head import LaneHead, dice_loss
 from mtl_course.models.multi_task_model import load_weights, read_checkpoint
 
@@ -109,7 +109,7 @@ def test_unlabelled_regions_are_not_background():
     for region, touched in (([[0., 0, 48, 96]], False), ([[200., 200, 210, 210]], True)):
         out = head(features, (96, 96)); out["objectness"].retain_grad()
         head.losses(out, [target | dict(ignore=torch.tensor(region))])["objectness"].backward()
-        inside = inside_share(out["anchors"][0], torch.tensor([[0., 0, 48, 96]])) > 0.5
+        inside = box_ioa(out["anchors"][0], torch.tensor([[0., 0, 48, 96]])) > 0.5
         assert (out["objectness"].grad[0][inside] != 0).any().item() is touched and (out["objectness"].grad[0][~inside] != 0).any()
 
 

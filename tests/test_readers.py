@@ -170,32 +170,32 @@ def test_large_jpegs_are_shrunk_well(tmp_path):
 
 # splits
 
-def parts_of(reader, root, split="held_out", seed=0): return [reader(root, p, split, seed) for p in ("train", "val", "test")]
+def split_into_microbatches(reader, root, split="held_out", seed=0): return [reader(root, p, split, seed) for p in ("train", "val", "test")]
 
 @pytest.mark.parametrize("reader", READERS)
 def test_parts_are_disjoint_and_complete(data, reader):
-    files = [set(d.files) for d in parts_of(reader, data)]
+    files = [set(d.files) for d in split_into_microbatches(reader, data)]
     assert sum(map(len, files)) == len(set.union(*files)) == len(reader(data, part="all")) and all(files)
 
 def test_no_track_in_two_parts_and_every_class_in_each(data):
-    train, val, test = parts_of(GTSRB, data)
+    train, val, test = split_into_microbatches(GTSRB, data)
     assert not set(train.tracks) & set(val.tracks) and not set(train.tracks) & set(test.tracks) and not set(val.tracks) & set(test.tracks)
     assert all(set(d.labels) == set(CLASSES) for d in (train, val, test)) and len(train) == len(val) == len(test) == 9
 
 def test_sizes_of_the_splits(data):
-    assert [len(d) for d in parts_of(KITTI, data)] == [6, 2, 2] and [len(d) for d in parts_of(TuSimple, data)] == [4, 1, 1]
+    assert [len(d) for d in split_into_microbatches(KITTI, data)] == [6, 2, 2] and [len(d) for d in split_into_microbatches(TuSimple, data)] == [4, 1, 1]
     for reader, sizes in ((GTSRB, [24, 3, 3]), (KITTI, [8, 2, 2]), (TuSimple, [5, 1, 1])):
-        train, val, test = parts_of(reader, data, "specification")
+        train, val, test = split_into_microbatches(reader, data, "specification")
         assert [len(train), len(val), len(test)] == sizes and set(val.files) == set(test.files)
 
 def test_official_test_sets(data):
     write_test_signs(data); write_lanes(data, 3, "test_label.json", "0530")
     for split in ("held_out", "specification"):
-        train, val, test = parts_of(GTSRB, data, split)
+        train, val, test = split_into_microbatches(GTSRB, data, split)
         assert set(test.files) == {f"{TEST_IMAGES}/{i:05d}.ppm" for i in range(6)} and len(train) + len(val) == 27 and (test.tracks == -1).all()
-        train, val, test = parts_of(TuSimple, data, split)
+        train, val, test = split_into_microbatches(TuSimple, data, split)
         assert set(test.files) == {f"tusimple/clips/0530/{i}/20.jpg" for i in range(3)} and len(train) + len(val) == 6
-    assert len(GTSRB(data, part="all")) == 33 and [len(d) for d in parts_of(GTSRB, data)] == [18, 9, 6]
+    assert len(GTSRB(data, part="all")) == 33 and [len(d) for d in split_into_microbatches(GTSRB, data)] == [18, 9, 6]
 
 def test_test_signs_alone_can_be_evaluated(tmp_path):
     write_test_signs(tmp_path)
@@ -214,12 +214,12 @@ class Listing(list):
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("split", ["held_out", "specification"])
 def test_split_depends_on_the_seed_only(data, reader, split, monkeypatch):
-    before = [list(d.files) for d in parts_of(reader, data, split)]
+    before = [list(d.files) for d in split_into_microbatches(reader, data, split)]
     scandir, glob = os.scandir, Path.glob
     monkeypatch.setattr(os, "scandir", lambda p: Listing(sorted(scandir(p), key=lambda e: e.name[::-1])))  # another operating system lists in another order
     monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(list(glob(self, pattern))[::-1]))
-    assert [list(d.files) for d in parts_of(reader, data, split)] == before
-    assert any([list(d.files) for d in parts_of(reader, data, split, seed)] != before for seed in (1, 2, 3))
+    assert [list(d.files) for d in split_into_microbatches(reader, data, split)] == before
+    assert any([list(d.files) for d in split_into_microbatches(reader, data, split, seed)] != before for seed in (1, 2, 3))
 
 def test_adding_a_class_leaves_the_others_where_they_are(data):
     before = {f for f in GTSRB(data).files}
@@ -300,7 +300,7 @@ def test_reading_a_broken_image_names_it(data, reader, content, reason):
 def test_real_signs():
     signs = GTSRB(real_data_root(), part="all")
     assert len(signs) == 6650 and len(set(signs.tracks)) == 667 and set(signs.labels) == set(range(43))
-    parts = parts_of(GTSRB, real_data_root())
+    parts = split_into_microbatches(GTSRB, real_data_root())
     assert sum(map(len, parts)) == 6650 and all(set(d.labels) == set(range(43)) for d in parts)
     assert .65 < len(parts[0])/6650 < .75 and not set(parts[0].tracks) & (set(parts[1].tracks) | set(parts[2].tracks))
 

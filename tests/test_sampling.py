@@ -4,7 +4,7 @@ from hypothesis import given, settings, strategies as st
 from mtl_course.core.errors import UserError
 from mtl_course.config import make_config
 from mtl_course.data.loaders import create_dataloaders, training_images
-from mtl_course.data.sampling import TaskDraw, choose_images, long_tail, task_probabilities
+from mtl_course.data.sampling import TaskSampler, subsample_indices, long_tail, task_probabilities
 from mtl_course.losses.schedules import parse_schedule, schedule_factors
 from mtl_course.models.classification_head import ClassificationHead, effective_number_weights
 from mtl_course.training.loop import train
@@ -14,7 +14,7 @@ from mtl_course.training.loop import train
 @given(st.lists(st.integers(5, 60), min_size=2, max_size=12), st.floats(1.01, 50), st.integers(0, 200))
 def test_a_long_tail_keeps_its_shape_and_its_limit(counts, skew, limit):
     labels = np.repeat(np.arange(len(counts)), counts)
-    kept = choose_images(labels, len(labels), min(limit, len(labels)), skew)
+    kept = subsample_indices(labels, len(labels), min(limit, len(labels)), skew)
     left = np.bincount(labels[kept], minlength=len(counts))
     share = long_tail(len(counts), skew)
     assert len(set(kept)) == len(kept) and (left >= 1).all() and (left <= counts).all()
@@ -24,9 +24,9 @@ def test_a_long_tail_keeps_its_shape_and_its_limit(counts, skew, limit):
 
 
 def test_subsets_are_nested_and_do_not_depend_on_the_run():
-    small, large = (set(choose_images(None, 400, n).tolist()) for n in (30, 200))
-    assert small < large and len(small) == 30 and choose_images(None, 400).tolist() == list(range(400))
-    with pytest.raises(UserError, match="401.*400"): choose_images(None, 400, 401)
+    small, large = (set(subsample_indices(None, 400, n).tolist()) for n in (30, 200))
+    assert small < large and len(small) == 30 and subsample_indices(None, 400).tolist() == list(range(400))
+    with pytest.raises(UserError, match="401.*400"): subsample_indices(None, 400, 401)
 
 
 def test_the_config_says_how_many(smoke):
@@ -45,9 +45,9 @@ def test_temperature_moves_between_images_and_tasks():
     assert task_probabilities(n, 1) == pytest.approx({"a": .9, "b": .1})
     assert task_probabilities(n, 2) == pytest.approx({"a": .75, "b": .25})        # square roots: 30 : 10
     assert task_probabilities(n, 1e9) == pytest.approx({"a": .5, "b": .5})
-    draw = TaskDraw(n, 0, 100, 1.0, 3.0)
+    draw = TaskSampler(n, 0, 100, 1.0, 3.0)
     assert draw.probabilities(0) == pytest.approx(task_probabilities(n, 1)) and draw.probabilities(50) == pytest.approx(task_probabilities(n, 2))
-    by_loss = TaskDraw(n, 0, 100, by_loss=True)
+    by_loss = TaskSampler(n, 0, 100, by_loss=True)
     assert by_loss.probabilities(3) == {"a": .5, "b": .5}
     by_loss.losses = {"a": 1.0, "b": 3.0}; assert by_loss.probabilities(3) == pytest.approx({"a": .25, "b": .75})
     by_loss.losses = {"b": 3.0}; assert by_loss.probabilities(3)["a"] == pytest.approx(.5)     # never drawn: not forgotten
@@ -55,10 +55,10 @@ def test_temperature_moves_between_images_and_tasks():
 
 def test_draws_are_a_function_of_seed_and_step():
     n = {"a": 900, "b": 100}
-    whole = [TaskDraw(n, 4, 2000).task(s) for s in range(2000)]
+    whole = [TaskSampler(n, 4, 2000).task(s) for s in range(2000)]
     assert abs(whole.count("b")/2000 - .1) < .03
-    later = TaskDraw(n, 4, 2000); assert [later.task(s) for s in range(1990, 2000)] == whole[1990:]
-    assert whole != [TaskDraw(n, 5, 2000).task(s) for s in range(2000)]
+    later = TaskSampler(n, 4, 2000); assert [later.task(s) for s in range(1990, 2000)] == whole[1990:]
+    assert whole != [TaskSampler(n, 5, 2000).task(s) for s in range(2000)]
 
 
 def steps_of(folder):
@@ -74,13 +74,13 @@ def test_one_task_per_step_trains_and_resumes_digit_for_digit(smoke, tmp_path, s
     whole = steps_of(tmp_path/"whole")
     assert whole.groupby("step").size().eq(1).all() and set(whole.task) == {"classification", "lane"}
     import mtl_course.training.loop as training
-    real, count = training.training_step, iter(range(100))
+    real, count = training.compute_gradients, iter(range(100))
     def failing(*a, **k):
         if next(count) == 7: raise KeyboardInterrupt
         return real(*a, **k)
-    monkeypatch.setattr(training, "training_step", failing)
+    monkeypatch.setattr(training, "compute_gradients", failing)
     with pytest.raises(KeyboardInterrupt): train(make_config("smoke", results_dir=str(tmp_path/"cut"), **fields), progress=False)
-    monkeypatch.setattr(training, "training_step", real)
+    monkeypatch.setattr(training, "compute_gradients", real)
     train(make_config("smoke", results_dir=str(tmp_path/"cut"), **fields), resume=True, progress=False)
     columns = ["step", "task", "loss", "weight"]
     pd.testing.assert_frame_equal(whole[columns].reset_index(drop=True), steps_of(tmp_path/"cut")[columns].reset_index(drop=True), check_exact=True)

@@ -4,7 +4,7 @@ from scipy import stats
 from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
 from mtl_course.studies.runner import config_hash, run_configs
-from mtl_course.metrics.scores import HEADLINE
+from mtl_course.metrics.scores import PRIMARY_METRIC
 from mtl_course.plots.sharing import SHARING_FIGURES, mtl_benefits, performance_comparison, sharing_effect, sharing_rows, study_parameters
 
 ALONE_SCORES = {"classification": (0.50, 0.52, 0.54), "detection": (0.04, 0.05, 0.03), "lane": (0.2, 0.25, 0.3)}
@@ -12,7 +12,7 @@ SHARED_SCORES = {"classification": (0.55, 0.53, 0.51), "detection": (0.08, 0.06,
 
 
 def write(folder, alone=ALONE_SCORES, shared=SHARED_SCORES, steps=200, more=(), config="none"):
-    rows = [(run, config, s, steps, part, t, HEADLINE[t], v + (part == "val")) for run, scores in (("alone", alone), ("equal", shared)) for t, values in scores.items()
+    rows = [(run, config, s, steps, part, t, PRIMARY_METRIC[t], v + (part == "val")) for run, scores in (("alone", alone), ("equal", shared)) for t, values in scores.items()
             for s, v in enumerate(values) for part in ("val", "test")]
     rows += [(run, config, 0, steps, "train", "all", "seconds", 9.0) for run in ("alone", "equal")] + list(more)
     pd.DataFrame(rows, columns=["run", "config", "seed", "steps", "part", "task", "metric", "value"]).to_csv(folder/"studies.csv", index=False)

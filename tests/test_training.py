@@ -11,7 +11,7 @@ from mtl_course.data.loaders import create_dataloaders
 from mtl_course.models import model_from_config
 from mtl_course.models.multi_task_model import read_checkpoint
 from mtl_course.losses import make_balancer
-from mtl_course.training.loop import Run, learning_rate_factor, losses_of, make_loaders, make_optimizer, make_run, start_fabric, train, training_step, update
+from mtl_course.training.loop import Run, learning_rate_factor, evaluate_losses, make_loaders, make_optimizer, make_run, start_fabric, train, compute_gradients, update
 
 SAME = ["kind", "epoch", "step", "task", "loss", "weight", "learning_rate", "metric", "value"]
 SHORT = dict(steps_per_epoch=6, epochs=2, checkpoint_every=2, classification_batch_size=8)
@@ -191,7 +191,7 @@ def test_streamed_gradient_is_the_gradient_of_the_sum(smoke):
     model, batch = model_from_config(config).eval(), next(iter(create_dataloaders(config)[0]))
     head = model.heads["detection"]; head.rpn.fg_bg_sampler.batch_size_per_image = head.roi.fg_bg_sampler.batch_size_per_image = 10**6
     fabric = start_fabric(config)
-    training_step(fabric, model, batch)
+    compute_gradients(fabric, model, batch)
     streamed = {n: p.grad.clone() for n, p in model.named_parameters()}
     model.zero_grad(); model.compute_loss(model(batch["images"]), batch).backward()
     for n, p in model.named_parameters(): assert (p.grad - streamed[n]).norm() <= 1e-4*p.grad.norm() + 1e-7, n
@@ -201,7 +201,7 @@ def test_a_loss_that_is_not_a_number_names_task_and_files(smoke):
     config = make_config("smoke", precision="32-true", tasks="lane", cache_images=False)
     model, batch = model_from_config(config), next(iter(create_dataloaders(config)[0]))
     batch["images"]["lane"][0, 0, 0, 0] = float("nan")
-    with pytest.raises(UserError, match=f"'lane' is nan.*{batch['files']['lane'][0]}"): training_step(start_fabric(config), model, batch)
+    with pytest.raises(UserError, match=f"'lane' is nan.*{batch['files']['lane'][0]}"): compute_gradients(start_fabric(config), model, batch)
 
 
 def begun(**options):
@@ -238,7 +238,7 @@ def test_looking_at_a_step_again_draws_the_same_lots_and_leaves_no_trace(smoke):
     step = update(fabric, run, optimizer, batch)
     assert seen[0] == pytest.approx(step.losses, rel=1e-5)                          # the weights have hardly moved
     before = [b.clone() for b in run.model.buffers()]
-    again = losses_of(fabric, run.model, batch, derive_seed(run.config.seed, run.step, 0) + 1)
+    again = evaluate_losses(fabric, run.model, batch, derive_seed(run.config.seed, run.step, 0) + 1)
     assert abs(again["classification"] - step.losses["classification"]) > 1e-4      # other dropout masks
     assert all(torch.equal(a, b) for a, b in zip(before, run.model.buffers()))
 

@@ -54,7 +54,7 @@ def test_features_have_the_shapes_of_the_plain_resnet(sharing):
     expected = {k: f.shape for k, f in Backbone("resnet18")(x, "lane").items()}
     for task in TASKS: assert {k: f.shape for k, f in trunk(x, task).items()} == expected
     assert {k: s[1] for k, s in expected.items()} == trunk.channels
-    assert list(trunk.for_each(x)) == list(TASKS) and trunk.tasks == TASKS
+    assert list(trunk.forward_all(x)) == list(TASKS) and trunk.tasks == TASKS
 
 
 def test_hard_sharing_is_the_network_of_before_digit_for_digit():
@@ -122,13 +122,13 @@ def test_the_engine_gives_the_gradients_of_the_sum(sharing, balancer):
 
 def test_separate_networks_share_their_projections_only():
     trunk, x = drifted(trunk_of("separate")).eval(), torch.randn(1, 3, 64, 64)
-    before = {t: f["c5"] for t, f in trunk.for_each(x).items()}
+    before = {t: f["c5"] for t, f in trunk.forward_all(x).items()}
     with torch.no_grad(): trunk.backbones["lane"].stem.conv1.weight.mul_(1.5)
-    after = {t: f["c5"] for t, f in trunk.for_each(x).items()}
+    after = {t: f["c5"] for t, f in trunk.forward_all(x).items()}
     assert [torch.equal(before[t], after[t]) for t in TASKS] == [True, True, False]
     with torch.no_grad(): trunk.projections["c5"].weight.mul_(1.5)
-    assert not any(torch.equal(after[t], f["c5"]) for t, f in trunk.for_each(x).items())
-    assert all((f["c5"] >= 0).all() for f in trunk.for_each(x).values())              # a ReLU behind the projection
+    assert not any(torch.equal(after[t], f["c5"]) for t, f in trunk.forward_all(x).items())
+    assert all((f["c5"] >= 0).all() for f in trunk.forward_all(x).values())              # a ReLU behind the projection
 
 
 @every
@@ -138,7 +138,7 @@ def test_each_head_reads_its_own_tasks_features(sharing):
     drifted(model.backbone)
     with torch.no_grad():
         for t in model.tasks: torch.testing.assert_close(model(x, statistics=t)[t], model(x, task=t), rtol=1e-4, atol=1e-5)
-        a, b = (f["c5"] for f in model.backbone.for_each(x).values())
+        a, b = (f["c5"] for f in model.backbone.forward_all(x).values())
     assert torch.equal(a, b) == (sharing == "hard")
 
 
@@ -160,7 +160,7 @@ def test_cross_stitch_against_a_stack_of_streams():
         for k, (stage, unit) in enumerate(trunk.units.items()):
             unit.alpha.add_(0.2*torch.rand_like(unit.alpha))                          # by no means symmetric
             streams = torch.einsum("stc,tbchw->sbchw", unit.alpha, torch.stack([net.stages()[k](s) for net, s in zip(nets, streams)]))
-        for row, features in zip(streams, trunk.for_each(x, "detection").values()): torch.testing.assert_close(features["c5"], row, rtol=1e-3, atol=1e-4)
+        for row, features in zip(streams, trunk.forward_all(x, "detection").values()): torch.testing.assert_close(features["c5"], row, rtol=1e-3, atol=1e-4)
 
 
 def test_a_cross_stitch_unit_by_hand():
@@ -233,7 +233,7 @@ def test_one_image_can_be_normalised_by_any_tasks_statistics(sharing):
         for _ in range(10): trunk(torch.randn(4, 3, 64, 64)*(1 + k) + k, t)
     trunk.eval()
     with torch.no_grad():
-        own, lane, pooled = trunk(x, "lane")["c4"], trunk.for_each(x, "lane")["lane"]["c4"], trunk.for_each(x)["lane"]["c4"]
+        own, lane, pooled = trunk(x, "lane")["c4"], trunk.forward_all(x, "lane")["lane"]["c4"], trunk.forward_all(x)["lane"]["c4"]
     assert torch.allclose(own, lane, atol=1e-5)
     if sharing == "separate": assert torch.equal(lane, pooled)                        # there is nothing to choose
     else: assert (lane - pooled).norm() > 0.05*lane.norm()

@@ -5,9 +5,9 @@ from PIL import Image
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import project_root
-from mtl_course.data.sampling import TaskDraw
+from mtl_course.data.sampling import TaskSampler
 from mtl_course.plots.imbalance import update_shares
-from mtl_course.metrics.scores import HEADLINE
+from mtl_course.metrics.scores import PRIMARY_METRIC
 from mtl_course.studies.plans import IMBALANCE_RUNS, SKEWED_SIGNS, STUDIES
 from mtl_course.widgets import ImbalanceLab
 from mtl_course.widgets.imbalance_lab import KNOB_NAMES, Board, Data, Knobs, Measured, compose, coordinates, kept_signs, knobs_of, read_data
@@ -18,7 +18,7 @@ SCORES = {"equal": (0.6, 0.2, 0.5), "few lanes": (0.58, 0.21, 0.3), "boosted lan
 
 
 def table_of(scores, seeds=3):
-    return pd.DataFrame([dict(run=r, config="x", seed=s, steps=200, part="test", task=t, metric=HEADLINE[t], value=v + 0.01*(s - 1)) for r, row in scores.items() for s in range(seeds) for t, v in zip(TASKS, row)])
+    return pd.DataFrame([dict(run=r, config="x", seed=s, steps=200, part="test", task=t, metric=PRIMARY_METRIC[t], value=v + 0.01*(s - 1)) for r, row in scores.items() for s in range(seeds) for t, v in zip(TASKS, row)])
 
 @pytest.fixture
 def folder(tmp_path):
@@ -35,7 +35,7 @@ def lab(folder): return ImbalanceLab(folder)
 def test_an_epoch_is_what_the_sampler_draws():
     knobs = Knobs((6370, 980, 65), temperature=2.0)
     made = compose(knobs, DATA, 4000)
-    draw = TaskDraw(dict(zip(TASKS, knobs.images)), 0, 4000, 2.0)
+    draw = TaskSampler(dict(zip(TASKS, knobs.images)), 0, 4000, 2.0)
     drawn = [draw.task(s) for s in range(4000)]
     for t in TASKS: assert drawn.count(t) == pytest.approx(made.batches[t], abs=4*math.sqrt(4000*made.probability[t]))
     assert made.seen["lane"] == pytest.approx(made.batches["lane"]*4/65) and sum(made.probability.values()) == pytest.approx(1)

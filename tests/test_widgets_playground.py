@@ -55,12 +55,12 @@ def test_weights_change_what_is_trained_and_nothing_else_does(make):
 
 
 def test_a_wish_is_read_at_the_beginning_of_a_step(make, monkeypatch):
-    p, real = make(), module.training_step
+    p, real = make(), module.compute_gradients
     def meddling(*args, **kwargs):
         p.set_weights(lane=7)
         return real(*args, **kwargs)
     p.step()
-    monkeypatch.setattr(module, "training_step", meddling)
+    monkeypatch.setattr(module, "compute_gradients", meddling)
     p.step()
     assert p.curve.weights == EQUAL_WEIGHTS and p.curve.used["lane"] == [1, 1]
     p.step()
@@ -144,13 +144,13 @@ def test_pause_takes_effect_within_one_step(make):
 
 
 def test_no_validation_after_pause_was_asked_for(make, monkeypatch):
-    p, real = make(score_every=1), module.training_step
+    p, real = make(score_every=1), module.compute_gradients
     p.step()
     before = {t: len(p.curve.scores[t]) for t in ORDER}
     def asked_for(*args, **kwargs):
         p._stop.set()
         return real(*args, **kwargs)
-    monkeypatch.setattr(module, "training_step", asked_for)
+    monkeypatch.setattr(module, "compute_gradients", asked_for)
     p.step()
     assert {t: len(p.curve.scores[t]) for t in ORDER} == before and sum(before.values()) == 1
 
@@ -218,7 +218,7 @@ def test_a_mistake_in_the_thread_is_said(make, monkeypatch):
     p = make()
     p.box
     def broken(*args, **kwargs): raise UserError("the loss of task 'lane' is nan")
-    monkeypatch.setattr(module, "training_step", broken)
+    monkeypatch.setattr(module, "compute_gradients", broken)
     p.train(); p.wait(PATIENCE)
     assert p.state()["error"] == "the loss of task 'lane' is nan" and "is nan" in p.status.value and not p.training
     monkeypatch.undo()
@@ -413,13 +413,13 @@ def test_a_closed_playground_says_so(make):
 @pytest.mark.parametrize("by", ["reset", "close"])
 def test_a_step_longer_than_the_patience_of_pause(make, monkeypatch, by):
     "The thread still is in its step when the playground is reset or closed: no error; a step of before the reset is not counted after it."
-    p, real = make(score_every=1), module.training_step
+    p, real = make(score_every=1), module.compute_gradients
     inside, go = threading.Event(), threading.Event()
     def long(*args, **kwargs):
         made = real(*args, **kwargs)
         inside.set(); assert go.wait(PATIENCE)
         return made
-    monkeypatch.setattr(module, "training_step", long)
+    monkeypatch.setattr(module, "compute_gradients", long)
     monkeypatch.setattr(BackgroundTraining, "pause", lambda self, timeout=0.01, pause=BackgroundTraining.pause: pause(self, timeout))
     p.train()
     assert inside.wait(PATIENCE)

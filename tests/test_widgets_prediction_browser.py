@@ -92,8 +92,8 @@ def test_lane_and_sign_curves_are_those_of_the_metrics():
 
 def test_sorting_by_worst(browser):
     browser.show("detection", 2).sort_by_worst()
-    goodness = browser.goodness("detection")
-    assert goodness == pytest.approx([0.4, 0, 0.4]) and browser.orders["detection"] == [1, 0, 2] and browser.state()["index"] == 0
+    image_scores = browser.image_scores("detection")
+    assert image_scores == pytest.approx([0.4, 0, 0.4]) and browser.orders["detection"] == [1, 0, 2] and browser.state()["index"] == 0
     assert browser.shown_case() is browser.cases["detection"][1] and browser.state()["false"] == 1 and browser.controls["worst"].value
     browser.set_thresholds(score=0.3); assert browser.orders["detection"] == [1, 0, 2]     # the order stays
     browser.sort_by_worst(False); assert browser.orders["detection"] == [0, 1, 2] and not browser.controls["worst"].value
@@ -104,8 +104,8 @@ def test_sorting_by_worst(browser):
     for case, share in zip(browser.cases["lane"], (1.0, 0.5, 0.0)):
         case.truth = np.zeros(case.size, bool); case.truth[:10, :100] = True
         case.raw = np.zeros(case.size, np.float32); case.raw[:10, :int(100*share)] = 0.7
-    assert browser.goodness("lane") == pytest.approx([1, 0.5, 0]) and browser.sort_by_worst().orders["lane"] == [2, 1, 0]
-    browser.set_thresholds(lane=0.75); assert browser.goodness("lane") == [0, 0, 0]
+    assert browser.image_scores("lane") == pytest.approx([1, 0.5, 0]) and browser.sort_by_worst().orders["lane"] == [2, 1, 0]
+    browser.set_thresholds(lane=0.75); assert browser.image_scores("lane") == [0, 0, 0]
 
 
 def test_a_sign_below_the_threshold_is_withheld(browser):

@@ -5,7 +5,7 @@ from mtl_course.core.seeds import seed_everything
 from mtl_course.data.loaders import create_dataloaders
 from mtl_course.losses import make_balancer
 from mtl_course.models import model_from_config
-from mtl_course.training.loop import start_fabric, training_step
+from mtl_course.training.loop import start_fabric, compute_gradients
 
 
 def main(path, name, sharing="hard"):
@@ -16,7 +16,7 @@ def main(path, name, sharing="hard"):
     model = model_from_config(config).eval()          # BatchNorm by its running statistics: a batch's own would depend on how it is divided
     head = model.heads["detection"]
     head.rpn.fg_bg_sampler.batch_size_per_image = head.roi.fg_bg_sampler.batch_size_per_image = 10**6   # all samples: nothing is drawn at random
-    step = training_step(fabric, model, next(iter(loader)), make_balancer(name, config.tasks))
+    step = compute_gradients(fabric, model, next(iter(loader)), make_balancer(name, config.tasks))
     if fabric.global_rank == 0:
         torch.save(dict(processes=fabric.world_size, gradients={n: p.grad for n, p in model.named_parameters()}, losses=step.losses, weights=step.weights, gramian=step.gramian), path)
 

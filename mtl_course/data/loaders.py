@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['READERS', 'WORLDS', 'MAX_ROTATION', 'MEAN', 'STD', 'is_world', 'prepare_data', 'make_reader', 'training_images',
-           'augment', 'InMemory', 'StepSampler', 'normalise', 'collate', 'MultiTaskDataset', 'create_dataloaders',
-           'training_loader', 'evaluation_loader']
+           'augment', 'CachedDataset', 'MultiTaskBatchSampler', 'normalise', 'collate', 'MultiTaskDataset',
+           'create_dataloaders', 'training_loader', 'evaluation_loader']
 
 # %% ../../nbs/1_data/05_loaders.ipynb #dbe3683c
 import math
@@ -24,7 +24,7 @@ from ..core.seeds import derive_seed
 from ..core.files import resolve
 from .gtsrb import GTSRB
 from .kitti import KITTI
-from .sampling import Chosen, TaskDraw, choose_images
+from .sampling import TaskSubset, TaskSampler, subsample_indices
 from ..world.signs import SIGN_MIRROR, SIGN_NAMES
 from .tusimple import TuSimple
 from ..world.build import ensure_world
@@ -55,7 +55,7 @@ def training_images(config: Config, task: str) -> list[int]: # indices in the tr
     "Which training images of a task the config uses (its `…_limit` and `class_skew`); raises `UserError` when there are none, or fewer than asked for."
     reader = make_reader(config, task, "train")
     if not len(reader): raise UserError(f"{config.data_root}: no training images for {task}; `mtl_data check {config.data_root}` says what is there")
-    try: return choose_images(reader.labels if task == "classification" else None, len(reader), getattr(config, f"{task}_limit"), config.class_skew).tolist()
+    try: return subsample_indices(reader.labels if task == "classification" else None, len(reader), getattr(config, f"{task}_limit"), config.class_skew).tolist()
     except UserError as e: raise UserError(f"config field '{task}_limit': {e}") from None
 
 # %% ../../nbs/1_data/05_loaders.ipynb #a22ab849
@@ -101,7 +101,7 @@ def _without_slivers(sample, smallest=2.0): # pixels
     return sample | dict(boxes=tv_tensors.wrap(sample["boxes"][keep], like=sample["boxes"]), labels=sample["labels"][keep])
 
 # %% ../../nbs/1_data/05_loaders.ipynb #c22dc6b2
-class InMemory(Dataset):
+class CachedDataset(Dataset):
     "A reader's samples, decoded once and kept (uint8: three bytes per pixel)."
     def __init__(self,
                  reader, # has task, files and, for signs, labels; reader[i] -> sample
@@ -117,7 +117,7 @@ class InMemory(Dataset):
     def __getitem__(self, i): return self.samples[i]
 
 # %% ../../nbs/1_data/05_loaders.ipynb #e6994579
-class StepSampler(Sampler):
+class MultiTaskBatchSampler(Sampler):
     """For each step of an epoch, the keys (task, image, augmentation seed) of all its images.
 
     Steps are counted over the whole run: the end of an epoch leads to the next one. Set `epoch` to go elsewhere, and `start` to skip steps of it that are done already. `rank` of `processes` takes every `processes`-th image.
@@ -128,7 +128,7 @@ class StepSampler(Sampler):
                  seed: int,
                  steps: int = 0, # per epoch; 0: one pass over the task that needs most steps
                  rank: int = 0, processes: int = 1,
-                 draw: TaskDraw | None = None): # which one task a step is about; None: all tasks in every step
+                 draw: TaskSampler | None = None): # which one task a step is about; None: all tasks in every step
         for t, b in batch_sizes.items():
             if b % processes: raise UserError(f"the batch of {b} {t} images cannot be divided among {processes} processes: choose a multiple")
         self.lengths, self.batch_sizes, self.seed, self.rank, self.processes = lengths, batch_sizes, seed, rank, processes
@@ -203,12 +203,12 @@ def create_dataloaders(config: Config | None = None, # or a recipe and fields th
 
 def training_loader(config: Config, rank: int = 0, processes: int = 1, progress: bool = False) -> DataLoader:
     "One batch per step with every task in it; `rank` of `processes` gets its share of each batch."
-    data = {t: Chosen(make_reader(config, t, "train"), training_images(config, t)) for t in config.tasks}
+    data = {t: TaskSubset(make_reader(config, t, "train"), training_images(config, t)) for t in config.tasks}
     images = {t: len(d) for t, d in data.items()}
-    sampler = StepSampler(images, {t: config.batch_size_of(t) for t in config.tasks}, config.seed, config.steps_per_epoch, rank, processes)
+    sampler = MultiTaskBatchSampler(images, {t: config.batch_size_of(t) for t in config.tasks}, config.seed, config.steps_per_epoch, rank, processes)
     if config.task_sampling != "all":
-        sampler.draw = TaskDraw(images, config.seed, sampler.steps*config.epochs, config.sampling_temperature, config.sampling_temperature_end, config.task_sampling == "loss")
-    if config.cache_images: data = {t: InMemory(d, progress=progress) for t, d in data.items()}
+        sampler.draw = TaskSampler(images, config.seed, sampler.steps*config.epochs, config.sampling_temperature, config.sampling_temperature_end, config.task_sampling == "loss")
+    if config.cache_images: data = {t: CachedDataset(d, progress=progress) for t, d in data.items()}
     return _loader(data, config, sampler)
 
 # %% ../../nbs/1_data/05_loaders.ipynb #f73f4a55

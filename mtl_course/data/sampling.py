@@ -1,6 +1,6 @@
 """"The data are imbalanced" can mean three different things. Here each of them is a number that can be turned alone."""
 
-__all__ = ['long_tail', 'choose_images', 'Chosen', 'task_probabilities', 'TaskDraw']
+__all__ = ['long_tail', 'subsample_indices', 'TaskSubset', 'task_probabilities', 'TaskSampler']
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -21,7 +21,7 @@ def _class_quota(counts: np.ndarray, share: np.ndarray, limit: int) -> np.ndarra
     if limit: largest = min(largest, limit/share[there].sum())
     return np.where(there, np.maximum(1, np.floor(largest*share + 1e-9)), 0).astype(int)
 
-def choose_images(labels: np.ndarray | None, # (N,) class of each image; None: a task without classes of its own
+def subsample_indices(labels: np.ndarray | None, # (N,) class of each image; None: a task without classes of its own
                   n: int, # N
                   limit: int = 0, # images to keep; 0: all
                   skew: float = 1.0, # of the classes; 1: as they are
@@ -37,7 +37,7 @@ def choose_images(labels: np.ndarray | None, # (N,) class of each image; None: a
     quota = _class_quota(np.bincount(labels), long_tail(labels.max() + 1, skew), limit)
     return np.sort(np.concatenate([order[labels[order] == c][:k] for c, k in enumerate(quota)]))
 
-class Chosen(Dataset):
+class TaskSubset(Dataset):
     "Some images of a reader, with its `task`, `files` and, for signs, `labels`."
     def __init__(self, reader, # of one task
                  indices: np.ndarray): # (n,) which of its images, in this order
@@ -54,7 +54,7 @@ def task_probabilities(images: dict[str, int], # task -> number of training imag
     powers = {t: n**(1/temperature) for t, n in images.items()}
     return {t: p/sum(powers.values()) for t, p in powers.items()}
 
-class TaskDraw:
+class TaskSampler:
     """Which task a step is about: a function of (seed, step), so that a resumed run draws the same.
 
     `losses` (task -> mean loss of the epoch before, or None) takes the place of the numbers of images when it is set.

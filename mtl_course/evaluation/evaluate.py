@@ -16,7 +16,7 @@ from ..data.kitti import LABELS
 from ..data.images import image_size
 from ..world.signs import SIGN_NAMES
 from ..metrics.intervals import RESAMPLES, bootstrap_coco, bootstrap_sums, interval, lane_score_rows, sign_counts, sign_score_rows, COCO_LIMITS
-from ..metrics.scores import HEADLINE, make_metric
+from ..metrics.scores import PRIMARY_METRIC, make_metric
 from ..models.lane_decoding import mask_to_lanes
 from .submissions import SCORE_COLUMNS, kitti_lines, score_kitti, score_tusimple, to_original, write_gtsrb, write_kitti, write_tusimple
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COORDINATE_FREE', 'GRAMIAN_BALANCERS', 'GramianBalancer', 'unit_gramian', 'min_norm_weights', 'MGDA', 'PCGrad',
-           'dual_cone_weights', 'UPGrad', 'CAGrad', 'equal_projection_weights', 'ImpartialGradients', 'Impartial',
-           'NashMTL', 'AlignedMTL', 'GradNorm', 'GradDrop', 'TorchJDBalancer']
+           'dual_cone_weights', 'UPGrad', 'CAGrad', 'equal_projection_weights', 'IMTLG', 'IMTL', 'NashMTL',
+           'AlignedMTL', 'GradNorm', 'GradDrop', 'TorchJDBalancer']
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #427ce82a
 import functools, math
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from ..core.errors import UserError
-from .loss_balancers import Balancer, ImpartialLosses, TaskAdam
+from .loss_balancers import Balancer, IMTLL, TaskAdam
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #249c3184
 class GramianBalancer(Balancer):
@@ -193,18 +193,18 @@ def equal_projection_weights(gramian: Tensor) -> Tensor: # (T, T) → (T,)
     total = w.sum().abs()
     return w/total if total > 1e-12*w.abs().sum() else torch.zeros_like(w)
 
-class ImpartialGradients(GramianBalancer):
+class IMTLG(GramianBalancer):
     "IMTL-G: the step has equal projections on all unit gradients, Σ w_t = 1 (Liu et al. 2021, section 3.1)."
     def solve(self, gramian, losses): return equal_projection_weights(gramian)
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #ab6a4514
-class Impartial(GramianBalancer):
+class IMTL(GramianBalancer):
     """IMTL: IMTL-G on the gradients of the losses that IMTL-L has scaled, w_t = exp(s_t) α_t (Liu et al. 2021, algorithm 1).
     In the paper the scaled losses train the heads, too; here heads get their loss's own gradient."""
     state = ("scaling",)
     def __init__(self, tasks: Sequence[str], lr: float = 0.01): # learning rate of s
         super().__init__(tasks)
-        self.scaling = ImpartialLosses(tasks, lr)
+        self.scaling = IMTLL(tasks, lr)
 
     def solve(self, gramian, losses):
         scale = self.scaling.log_scale[self.present(losses)[0]].exp()
@@ -368,5 +368,5 @@ class TorchJDBalancer(GramianBalancer):
             for name, value in attributes.items(): setattr(module, name, value)
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #8777cfb8
-GRAMIAN_BALANCERS = {"gradnorm": GradNorm, "mgda": MGDA, "pcgrad": PCGrad, "graddrop": GradDrop, "cagrad": CAGrad, "imtl_g": ImpartialGradients, "imtl": Impartial,
+GRAMIAN_BALANCERS = {"gradnorm": GradNorm, "mgda": MGDA, "pcgrad": PCGrad, "graddrop": GradDrop, "cagrad": CAGrad, "imtl_g": IMTLG, "imtl": IMTL,
                      "nash": NashMTL, "aligned": AlignedMTL, "upgrad": UPGrad, "torchjd": TorchJDBalancer}

@@ -10,7 +10,7 @@ __all__ = ['RESAMPLES', 'COCO_RECALLS', 'COCO_LIMITS', 'KITTI_SCORES', 'draw_cou
 # %% ../../nbs/3_training/13_intervals.ipynb #6c1317e2
 import numpy as np, torch
 from ..config import DETECTION_CLASSES
-from .kitti import DIFFICULTIES, KITTI_CLASSES, KittiGame, corrected_matches, covered_share, pick_in_turn, overlapping_pairs, pairs_of_frames, average_precision, precision_curve, recall_thresholds
+from .kitti import DIFFICULTIES, KITTI_CLASSES, ClassDifficulty, corrected_matches, dont_care_overlap, pick_in_turn, overlapping_pairs, pairs_of_frames, average_precision, precision_curve, recall_thresholds
 
 # %% ../../nbs/3_training/13_intervals.ipynb #e7879ae8
 RESAMPLES = 1000  # enough that the ends of an interval move by a few per cent of its width from one seed to the next
@@ -195,7 +195,7 @@ def bootstrap_coco(predictions: list, truths: list, # as for `coco_rankings`
 # %% ../../nbs/3_training/13_intervals.ipynb #9609697b
 class KittiRanking:
     "One class at one difficulty: the official and the corrected AP of any resample of the frames."
-    def __init__(self, game: KittiGame, frames: int, candidates: int = 1000):
+    def __init__(self, game: ClassDifficulty, frames: int, candidates: int = 1000):
         self.game, self.n, truth, found = game, frames, game.truth, game.found
         self.objects = np.bincount(truth.frame[game.label_role == 0], minlength=frames)
         self.seen = np.bincount(found.frame[found.seen(game.name)], minlength=frames)
@@ -229,7 +229,7 @@ class KittiRanking:
         return average_precision(precision_curve(weights@self.tp[:, at], weights@self.fp[:, at]))
 
 # %% ../../nbs/3_training/13_intervals.ipynb #17443ee3
-def _corrected_ranking(game: KittiGame, frames: int) -> Ranking:
+def _corrected_ranking(game: ClassDifficulty, frames: int) -> Ranking:
     "The judged detections of the corrected score; the matching of `mtl_course.metrics.kitti`, frame by frame."
     judged, hit = corrected_matches(game)
     truth, found = game.truth, game.found
@@ -243,12 +243,12 @@ def bootstrap_kitti(truth, # flat labels of all frames, as `metrics.kitti` reads
                     frames: int, # number of frames
                     resamples: int = RESAMPLES, seed: int = 0) -> dict: # (class, difficulty, score) -> (1 + resamples,) percent
     "KITTI's APs of the sample itself (first) and of its resamples of frames; the scores are those of `KITTI_SCORES`."
-    pairs, covered, recalls = overlapping_pairs(truth, found), covered_share(truth, found), np.arange(41)/40
+    pairs, covered, recalls = overlapping_pairs(truth, found), dont_care_overlap(truth, found), np.arange(41)/40
     weights = np.vstack([np.ones((1, frames), np.int32), draw_counts(frames, resamples, seed)])
     out = {}
     for name in KITTI_CLASSES:
         for level, difficulty in enumerate(DIFFICULTIES):
-            game = KittiGame(truth, found, name, level, pairs, covered)
+            game = ClassDifficulty(truth, found, name, level, pairs, covered)
             official, corrected = KittiRanking(game, frames), _corrected_ranking(game, frames)
             rows = np.array([(*official.official(w), *average_precision(corrected.precisions(w, recalls))) for w in weights])
             out |= {(name, difficulty, score): rows[:, k] for k, score in enumerate(KITTI_SCORES)}

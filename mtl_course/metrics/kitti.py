@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['KITTI_CLASSES', 'DIFFICULTIES', 'MIN_HEIGHT', 'MAX_OCCLUSION', 'MAX_TRUNCATION', 'MIN_OVERLAP', 'NEIGHBOUR',
            'KittiLabels', 'KittiDetections', 'overlap_iou', 'overlap_share', 'flat_truth', 'flat_found',
-           'pairs_of_frames', 'overlapping_pairs', 'covered_share', 'pick_in_turn', 'KittiGame', 'recall_thresholds',
-           'precision_curve', 'average_precision', 'corrected_matches', 'kitti_ap_arrays', 'KittiFileError',
-           'find_labels', 'read_kitti_folders', 'kitti_ap']
+           'pairs_of_frames', 'overlapping_pairs', 'dont_care_overlap', 'pick_in_turn', 'ClassDifficulty',
+           'recall_thresholds', 'precision_curve', 'average_precision', 'corrected_matches', 'kitti_ap_arrays',
+           'KittiFileError', 'find_labels', 'read_kitti_folders', 'kitti_ap']
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #40ca03bd
 import os, re, warnings
@@ -151,7 +151,7 @@ def overlapping_pairs(truth: _Truth, found: _Found) -> tuple: # (P,) label, (P,)
         out.append((scored[i[keep]], j[keep], iou[keep]))
     return tuple(np.concatenate(x) for x in zip(*out))
 
-def covered_share(truth: _Truth, found: _Found) -> np.ndarray: # (detections,) in 0..1
+def dont_care_overlap(truth: _Truth, found: _Found) -> np.ndarray: # (detections,) in 0..1
     "For each detection, its largest share inside a single DontCare region."
     regions, share = np.flatnonzero(truth.kind == _DONT_CARE), np.zeros(len(found.frame))
     for i, j in pairs_of_frames(truth.frame[regions], found.frame):
@@ -193,7 +193,7 @@ _NO_SCORE = -1e7  # the official program's "nothing found": scores at or below i
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #05cb2acf
 @dataclass
-class KittiGame:
+class ClassDifficulty:
     "One class at one difficulty: who may match whom, and who is judged."
     truth: _Truth; found: _Found; name: str; level: int; pairs: tuple; covered: np.ndarray
 
@@ -223,18 +223,18 @@ class KittiGame:
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #80836e03
 @patch
-def pass_2_order(self: KittiGame):
+def pass_2_order(self: ClassDifficulty):
     "All pairs, label after label, in the order in which pass 2 prefers them: by IoU."
     role = self.found_role[self.d]
     return np.lexsort((self.d, np.where(role == 0, -self.iou, 0), role, self.g))
 
 @patch
-def judged(self: KittiGame): # (detections,) bool
+def judged(self: ClassDifficulty): # (detections,) bool
     "Detections that count as false positives unless a label picks them."
     return (self.found_role == 0) & ~(self.covered > self.limit)
 
 @patch
-def pass_2(self: KittiGame, thresholds): # (T,)
+def pass_2(self: ClassDifficulty, thresholds): # (T,)
     "True and false positives (T,), (T,) at each threshold, labels picking by IoU."
     order, score, judged = self.pass_2_order(), self.found.scores, self.judged()
     d, thresholds = self.d[order], np.asarray(thresholds, np.float64)
@@ -272,7 +272,7 @@ def average_precision(precision: np.ndarray # (..., 41)
     return 100*precision[..., 1:].mean(-1), 100*precision[..., ::4].mean(-1)
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #454e9beb
-def corrected_matches(game: KittiGame) -> tuple: # bool (detections,), bool (detections,)
+def corrected_matches(game: ClassDifficulty) -> tuple: # bool (detections,), bool (detections,)
     "Which detections are judged by the corrected score, and which of all found an object."
     truth, found, (g, d, iou) = game.truth, game.found, game.pairs
     mine = found.kind == _KINDS[game.name.lower()]
@@ -288,7 +288,7 @@ def corrected_matches(game: KittiGame) -> tuple: # bool (detections,), bool (det
     return mine & (hit | ~unjudged), hit
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #775eeff9
-def _corrected_curve(game: KittiGame) -> np.ndarray: # (41,)
+def _corrected_curve(game: ClassDifficulty) -> np.ndarray: # (41,)
     "Best precision at true recalls of at least 0, 1/40, …, 1; NaN without a valid object."
     judged, hit = corrected_matches(game)
     return _curve_at_recalls(game.found.ranked()[judged], hit[judged], game.n_gt)
@@ -309,7 +309,7 @@ def _score_class(name, truth, found, pairs, covered, corrected):
     evaluated = bool(found.seen(name).any())
     curves, better, thresholds, n_gt, n_tp = np.zeros((3, 41)), np.zeros((3, 41)), [], [], []
     for level in range(3):
-        game = KittiGame(truth, found, name, level, pairs, covered)
+        game = ClassDifficulty(truth, found, name, level, pairs, covered)
         hits = game.pass_1() if evaluated else np.empty(0)
         thresholds.append(recall_thresholds(hits, game.n_gt)); n_tp.append(len(hits)); n_gt.append(game.n_gt)
         curves[level] = precision_curve(*game.pass_2(thresholds[-1]))
@@ -319,7 +319,7 @@ def _score_class(name, truth, found, pairs, covered, corrected):
     return out | dict(corrected=as_entry(better)) if corrected else out
 
 def _score(truth, found, corrected):
-    pairs, covered = overlapping_pairs(truth, found), covered_share(truth, found)
+    pairs, covered = overlapping_pairs(truth, found), dont_care_overlap(truth, found)
     return {name: _score_class(name, truth, found, pairs, covered, corrected) for name in KITTI_CLASSES}
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #50559635

@@ -36,7 +36,7 @@ def _check_whole(least, **numbers): # argument -> its value
 class MultiTaskModel(nn.Module):
     """A ResNet trunk with one head per task; `sharing` says how the tasks share the trunk (hard parameter sharing unless told otherwise, Caruana 1997).
 
-    `model(images)` -> {"classification": (B, 43) logits, "detection": see `DetectionHead.forward`, "lane": (B, 2, H, W) logits} in one pass of the trunk (see `Trunk.for_each`);
+    `model(images)` -> {"classification": (B, 43) logits, "detection": see `DetectionHead.forward`, "lane": (B, 2, H, W) logits} in one pass of the trunk (see `Trunk.forward_all`);
     `model({task: images})` -> the same keys, each from its own images; `model(images, task="lane")` -> that head's output alone.
     Images are (B, 3, H, W) with H, W ≥ 32, normalised as by `create_dataloaders`. Raises `UserError` for a task that the model does not have, and for arguments of which no such network can be made.
     """
@@ -80,7 +80,7 @@ def forward(self: MultiTaskModel, images: Tensor | dict[str, Tensor], task: str 
         self._check(task)
         return self._head(task, self.backbone(images, task), images)
     rows = self.tasks[0] if len(self.tasks) == 1 else None if statistics == "pooled" else self._check(statistics)
-    return {t: self._head(t, features, images) for t, features in self.backbone.for_each(images, rows).items()}   # the trunk once for all heads
+    return {t: self._head(t, features, images) for t, features in self.backbone.forward_all(images, rows).items()}   # the trunk once for all heads
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #5da53e94
 @patch

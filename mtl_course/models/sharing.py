@@ -37,7 +37,7 @@ class Trunk(nn.Module):
     def forward(self, images: Tensor, task: str) -> dict[str, Tensor]:
         return self.features_of(images, (task,), task)[task]
 
-    def for_each(self, images: Tensor, statistics: str | None = None) -> dict[str, dict]: # task -> its features
+    def forward_all(self, images: Tensor, statistics: str | None = None) -> dict[str, dict]: # task -> its features
         "The same images for all heads."
         return self.features_of(images, self.tasks, statistics)
 

@@ -81,7 +81,7 @@ def stages_read(model: MultiTaskModel) -> dict: # task -> names of the stages, c
     "Which stages of the trunk each head looks at, found by asking for gradients of its output."
     training, found = model.training, {}
     model.eval(); images = torch.zeros(1, 3, 64, 96)
-    with torch.no_grad(): each = model.backbone.for_each(images)
+    with torch.no_grad(): each = model.backbone.forward_all(images)
     for task, features in each.items():
         features = {k: f.detach().requires_grad_() for k, f in features.items()}
         output = model._head(task, features, images)

@@ -19,7 +19,7 @@ from ..evaluation.evaluate import RESULT_COLUMNS, read_table
 from .figures import METRIC_LABELS, OKABE_ITO, PART_COLOURS, TASK_COLOURS, TASK_LABELS, read_scores, run_config, select_run
 from ..metrics.intervals import interval_of_difference
 from ..metrics.kitti import KITTI_CLASSES
-from ..metrics.scores import HEADLINE, selection_score
+from ..metrics.scores import PRIMARY_METRIC, checkpoint_score
 
 COUNT_COLUMNS = ["part", "task", "class", "unit", "count"]
 
@@ -83,7 +83,7 @@ def figure_12_data_imbalance(results_dir: str | Path) -> Figure: # reads data_co
             ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0)); ax.set_title(f"lanes cover {100*share:.1f} % of the pixels", loc="left")
     return fig
 
-SCORES = [(t, HEADLINE[t], "all", "all", f"{METRIC_LABELS[HEADLINE[t]]}") for t in TASKS]
+SCORES = [(t, PRIMARY_METRIC[t], "all", "all", f"{METRIC_LABELS[PRIMARY_METRIC[t]]}") for t in TASKS]
 SCORES[2:2] = [("detection", "kitti_ap_r40", name, "moderate", f"KITTI AP, {name}") for name in KITTI_CLASSES]
 SCORES.append(("lane", "tusimple_accuracy", "all", "all", "TuSimple accuracy"))
 
@@ -125,8 +125,8 @@ def _logged_scores(results_dir):
     "Validation scores of the log's best epoch (the mean of the headline scores decides, as in training)."
     log = read_table(Path(results_dir)/"logs"/"training.csv", ["kind", "epoch", "task", "metric", "value"])
     wide = log[(log["kind"] == "epoch")].pivot_table(index="epoch", columns=["task", "metric"], values="value")
-    wide = wide[[(t, HEADLINE[t]) for t in TASKS if (t, HEADLINE[t]) in wide]]
-    score = lambda epoch: selection_score({t: {metric: value} for (t, metric), value in wide.loc[epoch].items()})
+    wide = wide[[(t, PRIMARY_METRIC[t]) for t in TASKS if (t, PRIMARY_METRIC[t]) in wide]]
+    score = lambda epoch: checkpoint_score({t: {metric: value} for (t, metric), value in wide.loc[epoch].items()})
     best = wide.loc[max(wide.index, key=score)].fillna(0) if len(wide) else {}
     return {s: (best[s[0], s[1]], np.nan, np.nan) for s in SCORES if (s[0], s[1]) in best}
 
@@ -245,7 +245,7 @@ def benefit_figure(changes: dict,              # task -> (value, low, high): sha
         if not np.isnan(low): top.hlines(y, low, high, color="black", lw=1)
         top.text(1.02, y, "–" if np.isnan(value) else f"{100*value:+.1f} %", transform=top.get_yaxis_transform(), va="center", fontsize=6.5)
     top.axvline(0, color="black", lw=0.8)
-    top.set(yticks=range(len(changes) + 1), yticklabels=[f"{TASK_LABELS[t]}\n({METRIC_LABELS[HEADLINE[t]]})" for t in changes] + ["mean (Δm)"], ylim=(len(changes) + 0.5, -0.5),
+    top.set(yticks=range(len(changes) + 1), yticklabels=[f"{TASK_LABELS[t]}\n({METRIC_LABELS[PRIMARY_METRIC[t]]})" for t in changes] + ["mean (Δm)"], ylim=(len(changes) + 0.5, -0.5),
             xlabel="change against a network of its own")
     top.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100*v:+.3g} %" if v else "0")); top.grid(axis="y", visible=False); top.xaxis.get_major_locator().set_params(nbins=5)
     if note: fig.suptitle(note, fontsize=7)
@@ -259,7 +259,7 @@ def mtl_benefits(results_dir: str | Path) -> Figure: # reads config.json, effici
     "Gain and saving of the run in a results folder; raises `UserError` naming the command for what is missing."
     shared = _run_rows(results_dir, model="multi_task", split="test")
     single, table = single_rows(results_dir, shared), read_efficiency(results_dir, run_config(results_dir))
-    changes = {t: relative_change(pick_score(shared, t, HEADLINE[t]), pick_score(single, t, HEADLINE[t])) for t in TASKS if t in set(shared["task"])}
+    changes = {t: relative_change(pick_score(shared, t, PRIMARY_METRIC[t]), pick_score(single, t, PRIMARY_METRIC[t])) for t in TASKS if t in set(shared["task"])}
     return benefit_figure(changes, (np.mean([c[0] for c in changes.values()]), np.nan, np.nan), table)
 
 COMPARISON_FIGURES = {"figure_12_data_imbalance": figure_12_data_imbalance, "evaluation_comparison": evaluation_comparison, "performance_comparison": performance_comparison,

@@ -15,7 +15,7 @@ from ..core.errors import UserError
 from ..core.files import atomic_write
 from ..world.signs import SIGN_NAMES
 from ..evaluation.evaluate import RESULT_COLUMNS, read_table
-from ..metrics.scores import HEADLINE
+from ..metrics.scores import PRIMARY_METRIC
 
 PART_COLOURS = {"trunk": "#999999"} | TASK_COLOURS  # parts of the network: the trunk belongs to no task
 METRIC_LABELS = {"accuracy": "top-1 accuracy", "macro_precision": "macro precision", "macro_recall": "macro recall", "macro_f1": "macro F1",
@@ -65,8 +65,8 @@ def figure_2_accuracy_progression(results_dir: str | Path) -> Figure: # reads lo
     log = _read_log(results_dir, "epoch")
     fig = Figure(figsize=(3.5, 2.5)); ax = fig.subplots()
     for task in _tasks_in(log):
-        rows = log[(log["task"] == task) & (log["metric"] == HEADLINE[task])].sort_values("epoch")
-        ax.plot(rows["epoch"], rows["value"], marker=TASK_MARKERS[task], ms=3.5, color=TASK_COLOURS[task], label=f"{TASK_LABELS[task]}: {METRIC_LABELS[HEADLINE[task]]}")
+        rows = log[(log["task"] == task) & (log["metric"] == PRIMARY_METRIC[task])].sort_values("epoch")
+        ax.plot(rows["epoch"], rows["value"], marker=TASK_MARKERS[task], ms=3.5, color=TASK_COLOURS[task], label=f"{TASK_LABELS[task]}: {METRIC_LABELS[PRIMARY_METRIC[task]]}")
         if len(rows): ax.annotate(f"{100*rows['value'].iloc[-1]:.1f}", (rows["epoch"].iloc[-1], rows["value"].iloc[-1]), xytext=(4, 0),
                                   textcoords="offset points", va="center", fontsize=7, color=TASK_COLOURS[task])
     ax.set(xlabel="epoch", ylabel="validation score", ylim=(0, 1.02))

@@ -21,7 +21,7 @@ from ..core.errors import UserError
 from ..evaluation.evaluate import read_table
 from ..studies.runner import STUDY_COLUMNS, mean_and_interval, mean_p_value
 from .figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS
-from ..metrics.scores import HEADLINE
+from ..metrics.scores import PRIMARY_METRIC
 from ..studies.plans import CURVE_RUNS, IMBALANCE_RUNS, SIZES, curve_name, not_in, study_command
 
 def find_result(results_dir: str | Path, name: str) -> Path: # of a run's folder, or of the folder that holds it
@@ -44,7 +44,7 @@ def read_runs(results_dir: str | Path, runs: dict, study: str) -> pd.DataFrame: 
 
 def scores_of(table: pd.DataFrame, run: str, task: str, metric: str | None = None, part: str = "test") -> pd.Series: # index seed
     "A run's score of one task for each seed, the headline metric unless another is named; empty when there is none."
-    rows = table[(table["run"] == run) & (table["task"] == task) & (table["metric"] == (metric or HEADLINE[task])) & (table["part"] == part)]
+    rows = table[(table["run"] == run) & (table["task"] == task) & (table["metric"] == (metric or PRIMARY_METRIC[task])) & (table["part"] == part)]
     return rows.drop_duplicates("seed", keep="last").set_index("seed")["value"].dropna().sort_index()
 
 def paired_series(run: pd.Series, control: pd.Series) -> dict | None: # values by seed
@@ -195,7 +195,7 @@ def cause_sentences(table: pd.DataFrame, part: str = "test") -> list[str]:
     "One sentence for each measured cause, and one that says which of those that touch the lane task alone costs most."
     causes, sentences = cause_table(table, part), []
     for r in causes.itertuples():
-        score = f"{METRIC_LABELS[HEADLINE[r.victim]]} of the {r.victim} task"
+        score = f"{METRIC_LABELS[PRIMARY_METRIC[r.victim]]} of the {r.victim} task"
         sentences.append(f"{r.group} ({run_label(r.cause)}, against “{run_label(r.against).lstrip('+ ')}”): the {score} is {r.run:.3f} instead of {r.control:.3f}, {change_text(r._asdict())}, {seeds_text(r._asdict())}.{floor_text(table, r.cause, part)}")
     single = causes[causes["group"].isin(["few images", "drawn rarely", "a small loss"])].sort_values("change")
     worse = [r for r in single.itertuples() if verdict(r._asdict()) == "lower"]
@@ -257,7 +257,7 @@ def _forest(ax, table: pd.DataFrame, task: str, rows: list, part: str):
     seen = pd.concat([scores_of(table, r, task, part=part) for _, r, remedy in rows if remedy is not None] or [pd.Series(dtype=float)])
     if len(seen):                                                          # wide intervals of few seeds must not squeeze the means together
         room = max(0.02, 0.35*np.ptp(seen)); ax.set_xlim(max(0, seen.min() - room), min(1, seen.max() + room))
-    ax.set_title(f"{TASK_LABELS[task].replace(' ', chr(10))}\n{METRIC_LABELS[HEADLINE[task]]}", color=colour, fontsize=7); ax.tick_params(axis="y", length=0, labelleft=False); ax.grid(axis="y", visible=False)
+    ax.set_title(f"{TASK_LABELS[task].replace(' ', chr(10))}\n{METRIC_LABELS[PRIMARY_METRIC[task]]}", color=colour, fontsize=7); ax.tick_params(axis="y", length=0, labelleft=False); ax.grid(axis="y", visible=False)
     ax.xaxis.get_major_locator().set_params(nbins=2); ax.tick_params(axis="x", labelsize=6)
 
 def _image_bars(ax, counts: pd.Series): # task -> training images
@@ -366,7 +366,7 @@ def learning_curves_figure(table: pd.DataFrame, images: pd.Series | None = None,
         ax.set_xscale("log"); ax.set_xlim(min(sizes)/1.6, max(sizes)*1.6); ax.xaxis.set_minor_locator(NullLocator())
         ax.set_xticks(sizes, [f"{n/1000:g}k" if n >= 1000 and n % 100 == 0 else f"{n/1000:.0f}k" if n >= 10000 else str(n) for n in sizes], fontsize=5, rotation=60, ha="right", rotation_mode="anchor")
         ax.set_title(TASK_LABELS[task].replace(" ", "\n"), color=TASK_COLOURS[task], fontsize=7)
-        ax.set_xlabel("images"); ax.set_ylabel(METRIC_LABELS[HEADLINE[task]], fontsize=7); ax.tick_params("y", labelsize=6)
+        ax.set_xlabel("images"); ax.set_ylabel(METRIC_LABELS[PRIMARY_METRIC[task]], fontsize=7); ax.tick_params("y", labelsize=6)
         means = [y for l in ax.lines for y in l.get_ydata()]
         if means: ax.set_ylim(max(0, min(means) - 0.1), min(1, max(means) + 0.1))
     marks = [Line2D([], [], color="#555555", marker="o", ms=4, ls=line, mfc=fill, label=label) for line, fill, label in (("-", "#555555", "shared"), ("--", "white", "alone"))]

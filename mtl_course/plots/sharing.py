@@ -11,9 +11,9 @@ from ..plots import comparison as comparison_figures
 from .comparison import SCORES, score_figure, benefit_figure, relative_change
 from ..config import RECIPES, TASKS
 from ..core.errors import UserError
-from ..studies.runner import ALONE, config_hash, delta_m, headline_scores, mean_and_interval, read_study, run_configs
+from ..studies.runner import SINGLE_TASK_RUNS, config_hash, delta_m, headline_scores, mean_and_interval, read_study, run_configs
 from .figures import TASK_COLOURS
-from ..metrics.scores import HEADLINE
+from ..metrics.scores import PRIMARY_METRIC
 from ..models.multi_task_model import model_from_config
 from ..studies.plans import study_command
 
@@ -47,7 +47,7 @@ def study_parameters(rows: pd.DataFrame) -> pd.DataFrame | None: # what, model, 
     recipe = next((r for r in RECIPES if config_hash(run_configs({}, 0, r)) == hash_), None)
     if recipe is None: return None
     found = []
-    for name, config in zip(("shared", *TASKS), run_configs([{}, *ALONE], 0, recipe)):
+    for name, config in zip(("shared", *TASKS), run_configs([{}, *SINGLE_TASK_RUNS], 0, recipe)):
         model = model_from_config(dataclasses.replace(config, pretrained="false"))
         parts = {"trunk": model.backbone} | dict(model.heads.items())
         found += [dict(what="parameters", model=name, part=p, value=sum(q.numel() for q in m.parameters())) for p, m in parts.items()]
@@ -58,7 +58,7 @@ def performance_comparison(results_dir: str | Path) -> Figure: # reads studies.c
     rows = sharing_rows(results_dir)
     if rows is None: return _single_run(comparison_figures.performance_comparison, results_dir)
     scores = headline_scores(rows, "test")
-    keys = {s[0]: s for s in SCORES if s[1] == HEADLINE[s[0]] and s[0] in scores}
+    keys = {s[0]: s for s in SCORES if s[1] == PRIMARY_METRIC[s[0]] and s[0] in scores}
     fig = score_figure({name: {keys[t]: mean_and_interval(scores.loc[run][t]) for t in keys} for run, name in BOTH_WAYS.items()}, _note(rows))
     for k, run in enumerate(BOTH_WAYS):
         for y, t in enumerate(keys): fig.axes[0].plot(scores.loc[run][t], [y + 0.17*(2*k - 1)]*len(scores.loc[run]), "|", ms=5, mew=0.7, color=TASK_COLOURS[t])

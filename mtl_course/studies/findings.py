@@ -1,7 +1,7 @@
 """Whoever looks at a table with many methods will find a winner. This notebook writes down, before the table is full, how a winner would have to look."""
 
-__all__ = ['KIND_STYLES', 'run_kind', 'is_fixed', 'complete_block', 'collapsed', 'choose', 'holm', 'paired_differences',
-           'outcome', 'balancer_findings', 'delta_m_figure', 'front_figure', 'undominated']
+__all__ = ['KIND_STYLES', 'run_kind', 'is_fixed', 'balanced_subset', 'failed_runs', 'choose', 'holm', 'paired_differences',
+           'outcome', 'balancer_findings', 'delta_m_figure', 'front_figure', 'pareto_runs']
 
 from itertools import combinations
 import numpy as np, pandas as pd
@@ -11,7 +11,7 @@ from ..config import TASKS
 from ..core.errors import UserError
 from .runner import ENOUGH_SEEDS, delta_m, headline_scores, mean_and_interval, mean_p_value, pareto_front
 from ..plots.figures import METRIC_LABELS, OKABE_ITO, TASK_LABELS, style
-from ..metrics.scores import HEADLINE
+from ..metrics.scores import PRIMARY_METRIC
 from .plans import BALANCER_RUNS, not_in, study_command
 
 def run_kind(run: str) -> str: # of a run of the balancer study
@@ -22,7 +22,7 @@ def is_fixed(run: str) -> bool: # one of the candidates when fixed weights are t
     "Whether a run of the study has fixed task weights."
     return run == "equal" or run.startswith("fixed ")
 
-def complete_block(table: pd.DataFrame, # with STUDY_COLUMNS
+def balanced_subset(table: pd.DataFrame, # with STUDY_COLUMNS
                    runs=tuple(BALANCER_RUNS), baseline: str = "alone") -> pd.DataFrame: # the same columns
     "The rows of the largest set of runs × seeds without a hole, the baseline among them, with `ENOUGH_SEEDS` or more where that leaves something to compare. Raises `UserError` when there is no baseline."
     table = table[table.run.isin(runs)]
@@ -37,7 +37,7 @@ def complete_block(table: pd.DataFrame, # with STUDY_COLUMNS
     chosen, complete = max(blocks, key=lambda b: (comparable(b[1])*min(len(b[0]), ENOUGH_SEEDS), len(b[0])*len(b[1]), len(b[0]), tuple(-s for s in b[0])))
     return table[table.run.isin(complete) & table.seed.isin(chosen)]
 
-def collapsed(block: pd.DataFrame, part: str = "test", below: float = 0.1) -> list[tuple]: # [(run, seed, task)]
+def failed_runs(block: pd.DataFrame, part: str = "test", below: float = 0.1) -> list[tuple]: # [(run, seed, task)]
     "The single runs that learned next to nothing in a task: a headline score under `below` times the median of all runs."
     scores = headline_scores(block, part)
     return [(run, seed, t) for t in scores for run, seed in scores.index[scores[t] < below*scores[t].median()]]
@@ -81,7 +81,7 @@ def _choice(block, runs, chosen):
     "What validation has chosen, and of how many."
     change = delta_m(block, "val")
     fixed, balancers = sum(map(is_fixed, runs)), sum(run_kind(r) == "balancer" for r in runs)
-    return f"Chosen on validation: of {fixed} fixed weights {chosen['fixed']} (Δm {change[chosen['fixed']].mean():+.1f} %), of {balancers} balancers {chosen['balancer']} ({change[chosen['balancer']].mean():+.1f} %)."
+    return f"TaskSubset on validation: of {fixed} fixed weights {chosen['fixed']} (Δm {change[chosen['fixed']].mean():+.1f} %), of {balancers} balancers {chosen['balancer']} ({change[chosen['balancer']].mean():+.1f} %)."
 
 def _numbers(block, runs, chosen, rows):
     "What the test part says of the chosen and of the controls, and the paired difference of the chosen."
@@ -116,14 +116,14 @@ def _what_can_be_seen(rows, seeds):
 
 def balancer_findings(table: pd.DataFrame) -> list[str]: # of the study `balancers`
     "What the study allows to be said, in sentences with their numbers; raises `UserError` without the single-task baselines."
-    block = complete_block(table)
+    block = balanced_subset(table)
     seeds, runs, chosen = block.seed.nunique(), list(dict.fromkeys(block.run)), choose(block)
     lines = [f"{len(runs)} of {len(BALANCER_RUNS)} runs, each with {seeds} seed{'s' if seeds > 1 else ''} and {int(block.steps.max())} steps."]
     if None in chosen.values(): return lines + ["Nothing can be said yet: it takes at least one run with fixed weights and one with a balancer."]
     rows = list(paired_differences(block, chosen["fixed"]).itertuples())
     lines += [_choice(block, runs, chosen), *_numbers(block, runs, chosen, rows)]
     if seeds < 2: return lines + ["Finding: none. With one seed there is no telling a difference from luck."]
-    if nothing := collapsed(block): lines.append(f"Learned next to nothing: {', '.join(f'{run} in {t} (seed {seed})' for run, seed, t in nothing)}. Δm of every run carries such an accident, since it is taken from the single tasks seed by seed.")
+    if nothing := failed_runs(block): lines.append(f"Learned next to nothing: {', '.join(f'{run} in {t} (seed {seed})' for run, seed, t in nothing)}. Δm of every run carries such an accident, since it is taken from the single tasks seed by seed.")
     lines.append(_what_can_be_seen(rows, seeds))
     return lines + list(_verdict(rows, chosen["fixed"], chosen["balancer"], runs))
 
@@ -158,12 +158,12 @@ def front_figure(block: pd.DataFrame, part: str = "test", named: tuple = ()) -> 
             for run, (x, y) in means[[a, b]].iterrows():
                 ax.plot(x, y, ls="", ms=8 if run == "alone" else 4.5, **KIND_STYLES[run_kind(run)])
                 if run in named: ax.annotate(run, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=6)
-            ax.set(xlabel=f"{TASK_LABELS[a]}: {METRIC_LABELS[HEADLINE[a]]}", ylabel=f"{TASK_LABELS[b]}: {METRIC_LABELS[HEADLINE[b]]}"); ax.margins(0.14)
+            ax.set(xlabel=f"{TASK_LABELS[a]}: {METRIC_LABELS[PRIMARY_METRIC[a]]}", ylabel=f"{TASK_LABELS[b]}: {METRIC_LABELS[PRIMARY_METRIC[b]]}"); ax.margins(0.14)
         marks = [ax.plot([], [], ls="", ms=5, label=kind, **look)[0] for kind, look in KIND_STYLES.items()]
         fig.legend(handles=marks, fontsize=6.5, loc="outside upper center", ncols=len(marks))
     return fig
 
-def undominated(block: pd.DataFrame, part: str = "test") -> list[str]: # runs
+def pareto_runs(block: pd.DataFrame, part: str = "test") -> list[str]: # runs
     "The runs (single tasks left out) that no other run is better than in all three tasks, by mean scores."
     means = headline_scores(block, part).groupby(level="run", sort=False).mean().drop(index="alone", errors="ignore")
     return means.index[pareto_front(means)].tolist()

@@ -6,7 +6,7 @@ __all__ = ['GRID', 'BALANCER_RUNS', 'FEW', 'SMALL', 'SKEW', 'BOOST', 'AUGMENT', 
 
 import pandas as pd
 from ..core.errors import UserError
-from .runner import ALONE, ENOUGH_SEEDS, run_study
+from .runner import SINGLE_TASK_RUNS, ENOUGH_SEEDS, run_study
 from ..losses.streamed_backward import BALANCERS
 
 def fixed_weights(classification: float, detection: float, lane: float) -> dict: # fields of a config
@@ -15,7 +15,7 @@ def fixed_weights(classification: float, detection: float, lane: float) -> dict:
 
 GRID = {f"fixed {c:g}:{d:g}:{l:g}": fixed_weights(c, d, l) for c, d, l in   # classification : detection : lane
         ((1, 1, 1), (2, 0.5, 0.5), (0.5, 2, 0.5), (0.5, 0.5, 2), (1.4, 1.4, 0.2), (1.4, 0.2, 1.4), (0.2, 1.4, 1.4))}
-BALANCER_RUNS = {"alone": ALONE, "equal": {}} | {k: v for k, v in GRID.items() if k != "fixed 1:1:1"} \
+BALANCER_RUNS = {"alone": SINGLE_TASK_RUNS, "equal": {}} | {k: v for k, v in GRID.items() if k != "fixed 1:1:1"} \
               | {"fixed 1:5:30": fixed_weights(1, 5, 30)} | {b: dict(balancer=b) for b in BALANCERS if b not in ("fixed", "torchjd", "dwa")} \
               | {"dwa": dict(balancer="dwa", balancer_options="period=10")}          # its own 100 steps would leave all weights at 1 until step 200
 
@@ -30,7 +30,7 @@ def drawn(temperature: float, steps: int = 600) -> dict: # fields of a config
     return dict(task_sampling="temperature", sampling_temperature=float(temperature), steps_per_epoch=steps)
 
 IMBALANCE_RUNS = {
-    "equal": {}, "alone": ALONE, "boosted lanes": BOOST, "uncertainty": dict(balancer="uncertainty"), "imtl_g": dict(balancer="imtl_g"),
+    "equal": {}, "alone": SINGLE_TASK_RUNS, "boosted lanes": BOOST, "uncertainty": dict(balancer="uncertainty"), "imtl_g": dict(balancer="imtl_g"),
     "few lanes": FEW, "few lanes, alone": FEW | dict(tasks=("lane",)), "few lanes, boosted": FEW | BOOST, "few lanes, augmented": FEW | AUGMENT,
     "few lanes, uncertainty": FEW | dict(balancer="uncertainty"), "few lanes, imtl_g": FEW | dict(balancer="imtl_g"),
     "rare lanes": drawn(1), "rare lanes, boosted": drawn(1) | BOOST, "rare lanes, temperature 5": drawn(5), "drawn alike": drawn(1e6),
@@ -45,7 +45,7 @@ def curve_name(task: str, images: int, shared: bool) -> str: # of a run in CURVE
     "The name of a point of a learning curve."
     return f"{images} {task}, {'shared' if shared else 'alone'}"
 
-CURVE_RUNS = {"equal": {}, "alone": ALONE} | {curve_name(t, n, shared): {f"{t}_limit": n} | ({} if shared else dict(tasks=(t,))) for t, sizes in SIZES.items() for n in sizes for shared in (True, False)}
+CURVE_RUNS = {"equal": {}, "alone": SINGLE_TASK_RUNS} | {curve_name(t, n, shared): {f"{t}_limit": n} | ({} if shared else dict(tasks=(t,))) for t, sizes in SIZES.items() for n in sizes for shared in (True, False)}
 
 CURRICULUM_RUNS = {
     "few lanes": FEW, "few lanes, boosted": FEW | BOOST, "few lanes, 15.5": FEW | dict(lane_weight=15.5),

@@ -1,7 +1,7 @@
 """A comparison is only as fair as its bookkeeping: same budget, same data, same seeds, and every run in the table, the bad ones included."""
 
-__all__ = ['ALONE', 'STUDY_COLUMNS', 'ENOUGH_SEEDS', 'as_trainings', 'run_configs', 'config_hash', 'process_status',
-           'peak_memory', 'ProcessError', 'in_own_process', 'tail_recalls', 'train_and_score', 'train_run',
+__all__ = ['SINGLE_TASK_RUNS', 'STUDY_COLUMNS', 'ENOUGH_SEEDS', 'as_trainings', 'run_configs', 'config_hash', 'process_status',
+           'peak_memory', 'ProcessError', 'run_in_subprocess', 'head_tail_recall', 'train_and_score', 'train_run',
            'train_run_apart', 'read_study', 'missing_runs', 'run_study', 'headline_scores', 'delta_m',
            'mean_and_interval', 'mean_p_value', 'study_summary', 'pareto_front']
 
@@ -16,10 +16,10 @@ from ..core.files import atomic_write, resolve
 from ..data.loaders import evaluation_loader, prepare_data
 from ..data.sampling import long_tail
 from ..evaluation.evaluate import evaluate_task
-from ..metrics.scores import HEADLINE
+from ..metrics.scores import PRIMARY_METRIC
 from ..training.loop import train
 
-ALONE = [dict(tasks=(t,)) for t in TASKS]  # the single-task baselines: three trainings
+SINGLE_TASK_RUNS = [dict(tasks=(t,)) for t in TASKS]  # the single-task baselines: three trainings
 STUDY_COLUMNS = ["run", "config", "seed", "steps", "part", "task", "metric", "value"]
 
 def as_trainings(fields: dict | list) -> list[dict]: # one dictionary of fields for each training
@@ -66,7 +66,7 @@ def _answer():
     answer = pkgutil.resolve_name(order["function"])(**order["arguments"])
     Path(order["answer"]).write_text(json.dumps(answer), encoding="utf-8")
 
-def in_own_process(function: str,   # "module:name"
+def run_in_subprocess(function: str,   # "module:name"
                    arguments: dict, # by name, of what JSON knows
                    threads: int | None = None): # OMP_NUM_THREADS there; None: as here
     "What a function answers (again as JSON) in a new process, so that its memory is its own; raises `ProcessError` when it ends in any other way."
@@ -77,7 +77,7 @@ def in_own_process(function: str,   # "module:name"
         if done.returncode: raise ProcessError(done.returncode, done.stderr)
         return json.loads(Path(order["answer"]).read_text(encoding="utf-8"))
 
-def tail_recalls(per_class: pd.DataFrame) -> dict[str, float]: # one row per class, with `recall` -> metric -> value
+def head_tail_recall(per_class: pd.DataFrame) -> dict[str, float]: # one row per class, with `recall` -> metric -> value
     "Mean recall of the third of the classes that `class_skew` makes rarest and of the third that it leaves most frequent; classes without an image are left out."
     order = np.argsort(long_tail(len(per_class), 2.0))                               # rarest first, whatever the skew
     third = len(order)//3
@@ -92,7 +92,7 @@ def train_and_score(config: Config) -> list[dict]: # rows with part, task, metri
     last, device, precision = log[(log.kind == "epoch") & (log.epoch == config.epochs)], next(run.model.parameters()).device.type, run.precision.precision
     memory = peak_memory(device)/2**30
     results = {t: evaluate_task(run.model, evaluation_loader(config, "test", (t,)), t, device, precision) for t in config.tasks}
-    test = {t: r.scores | (tail_recalls(r.per_class) if t == "classification" else {}) for t, r in results.items()}
+    test = {t: r.scores | (head_tail_recall(r.per_class) if t == "classification" else {}) for t, r in results.items()}
     step_seconds = log[log.kind == "step"].drop_duplicates("step").seconds.diff().median()
     return [dict(part="val", task=r.task, metric=r.metric, value=r.value) for r in last.itertuples()] \
          + [dict(part="test", task=t, metric=m, value=v) for t, scores in test.items() for m, v in scores.items()] \
@@ -110,7 +110,7 @@ def _train_fields(configs: list[dict]): return train_run([make_config(**c) for c
 
 def train_run_apart(configs: list[Config]) -> list[dict]: # as train_run
     "`train_run` in a process of its own, on one thread; raises `UserError` with the last line of what went wrong there."
-    return in_own_process("mtl_course.studies.runner:_train_fields", dict(configs=[c.to_dict() for c in configs]), threads=1)
+    return run_in_subprocess("mtl_course.studies.runner:_train_fields", dict(configs=[c.to_dict() for c in configs]), threads=1)
 
 def read_study(path: str | Path) -> pd.DataFrame: # with STUDY_COLUMNS
     "A study's table; empty when there is none yet."
@@ -168,7 +168,7 @@ def run_study(path: str | Path, # of the csv that holds the table
 
 def headline_scores(table: pd.DataFrame, part: str) -> pd.DataFrame: # index (run, seed), one column per task
     "Accuracy, mAP50 and lane IoU of each run and seed."
-    rows = table[(table.part == part) & (table.metric == table.task.map(HEADLINE))]
+    rows = table[(table.part == part) & (table.metric == table.task.map(PRIMARY_METRIC))]
     wide = rows.pivot_table(index=["run", "seed"], columns="task", values="value", sort=False)
     return wide[[t for t in TASKS if t in wide]]
 

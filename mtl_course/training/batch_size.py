@@ -21,9 +21,9 @@ from ..core.files import atomic_write, resolve
 from ..core.device import choose_device
 from ..core.seeds import seed_everything
 from ..world.signs import SIGN_NAMES
-from ..studies.runner import ProcessError, in_own_process, peak_memory, process_status
+from ..studies.runner import ProcessError, run_in_subprocess, peak_memory, process_status
 from ..plots.figures import OKABE_ITO
-from .loop import new_run, start_fabric, update
+from .loop import create_train_state, start_fabric, update
 
 # %% ../../nbs/8_deep_dives/44_batch_size.ipynb #dace6218
 def _random_boxes(count, height, width):
@@ -101,7 +101,7 @@ def _time_steps(config, steps):
     "Seconds of each of `steps` training steps in this process, after one that is not counted, and the name of the device."
     fabric = start_fabric(config)
     seed_everything(config.seed)
-    run = new_run(fabric, config, steps + 1, imagenet=False); run.model.train()
+    run = create_train_state(fabric, config, steps + 1, imagenet=False); run.model.train()
     optimizer, seconds, batch = fabric.setup_optimizers(run.optimizer), [], fabric.to_device(random_batch(config))
     for step in range(steps + 1):
         run.step, began = step, time.perf_counter()
@@ -132,7 +132,7 @@ def measure_step(config: Config,
     Raises `UserError` with the last line of anything else that went wrong there."""
     config = dataclasses.replace(with_batch_size(config, batch_size), num_processes=1, weight_schedule="")
     row = dict(batch_size=batch_size, images=sum(images_per_task(config).values()))
-    try: answer = in_own_process("mtl_course.training.batch_size:_measure", dict(config=config.to_dict(), steps=steps, limit=int(limit)))
+    try: answer = run_in_subprocess("mtl_course.training.batch_size:_measure", dict(config=config.to_dict(), steps=steps, limit=int(limit)))
     except ProcessError as e:
         if e.code != -9 and not any(w in e.stderr for w in _REFUSALS): raise                               # -9: ended by the system
         answer = dict(fits=False)

@@ -113,7 +113,7 @@ class Playable:
     quiet = False           # True while the widget moves its own controls: what they call back asks for it
 
     @contextmanager
-    def hushed(self) -> Iterator[None]:
+    def callbacks_silenced(self) -> Iterator[None]:
         "Inside the block controls can be moved without their calling back."
         before, self.quiet = self.quiet, True
         try: yield

@@ -348,7 +348,7 @@ def record_gradients(config: Config,        # what to train; its number of steps
     "Trains for one epoch with the config's balancer and records losses and Gramians, stage by stage; raises `UserError` for a weight schedule, since every step must hold every task."
     if config.weight_schedule: raise UserError(f"config field 'weight_schedule' is {config.weight_schedule!r}: a recording needs constant weights, leave it empty")
     from ..data.loaders import prepare_data                                  # here: training loads far more than a widget needs
-    from ..training.loop import descend, make_loaders, make_run, start_fabric, training_step
+    from ..training.loop import optimizer_step, make_loaders, make_run, start_fabric, compute_gradients
     fabric = start_fabric(config)
     prepare_data(config, progress=False); seed_everything(config.seed)
     loader, _ = make_loaders(fabric, config, progress=False)
@@ -361,8 +361,8 @@ def record_gradients(config: Config,        # what to train; its number of steps
         seed = derive_seed(config.seed, step)
         seed_everything(seed)
         batch = fabric.to_device(batch)
-        balanced = training_step(fabric, run.model, batch, run.balancer, record=step % every == 0)
-        descend(fabric, run, optimizer, batch, seed)
+        balanced = compute_gradients(fabric, run.model, batch, run.balancer, record=step % every == 0)
+        optimizer_step(fabric, run, optimizer, batch, seed)
         if progress: progress(step + 1, len(loader))
         if step % every: continue
         steps.append(step); losses.append(list(balanced.losses.values()))
@@ -465,7 +465,7 @@ def _preset(self: HandmadeGradients) -> str: # a key of PRESETS, or OWN
 def _set(self: HandmadeGradients, values: dict): # control -> value
     "Sets several controls with one redraw."
     if self.quiet: return
-    with self.hushed():
+    with self.callbacks_silenced():
         for control, value in values.items(): control.value = value
     self.redraw()
 
@@ -473,7 +473,7 @@ def _set(self: HandmadeGradients, values: dict): # control -> value
 def redraw(self: HandmadeGradients):
     "Computes all updates from fresh balancers and draws them."
     if self.quiet: return
-    with self.hushed(): self.controls.preset.value = self._preset()
+    with self.callbacks_silenced(): self.controls.preset.value = self._preset()
     figure, self.table, text = handmade_figure(self.state())
     self.controls.show_rows(self.tasks)
     self.table_html.value = table_to_html(self.table)

@@ -18,12 +18,12 @@ from ..config import TASKS, make_config
 from ..core.errors import UserError
 from ..core.files import project_root
 from ..data.loaders import prepare_data
-from ..data.sampling import choose_images, task_probabilities
+from ..data.sampling import subsample_indices, task_probabilities
 from ..evaluation.evaluate import read_table
 from ..studies.runner import STUDY_COLUMNS, headline_scores, mean_and_interval
 from ..plots.figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, style
 from ..plots.imbalance import find_result, read_gramians, update_shares
-from ..metrics.scores import HEADLINE
+from ..metrics.scores import PRIMARY_METRIC
 from ..studies.plans import STUDIES, study_command
 from .base import Picture, Playable, checked_number, choice, sweep_to_jshtml
 
@@ -58,7 +58,7 @@ def read_data(results_dir: str | Path) -> Data:
 def kept_signs(signs: tuple, limit: int, skew: float) -> tuple: # of each class
     "How many signs of each class a training with this limit and skew uses."
     labels = np.repeat(np.arange(len(signs)), signs)
-    return tuple(np.bincount(labels[choose_images(labels, len(labels), 0 if limit >= len(labels) else limit, skew)], minlength=len(signs)).tolist())
+    return tuple(np.bincount(labels[subsample_indices(labels, len(labels), 0 if limit >= len(labels) else limit, skew)], minlength=len(signs)).tolist())
 
 @dataclass
 class Composition:
@@ -215,7 +215,7 @@ def _bars(self: Board, ax, title: str, ends: tuple, scale: str = "linear"):
 @patch
 def _outcome_axes(self: Board, ax, reference: dict):
     "Scores from 0 to 1, a row per task; the undisturbed run as a short line."
-    ax.set(xlim=(0, 1.32), ylim=(2.6, -0.95), yticks=range(3), yticklabels=[f"{TASK_LABELS[t]}\n{METRIC_LABELS[HEADLINE[t]]}" for t in TASKS], xticks=np.arange(0, 1.01, 0.2)); ax.grid(axis="y", visible=False)
+    ax.set(xlim=(0, 1.32), ylim=(2.6, -0.95), yticks=range(3), yticklabels=[f"{TASK_LABELS[t]}\n{METRIC_LABELS[PRIMARY_METRIC[t]]}" for t in TASKS], xticks=np.arange(0, 1.01, 0.2)); ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0, labelsize=8); ax.set_title("what came out on the test part (short line: the undisturbed run)")
     for k, t in enumerate(TASKS):
         if t in reference: ax.plot([reference[t]]*2, [k - 0.3, k + 0.3], color="#555555", lw=1.5)
@@ -325,7 +325,7 @@ def run(self: ImbalanceLab) -> str:
 
 @patch
 def _change(self: ImbalanceLab, moves: list): # [(slider, value)]: one redraw for all
-    with self.hushed():
+    with self.callbacks_silenced():
         for control, value in moves: _move(control, value)
     self.redraw()
 
@@ -360,7 +360,7 @@ def set_run(self: ImbalanceLab, name: str): # of the table
     "Sets all knobs as a measured run has them; raises `UserError` for a run that is not in the table or turns other things."
     if name not in self.measured.knobs: raise UserError(f"no run {name!r} to go to: expected one of {', '.join(self.measured.knobs) or 'those that ' + study_command('imbalance') + ' makes'}")
     k = self.measured.knobs[name]
-    with self.hushed(): self.runs.value = name
+    with self.callbacks_silenced(): self.runs.value = name
     self._change([*zip(self.images.values(), k.images), (self.skew, k.skew), (self.temperature, k.temperature or 0), *zip(self.weights.values(), k.weights)])
 
 def describe(made: Composition, data: Data, found: Outcome) -> str:
@@ -369,7 +369,7 @@ def describe(made: Composition, data: Data, found: Outcome) -> str:
                               "one task: " + ", ".join(f"{_SHORT[t]} in {p:.1%} of the steps" for t, p in made.probability.items()))
     seen = f"In {made.steps} steps each image is seen: " + ", ".join(f"{_SHORT[t]} {n:.3g} times" for t, n in made.seen.items())
     share = "The parts of the summed gradient: " + ", ".join(f"{_SHORT[t]} {s:.2%}" for t, s in made.shares.items()) if made.shares else "No gradients were recorded"
-    scores = ", ".join(f"{METRIC_LABELS[HEADLINE[t]]} {_score(found, t)}" for t in found.scores)
+    scores = ", ".join(f"{METRIC_LABELS[PRIMARY_METRIC[t]]} {_score(found, t)}" for t in found.scores)
     runs = " and ".join(map(_run_label, found.runs))
     outcome = {"measured": f"Measured, {found.seeds} seed{'s' if found.seeds != 1 else ''}: {scores}", "interpolated": f"Interpolated between {runs}, not measured, no interval: {scores}",
                "nearest": f"Nearest measured, not the same ({found.distance:.2f} decades away; different: {found.differs}): {runs}: {scores}",
@@ -380,7 +380,7 @@ def describe(made: Composition, data: Data, found: Outcome) -> str:
 def redraw(self: ImbalanceLab):
     "Follows the knobs and shows what they make."
     if self.quiet: return
-    with self.hushed(): self.runs.value = self.run()
+    with self.callbacks_silenced(): self.runs.value = self.run()
     made, found = self.composition(), self.nearest()
     self.picture.show(self.board.draw(made, self.data, found), describe(made, self.data, found))
 
@@ -391,7 +391,7 @@ def to_jshtml(self: ImbalanceLab, knob: str = "lane images") -> str:
     if knob not in sliders: raise UserError(f"unknown knob {knob!r}: expected one of {', '.join(sliders)}")
     slider, frames, texts, board = sliders[knob], [], [], Board(self.data, self.reference, dpi=80)                    # smaller than on the page: eight pictures travel at once
     before = slider.value
-    with self.hushed():
+    with self.callbacks_silenced():
         for _, value in slider.options:
             slider.value = value
             made, found = self.composition(), self.nearest()

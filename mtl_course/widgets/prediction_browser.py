@@ -320,13 +320,13 @@ def test_pictures(self: PredictionBrowser):
 def sort_by_worst(self: PredictionBrowser, worst: bool = True): # False: the order of the data
     "Orders the task's pictures by their score at the present thresholds, lowest first, and shows the first. The order stays while thresholds move; call again to sort anew."
     if self.own: raise UserError("pictures of one's own have no truth, so none of them can be called worst: sorting is for test pictures")
-    goodness = self.goodness(self.task)
-    self.orders[self.task] = sorted(range(len(goodness)), key=lambda i: goodness[i]) if worst else list(range(len(goodness)))
+    image_scores = self.image_scores(self.task)
+    self.orders[self.task] = sorted(range(len(image_scores)), key=lambda i: image_scores[i]) if worst else list(range(len(image_scores)))
     (self.sorted_tasks.add if worst else self.sorted_tasks.discard)(self.task)
     return self.show(index=0)
 
 @patch
-def goodness(self: PredictionBrowser, task: str) -> list[float]: # 0..1, one per picture
+def image_scores(self: PredictionBrowser, task: str) -> list[float]: # 0..1, one per picture
     "How good the prediction of each picture is at the present thresholds."
     cases, t = self.cases[task], self.thresholds
     if task == "classification": return [float(c.raw[c.truth]) for c in cases]
@@ -565,7 +565,7 @@ def _say(self: PredictionBrowser, message: str):
 def _follow(self: PredictionBrowser):
     "Sets the controls to what the browser shows, without their calling back."
     c = self.controls
-    with self.hushed():
+    with self.callbacks_silenced():
         c["task"].options = [(TASK_LABELS[t], t) for t in self.tasks]; c["task"].value = self.task
         c["index"].max = max(1, len(self.cases[self.task])); c["index"].value = self.places[self.task] + 1
         for name in DEFAULTS: c[name].value = self.thresholds[name]

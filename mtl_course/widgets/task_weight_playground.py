@@ -19,9 +19,9 @@ from ..data.loaders import collate, make_reader, prepare_data, training_loader
 from ..evaluation.evaluate import score_task
 from ..plots.figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, style
 from ..losses.streamed_backward import BALANCERS, make_balancer
-from ..metrics.scores import HEADLINE
+from ..metrics.scores import PRIMARY_METRIC
 from ..models.multi_task_model import MultiTaskModel
-from ..training.loop import descend, make_optimizer, make_run, start_fabric, training_step
+from ..training.loop import optimizer_step, make_optimizer, make_run, start_fabric, compute_gradients
 from .base import Picture, Playable, button, choice, close_all, log_slider, sweep_to_jshtml
 
 SMALL = dict(detection_size=(64, 208), lane_size=(64, 96), classification_size=(32, 32), batch_size=2, classification_batch_size=16, roi_margin=0.05,
@@ -158,8 +158,8 @@ def step(self: BackgroundTraining):
         self._begin(run)
         batch, seed = self.fabric.to_device(next(run.batches)), derive_seed(self.config.seed, run.step)
         torch.manual_seed(seed)
-        balanced = training_step(self.fabric, run.model, batch, run.balancer)
-        descend(self.fabric, run, run.stepper, batch, seed)
+        balanced = compute_gradients(self.fabric, run.model, batch, run.balancer)
+        optimizer_step(self.fabric, run, run.stepper, batch, seed)
         run.step += 1
     self._note(run, balanced, time.perf_counter() - start)
     if run.step % self.score_every == 0 and not self._stop.is_set(): self._score(run, ORDER[run.step//self.score_every % len(ORDER)])
@@ -180,7 +180,7 @@ def _note(self: BackgroundTraining, run, balanced, seconds: float):
 @patch
 def _score(self: BackgroundTraining, run, task: str):
     "The headline score of one task on its few validation images."
-    value = score_task(run.model, run.val[task], task, self.fabric.device.type, self.fabric._precision.precision)[HEADLINE[task]]
+    value = score_task(run.model, run.val[task], task, self.fabric.device.type, self.fabric._precision.precision)[PRIMARY_METRIC[task]]
     with self._lock:
         if run is self.run: self.curve.scores[task].append((run.step, float(np.nan_to_num(value))))
 
@@ -289,7 +289,7 @@ class Board:
             self.left = self.figure.add_subplot(grid[0, 0]), self.figure.add_subplot(grid[1, 0])
             self._weights_panel(self.left[0]); self._legend_panel(self.left[1])
             self.loss = {t: self._panel(grid[0, k + 1], t, title=TASK_LABELS[t], ylabel="loss, mean of 10 steps" if k == 0 else "") for k, t in enumerate(ORDER)}
-            self.score = {t: self._panel(grid[1, k + 1], t, title=f"validation: {METRIC_LABELS[HEADLINE[t]]}", xlabel="step", ylabel="score" if k == 0 else "") for k, t in enumerate(ORDER)}
+            self.score = {t: self._panel(grid[1, k + 1], t, title=f"validation: {METRIC_LABELS[PRIMARY_METRIC[t]]}", xlabel="step", ylabel="score" if k == 0 else "") for k, t in enumerate(ORDER)}
 
 @patch
 def _panel(self: Board, place, task: str, title: str, xlabel: str = "", ylabel: str = ""):
