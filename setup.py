@@ -1,4 +1,5 @@
 """Installs `mtl_course`; every setting is read from settings.ini, the one place where they are kept."""
+
 from configparser import ConfigParser
 from pathlib import Path
 from setuptools import setup, find_packages
@@ -16,7 +17,11 @@ setup(
     author=cfg["author"],
     license="MIT",
     url=cfg["git_url"],
-    classifiers=["Programming Language :: Python :: 3", "Intended Audience :: Education", "Topic :: Scientific/Engineering :: Artificial Intelligence"],
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Intended Audience :: Education",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
     keywords=cfg["keywords"],
     packages=find_packages(include=["mtl_course", "mtl_course.*"]),
     python_requires=">=" + cfg["min_python"],

@@ -7,6 +7,7 @@
 Trains a single task at a time on a ResNet-18 with 300 training proposals, else with the `laptop` recipe's sizes and budget per step, same seeds and data (validation scores).
 Writes results/necks_and_skips.csv (choices neck, skips) and results/anchor_ratios.csv (choice anchors).
 """
+
 import tempfile
 import pandas as pd
 from fastcore.script import Param, call_parse
@@ -15,41 +16,79 @@ from mtl_course.core.files import atomic_write, resolve
 from mtl_course.config import make_config
 from mtl_course.training.loop import train
 
-CHOICES = { # name -> task, field, its values; the second set of anchors has a shape for standing pedestrians (height / width)
-    "neck": ("detection", "detection_neck", ("fpn", "c5")), "skips": ("lane", "lane_skips", (True, False)),
-    "anchors": ("detection", "anchor_ratios", ((0.5, 1.0, 2.0), (0.6, 1.2, 3.0)))}
-FILES = {"necks_and_skips": ("neck", "skips"), "anchor_ratios": ("anchors",)} # result file -> its choices
+CHOICES = {  # name -> task, field, its values; the second set of anchors has a shape for standing pedestrians (height / width)
+    "neck": ("detection", "detection_neck", ("fpn", "c5")),
+    "skips": ("lane", "lane_skips", (True, False)),
+    "anchors": ("detection", "anchor_ratios", ((0.5, 1.0, 2.0), (0.6, 1.2, 3.0))),
+}
+FILES = {"necks_and_skips": ("neck", "skips"), "anchor_ratios": ("anchors",)}  # result file -> its choices
 METRICS = ("map50", "map50_95", "iou", "f1")
 
 
-def label(value): return ", ".join(f"{v:g}" for v in value) if isinstance(value, tuple) else value
+def label(value):
+    return ", ".join(f"{v:g}" for v in value) if isinstance(value, tuple) else value
+
 
 def train_one(task: str, field: str, value, steps: int, seed: int) -> list[dict]:
     "Trains one task alone and returns rows of validation scores."
     with tempfile.TemporaryDirectory() as folder:
-        run = train(make_config("laptop", backbone_name="resnet18", train_proposals=300, results_dir=folder, tasks=task, steps_per_epoch=steps, epochs=1, seed=seed, checkpoint_every=0, **{field: value}))
+        run = train(
+            make_config(
+                "laptop",
+                backbone_name="resnet18",
+                train_proposals=300,
+                results_dir=folder,
+                tasks=task,
+                steps_per_epoch=steps,
+                epochs=1,
+                seed=seed,
+                checkpoint_every=0,
+                **{field: value},
+            )
+        )
         log = pd.read_csv(f"{folder}/logs/training.csv").query("kind == 'epoch'")
-    million = sum(p.numel() for p in run.model.heads[task].parameters())/1e6
-    about = dict(task=task, field=field, option=label(value), seed=seed, steps=steps, seconds=run.seconds, head_parameters_millions=million)
+    million = sum(p.numel() for p in run.model.heads[task].parameters()) / 1e6
+    about = dict(
+        task=task,
+        field=field,
+        option=label(value),
+        seed=seed,
+        steps=steps,
+        seconds=run.seconds,
+        head_parameters_millions=million,
+    )
     return [about | dict(metric=m, value=v) for m, v in zip(log.metric, log.value) if m in METRICS]
+
 
 def store(rows: list[dict], name: str):
     "Puts rows into a result file in place of its rows of the same field."
     table, path = pd.DataFrame(rows), resolve(f"results/{name}.csv")
-    if name == "anchor_ratios": table = table.rename(columns=dict(option="ratios"))
-    if path.exists() and "field" in (old := pd.read_csv(path)): table = pd.concat([old[~old.field.isin(table.field)], table], ignore_index=True)
-    with atomic_write(path) as t: table.astype({"seed": int}).to_csv(t, index=False)
+    if name == "anchor_ratios":
+        table = table.rename(columns=dict(option="ratios"))
+    if path.exists() and "field" in (old := pd.read_csv(path)):
+        table = pd.concat([old[~old.field.isin(table.field)], table], ignore_index=True)
+    with atomic_write(path) as t:
+        table.astype({"seed": int}).to_csv(t, index=False)
 
 
 @call_parse
-def main(choices: Param(f"some of {', '.join(CHOICES)}; comma-separated", str) = "neck,skips", steps: Param("training steps of each run", int) = 80,
-         seeds: Param("seeds, comma-separated", str) = "0"):
+def main(
+    choices: Param(f"some of {', '.join(CHOICES)}; comma-separated", str) = "neck,skips",
+    steps: Param("training steps of each run", int) = 80,
+    seeds: Param("seeds, comma-separated", str) = "0",
+):
     "Compares the options of each choice."
     names = [c.strip() for c in choices.split(",")]
     unknown = [n for n in names if n not in CHOICES]
-    if unknown: raise UserError(f"choices is {choices!r}: {unknown[0]!r} is none of {', '.join(CHOICES)}")
+    if unknown:
+        raise UserError(f"choices is {choices!r}: {unknown[0]!r} is none of {', '.join(CHOICES)}")
     for name in names:
         task, field, values = CHOICES[name]
-        rows = [row for seed in map(int, seeds.split(",")) for value in values for row in train_one(task, field, value, steps, seed)]
+        rows = [
+            row
+            for seed in map(int, seeds.split(","))
+            for value in values
+            for row in train_one(task, field, value, steps, seed)
+        ]
         store(rows, next(f for f, held in FILES.items() if name in held))
         print(pd.DataFrame(rows).round(3).to_string(index=False))

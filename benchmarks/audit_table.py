@@ -1,20 +1,50 @@
 """Writes the README's short table of audited claims from results/claims_audit.csv, which notebook 26 makes.
 
-    python benchmarks/audit_table.py
+python benchmarks/audit_table.py
 """
+
 import re
 import pandas as pd
 from fastcore.script import call_parse
 from mtl_course.core.files import resolve
 from readme_markers import between_markers, write_between
 
-SHOWN = ("validation_accuracy", "gap", "loss_reduction", "converged", "total", "sum", "size", "baseline", "saving", "size_saving", "faster", "training_time",
-         "lane_accuracy", "equal_weights", "lane_30", "imbalance", "beneficial", "forgetting", "all_improve", "batch_variance", "pretrained", "shares")
-KINDS = {"reproduced": "reproduced", "not reproduced": "not reproduced", "undecided": "undecided", "contradicts itself": "contradicting themselves", "cannot be tested": "that cannot be tested without more", "untested so far": "untested so far"}
+SHOWN = (
+    "validation_accuracy",
+    "gap",
+    "loss_reduction",
+    "converged",
+    "total",
+    "sum",
+    "size",
+    "baseline",
+    "saving",
+    "size_saving",
+    "faster",
+    "training_time",
+    "lane_accuracy",
+    "equal_weights",
+    "lane_30",
+    "imbalance",
+    "beneficial",
+    "forgetting",
+    "all_improve",
+    "batch_variance",
+    "pretrained",
+    "shares",
+)
+KINDS = {
+    "reproduced": "reproduced",
+    "not reproduced": "not reproduced",
+    "undecided": "undecided",
+    "contradicts itself": "contradicting themselves",
+    "cannot be tested": "that cannot be tested without more",
+    "untested so far": "untested so far",
+}
 START, END = "<!-- audit: python benchmarks/audit_table.py -->", "<!-- end of audit -->"
 
 
-def table(audit: pd.DataFrame) -> str: # the whole audit
+def table(audit: pd.DataFrame) -> str:  # the whole audit
     "How many claims met which fate, and the rows that people ask about first, as markdown."
     counts = ", ".join(f"{audit.verdict.str.startswith(k).sum()} {words}" for k, words in KINDS.items())
     cell = lambda text: "" if pd.isna(text) else str(text).replace("|", "\\|")
@@ -26,7 +56,7 @@ def table(audit: pd.DataFrame) -> str: # the whole audit
     return "\n".join(lines)
 
 
-def with_table(readme: str, audit: pd.DataFrame) -> str: # the README's text
+def with_table(readme: str, audit: pd.DataFrame) -> str:  # the README's text
     "The same text with the table between its two markers; raises `UserError` where they are missing."
     return between_markers(readme, START, END, table(audit))
 

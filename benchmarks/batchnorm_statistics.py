@@ -5,6 +5,7 @@
 1. On the test part of each task: its own statistics against the pooled ones and one shared running average (results/batchnorm_statistics.csv).
 2. On scenes labelled for detection *and* lanes: one trunk pass for both heads with each choice of statistics, against one pass per head (results/single_pass.csv).
 """
+
 import copy
 from pathlib import Path
 import pandas as pd, torch
@@ -21,11 +22,16 @@ from mtl_course.models.backbone import TaskBatchNorm2d
 
 
 class WithStatistics:
-    "A model whose trunk uses the statistics of `row` (a task, None for pooled, \"shared\" for one running average) whatever the task."
+    'A model whose trunk uses the statistics of `row` (a task, None for pooled, "shared" for one running average) whatever the task.'
+
     def __init__(self, model, row):
         self.model, self.row = (model, row) if row != "shared" else (one_average(model), None)
-    def __getattr__(self, name): return getattr(self.model, name)
-    def __call__(self, images, task): return self.model._head(task, self.model.backbone.features_of(images, (task,), self.row)[task], images)
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def __call__(self, images, task):
+        return self.model._head(task, self.model.backbone.features_of(images, (task,), self.row)[task], images)
 
 
 def one_average(model):
@@ -33,7 +39,8 @@ def one_average(model):
     model = copy.deepcopy(model)
     for m in model.modules():
         if isinstance(m, TaskBatchNorm2d):
-            m.running_mean[:] = m.running_mean.mean(0); m.running_var[:] = m.running_var.mean(0)
+            m.running_mean[:] = m.running_mean.mean(0)
+            m.running_var[:] = m.running_var.mean(0)
     return model
 
 
@@ -45,14 +52,15 @@ def scores_of(model, loader, task, precision):
 
 def joint_loader(root: Path, task: str, size: tuple, config):
     "The scenes that carry all labels, as a loader of one task at a given size."
-    data = {"detection": KITTI, "lane": TuSimple}[task](root/"joint", part="all", size=size)
+    data = {"detection": KITTI, "lane": TuSimple}[task](root / "joint", part="all", size=size)
     keys = [[(task, i, None) for i in range(k, min(k + 8, len(data)))] for k in range(0, len(data), 8)]
     return torch.utils.data.DataLoader(MultiTaskDataset({task: data}, config), batch_sampler=keys, collate_fn=collate)
 
 
 def save(rows, name):
     table = pd.DataFrame(rows)
-    with atomic_write(resolve(f"results/{name}.csv")) as t: table.to_csv(t, index=False)
+    with atomic_write(resolve(f"results/{name}.csv")) as t:
+        table.to_csv(t, index=False)
     print(table.round(4).to_string(index=False), "\n")
 
 
@@ -71,7 +79,13 @@ def main(checkpoint: Param("a trained three-task model", str) = "results/checkpo
     for task in ("detection", "lane"):
         loader = joint_loader(resolve(config.data_root), task, config.detection_size, config)
         for row in ("detection", "lane", None):
-            rows += [dict(image="scene at the detection size", trunk_passes=1, statistics=row or "pooled", **s) for s in scores_of(WithStatistics(model, row), loader, task, precision)]
+            rows += [
+                dict(image="scene at the detection size", trunk_passes=1, statistics=row or "pooled", **s)
+                for s in scores_of(WithStatistics(model, row), loader, task, precision)
+            ]
         loader = joint_loader(resolve(config.data_root), task, config.image_size_of(task), config)
-        rows += [dict(image="each head at its own size", trunk_passes=2, statistics="own", **s) for s in scores_of(model, loader, task, precision)]
+        rows += [
+            dict(image="each head at its own size", trunk_passes=2, statistics="own", **s)
+            for s in scores_of(model, loader, task, precision)
+        ]
     save(rows, "single_pass")

@@ -1,4 +1,5 @@
 """Seconds that TuSimple's metric takes for the 2,782 clips of the official test set (drawn at random here), reading included; stored in results/metrics_speed_tusimple.csv."""
+
 import argparse, csv, json, platform, statistics, tempfile, time
 from pathlib import Path
 import numpy as np
@@ -11,18 +12,20 @@ HEIGHTS = np.arange(160, 720, 10)
 def random_lanes(rng) -> np.ndarray:
     "Three to five lanes that meet near the horizon, each from its own height downwards; integer pixels, -2 where absent."
     slopes = rng.uniform(-2.5, 2.5, (rng.integers(3, 6), 1))
-    x = 640 + slopes*(HEIGHTS - 230)
-    return np.where((HEIGHTS >= rng.integers(230, 500, slopes.shape)) & (x >= 0) & (x < 1280), x.round(), -2).astype(int)
+    x = 640 + slopes * (HEIGHTS - 230)
+    return np.where((HEIGHTS >= rng.integers(230, 500, slopes.shape)) & (x >= 0) & (x < 1280), x.round(), -2).astype(
+        int
+    )
 
 
 def write_files(folder: Path, clips: int):
     "A truth and predictions (the truth with noise, sometimes with a lane less or more) of so many clips."
     rng = np.random.default_rng(0)
-    with open(folder/"gt.json", "w") as gt, open(folder/"pred.json", "w") as pred:
+    with open(folder / "gt.json", "w") as gt, open(folder / "pred.json", "w") as pred:
         for i in range(clips):
             lanes, name = random_lanes(rng), f"clips/0530/{i}/20.jpg"
             guess = np.where(lanes >= 0, np.maximum(lanes + rng.integers(-25, 26, lanes.shape), 0), -2)
-            guess = np.vstack([guess, lanes[:1]])[rng.integers(0, 2):]
+            guess = np.vstack([guess, lanes[:1]])[rng.integers(0, 2) :]
             print(json.dumps(dict(lanes=lanes.tolist(), h_samples=HEIGHTS.tolist(), raw_file=name)), file=gt)
             print(json.dumps(dict(raw_file=name, lanes=guess.tolist(), run_time=10)), file=pred)
 
@@ -31,7 +34,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=2782)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=project_root()/"results"/"metrics_speed_tusimple.csv")
+    parser.add_argument("--out", type=Path, default=project_root() / "results" / "metrics_speed_tusimple.csv")
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -41,13 +44,28 @@ def main():
             wall, cpu = [], []
             for _ in range(args.repeats):
                 began, busy = time.perf_counter(), time.process_time()
-                tusimple_metric(folder/"pred.json", folder/"gt.json", corrected)
-                wall.append(time.perf_counter() - began); cpu.append(time.process_time() - busy)
-            rows.append(dict(what=what, clips=args.clips, repeats=args.repeats, median_seconds=round(statistics.median(wall), 3), slowest_seconds=round(max(wall), 3),
-                             median_cpu_seconds=round(statistics.median(cpu), 3), machine=platform.machine()))
-            print(f"{what:30s} {args.clips} clips: median {rows[-1]['median_seconds']:.2f} s, of processor time {rows[-1]['median_cpu_seconds']:.2f} s")
+                tusimple_metric(folder / "pred.json", folder / "gt.json", corrected)
+                wall.append(time.perf_counter() - began)
+                cpu.append(time.process_time() - busy)
+            rows.append(
+                dict(
+                    what=what,
+                    clips=args.clips,
+                    repeats=args.repeats,
+                    median_seconds=round(statistics.median(wall), 3),
+                    slowest_seconds=round(max(wall), 3),
+                    median_cpu_seconds=round(statistics.median(cpu), 3),
+                    machine=platform.machine(),
+                )
+            )
+            print(
+                f"{what:30s} {args.clips} clips: median {rows[-1]['median_seconds']:.2f} s, of processor time {rows[-1]['median_cpu_seconds']:.2f} s"
+            )
     with atomic_write(args.out) as path, open(path, "w", newline="") as f:
-        writer = csv.DictWriter(f, rows[0]); writer.writeheader(); writer.writerows(rows)
+        writer = csv.DictWriter(f, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__":
+    main()

@@ -1,20 +1,30 @@
 """Where programs write into the README: between two comments that the page does not show."""
+
 from pathlib import Path
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import atomic_write
 
 
-def between_markers(text: str, start: str, end: str, content: str) -> str: # a page; the two lines; what shall stand between them
+def between_markers(
+    text: str, start: str, end: str, content: str
+) -> str:  # a page; the two lines; what shall stand between them
     "The same text with `content` between its two markers; raises `UserError` when one is missing, comes twice or stands on the wrong side."
     for marker in (start, end):
-        if text.count(marker) != 1: raise UserError(f"the README has the line {marker} {text.count(marker)} times: expected once, with {start} before and {end} behind the place for the table")
-    if text.index(end) < text.index(start): raise UserError(f"the README has the line {end} before {start}: expected them the other way round")
-    before, after = text[:text.index(start)], text[text.index(end) + len(end):]
+        if text.count(marker) != 1:
+            raise UserError(
+                f"the README has the line {marker} {text.count(marker)} times: expected once, with {start} before and {end} behind the place for the table"
+            )
+    if text.index(end) < text.index(start):
+        raise UserError(f"the README has the line {end} before {start}: expected them the other way round")
+    before, after = text[: text.index(start)], text[text.index(end) + len(end) :]
     return f"{before}{start}\n\n{content}\n\n{end}{after}"
 
 
 def write_between(readme: Path, start: str, end: str, content: str):
     "Puts `content` between the two markers of a file; ends the program with one sentence when they are not there."
-    try: text = between_markers(readme.read_text(encoding="utf-8"), start, end, content)
-    except UserError as e: raise SystemExit(str(e)) from None
-    with atomic_write(readme) as t: t.write_text(text, encoding="utf-8")
+    try:
+        text = between_markers(readme.read_text(encoding="utf-8"), start, end, content)
+    except UserError as e:
+        raise SystemExit(str(e)) from None
+    with atomic_write(readme) as t:
+        t.write_text(text, encoding="utf-8")

@@ -1,7 +1,8 @@
 """The picture at the top of the README: what the trained model sees on held-out images of the world.
 
-    python benchmarks/readme_picture.py --checkpoint results/checkpoints/model_best.pt --out results/readme.png
+python benchmarks/readme_picture.py --checkpoint results/checkpoints/model_best.pt --out results/readme.png
 """
+
 import cv2, numpy as np, torch
 from fastcore.script import Param, call_parse
 from mtl_course.cli.commands import draw_found, predict_image
@@ -13,7 +14,8 @@ from mtl_course.models import load_model
 
 def read_sign(model, image):
     "The class that the model reads on a crop (3, h, w) uint8."
-    with torch.inference_mode(): return model(normalise(image.as_subclass(torch.Tensor))[None], task="classification").argmax().item()
+    with torch.inference_mode():
+        return model(normalise(image.as_subclass(torch.Tensor))[None], task="classification").argmax().item()
 
 
 def pictures(model, task, indices):
@@ -27,24 +29,40 @@ def pictures(model, task, indices):
 def sign_strip(model, width, count=12):
     "A row of sign crops, a green or red edge for right or wrong."
     reader = make_reader(model.config, "classification", "test")
-    size, cells = width//count, []
+    size, cells = width // count, []
     for i in np.linspace(0, len(reader) - 1, count).astype(int):
         image = reader[i]["image"]
         right = read_sign(model, image) == reader[i]["label"]
         cell = cv2.resize(image.permute(1, 2, 0).numpy(), (size - 8, size - 8), interpolation=cv2.INTER_LINEAR)
-        cells.append(cv2.copyMakeBorder(cell, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=(0, 158, 115) if right else (213, 94, 0)))
+        cells.append(
+            cv2.copyMakeBorder(cell, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=(0, 158, 115) if right else (213, 94, 0))
+        )
     return cv2.resize(np.hstack(cells), (width, size))
 
 
 @call_parse
-def main(checkpoint: Param("the trained model", str) = "results/checkpoints/model_best.pt", out: Param("the picture to write", str) = "results/readme.png",
-         scenes: Param("test scenes to show, comma-separated", str) = "3,8", lanes: Param("test lane images to show, comma-separated", str) = "2,5"):
+def main(
+    checkpoint: Param("the trained model", str) = "results/checkpoints/model_best.pt",
+    out: Param("the picture to write", str) = "results/readme.png",
+    scenes: Param("test scenes to show, comma-separated", str) = "3,8",
+    lanes: Param("test lane images to show, comma-separated", str) = "2,5",
+):
     "Draws the README's picture."
     model, width = load_model(resolve(checkpoint)), 1000
     rows = []
     for task, wanted in (("detection", scenes), ("lane", lanes)):
         pair = list(pictures(model, task, map(int, wanted.split(","))))
-        rows.append(np.hstack([cv2.resize(p, (width//2, round(p.shape[0]*width/2/p.shape[1])), interpolation=cv2.INTER_AREA) for p in pair]))
+        rows.append(
+            np.hstack(
+                [
+                    cv2.resize(
+                        p, (width // 2, round(p.shape[0] * width / 2 / p.shape[1])), interpolation=cv2.INTER_AREA
+                    )
+                    for p in pair
+                ]
+            )
+        )
     picture = np.vstack([*rows, sign_strip(model, width)])
-    with atomic_write(resolve(out)) as t: cv2.imwrite(str(t), picture[..., ::-1])
+    with atomic_write(resolve(out)) as t:
+        cv2.imwrite(str(t), picture[..., ::-1])
     print(out, picture.shape)

@@ -7,6 +7,7 @@
 2. All three tasks together on the real slices, three passes over the signs.
 Writes results/real_data.csv, with 95 % intervals by bootstrap (over tracks for signs, over images else). Which crops a split calls "held out" decides what it claims.
 """
+
 import tempfile
 import pandas as pd
 from fastcore.script import Param, call_parse
@@ -23,10 +24,15 @@ def scores(model, config, part: str, **about) -> list[dict]:
     "Rows of a model's scores on a part."
     rows = []
     for task in config.tasks:
-        result = evaluate_task(model, evaluation_loader(config, part, (task,)), task, "cpu", "32-true", resamples=RESAMPLES)
+        result = evaluate_task(
+            model, evaluation_loader(config, part, (task,)), task, "cpu", "32-true", resamples=RESAMPLES
+        )
         for m, v in result.scores.items():
-            low, high = result.intervals.get((m, "all"), (float("nan"),)*2)
-            if m in ("accuracy", "macro_f1", "map50", "iou", "f1"): rows.append(dict(part=part, task=task, metric=m, value=v, low=low, high=high, images=result.images, **about))
+            low, high = result.intervals.get((m, "all"), (float("nan"),) * 2)
+            if m in ("accuracy", "macro_f1", "map50", "iou", "f1"):
+                rows.append(
+                    dict(part=part, task=task, metric=m, value=v, low=low, high=high, images=result.images, **about)
+                )
     return rows
 
 
@@ -36,25 +42,44 @@ def run(part_names, **changes):
         config = make_config("laptop", results_dir=folder, checkpoint_every=0, **changes)
         seconds = train(config).seconds
         model = load_model(f"{folder}/checkpoints/model_best.pt")
-    return [row for part in part_names for row in scores(model, config, part, steps=config.epochs*config.steps_per_epoch, seconds=seconds)]
+    return [
+        row
+        for part in part_names
+        for row in scores(model, config, part, steps=config.epochs * config.steps_per_epoch, seconds=seconds)
+    ]
 
 
 def never_saw_a_photo(data_root: str, checkpoint) -> list[dict]:
     "Rows of the network that `make train` left, on all real signs."
     model = load_model(checkpoint)
     config = make_config(**model.config.to_dict() | dict(data_root=data_root, tasks="classification"))
-    return scores(model, config, "all", steps=model.config.epochs*model.config.steps_per_epoch)
+    return scores(model, config, "all", steps=model.config.epochs * model.config.steps_per_epoch)
 
 
 @call_parse
-def main(data_root: Param("folder with real gtsrb/, kitti/ and tusimple/", str), steps: Param("training steps of each classifier", int) = 240,
-         together: Param("training steps of the three-task run", int) = 210, checkpoint: Param("what make train wrote", str) = "results/checkpoints/model_best.pt", seed: Param("seed", int) = 0):
+def main(
+    data_root: Param("folder with real gtsrb/, kitti/ and tusimple/", str),
+    steps: Param("training steps of each classifier", int) = 240,
+    together: Param("training steps of the three-task run", int) = 210,
+    checkpoint: Param("what make train wrote", str) = "results/checkpoints/model_best.pt",
+    seed: Param("seed", int) = 0,
+):
     "Trains on real data and reports held-out scores."
     rows, same = [], dict(data_root=data_root, seed=seed)
-    signs = dict(tasks="classification", classification_batch_size=64, epochs=4, steps_per_epoch=steps//4, **same)
-    rows += [dict(run="make train, no photo seen", split="held_out", **r) for r in never_saw_a_photo(data_root, resolve(checkpoint))]
+    signs = dict(tasks="classification", classification_batch_size=64, epochs=4, steps_per_epoch=steps // 4, **same)
+    rows += [
+        dict(run="make train, no photo seen", split="held_out", **r)
+        for r in never_saw_a_photo(data_root, resolve(checkpoint))
+    ]
     for split in ("held_out", "specification"):
-        rows += [dict(run="signs alone", split=split, **r) for r in run(("val", "test") if split == "held_out" else ("val",), split=split, **signs)]
-    rows += [dict(run="three tasks together", split="held_out", **r) for r in run(("train", "test"), epochs=3, steps_per_epoch=together//3, **same)]
-    with atomic_write(resolve("results/real_data.csv")) as t: pd.DataFrame(rows).to_csv(t, index=False)
+        rows += [
+            dict(run="signs alone", split=split, **r)
+            for r in run(("val", "test") if split == "held_out" else ("val",), split=split, **signs)
+        ]
+    rows += [
+        dict(run="three tasks together", split="held_out", **r)
+        for r in run(("train", "test"), epochs=3, steps_per_epoch=together // 3, **same)
+    ]
+    with atomic_write(resolve("results/real_data.csv")) as t:
+        pd.DataFrame(rows).to_csv(t, index=False)
     print(pd.DataFrame(rows).round(3).to_string(index=False))

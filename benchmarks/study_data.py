@@ -4,6 +4,7 @@
 
 Writes results/study_data.csv (columns as in data_counts.csv, the training part alone). Read by the imbalance figures and the imbalance lab.
 """
+
 from fastcore.script import Param, call_parse
 from mtl_course.plots.comparison import count_data
 from mtl_course.core.files import atomic_write, resolve
@@ -17,5 +18,6 @@ def main(recipe: Param("recipe of the studies", str) = "study", out: Param("csv 
     config = make_config(recipe)
     prepare_data(config)
     table = count_data(config)
-    with atomic_write(resolve(out)) as t: table[table["part"] == "train"].to_csv(t, index=False)
+    with atomic_write(resolve(out)) as t:
+        table[table["part"] == "train"].to_csv(t, index=False)
     print(table[table["class"] == "all"].pivot(index="task", columns="part", values="count").to_string())

@@ -4,6 +4,7 @@
 
 Writes results/training_speed.csv.
 """
+
 import resource, statistics, time
 import pandas as pd
 from fastcore.script import Param, call_parse
@@ -20,15 +21,23 @@ def loader_rates(config) -> list[dict]:
     "Images per second that each reader decodes, and that the training loader delivers from memory."
     rows = []
     for task in TASKS:
-        reader = make_reader(config, task, "train"); n = min(len(reader), 200)
+        reader = make_reader(config, task, "train")
+        n = min(len(reader), 200)
         began = time.perf_counter()
-        for i in range(n): reader[i]
-        rows.append(dict(what=f"decode {task}", unit="images/s", value=n/(time.perf_counter() - began)))
-    loader = create_dataloaders(config, processes=1)[0]; began, images = time.perf_counter(), 0
+        for i in range(n):
+            reader[i]
+        rows.append(dict(what=f"decode {task}", unit="images/s", value=n / (time.perf_counter() - began)))
+    loader = create_dataloaders(config, processes=1)[0]
+    began, images = time.perf_counter(), 0
     for k, (batch, _, _) in enumerate(with_waiting_time(loader)):
         images += sum(len(x) for x in batch["images"].values())
-        if k == 20: break
-    return rows + [dict(what="augment and collate, images in memory", unit="images/s", value=images/(time.perf_counter() - began))]
+        if k == 20:
+            break
+    return rows + [
+        dict(
+            what="augment and collate, images in memory", unit="images/s", value=images / (time.perf_counter() - began)
+        )
+    ]
 
 
 def steppers(config) -> dict:
@@ -39,9 +48,16 @@ def steppers(config) -> dict:
         c = make_config("laptop", precision=precision, channels_last=channels_last)
         fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
         seed_everything(0)
-        run = make_run(fabric, c, loader); run.model.train(); optimizer = fabric.setup_optimizers(run.optimizer)
+        run = make_run(fabric, c, loader)
+        run.model.train()
+        optimizer = fabric.setup_optimizers(run.optimizer)
+
         def step(batch, fabric=fabric, run=run, optimizer=optimizer):
-            compute_gradients(fabric, run.model, batch); fabric.clip_gradients(run.model, optimizer, max_norm=5.0); optimizer.step(); optimizer.zero_grad()
+            compute_gradients(fabric, run.model, batch)
+            fabric.clip_gradients(run.model, optimizer, max_norm=5.0)
+            optimizer.step()
+            optimizer.zero_grad()
+
         made[name] = step
     return made, loader
 
@@ -55,16 +71,31 @@ def main(steps: Param("counted steps of each path", int) = 10):
     paths, loader = steppers(config)
     seconds, waits = {n: [] for n in paths}, []
     for k, (batch, wait, _) in enumerate(with_waiting_time(loader)):
-        if k == steps + 2: break
+        if k == steps + 2:
+            break
         for name, step in paths.items():
-            began = time.perf_counter(); step(batch); seconds[name].append(time.perf_counter() - began)
+            began = time.perf_counter()
+            step(batch)
+            seconds[name].append(time.perf_counter() - began)
         waits.append(wait)
     medians = {n: statistics.median(s[2:]) for n, s in seconds.items()}
-    ratios = [a/b for a, b in zip(seconds["float32"][2:], seconds["tuned"][2:])]
+    ratios = [a / b for a, b in zip(seconds["float32"][2:], seconds["tuned"][2:])]
     rows += [dict(what=f"training step, {n}", unit="s", value=v) for n, v in medians.items()]
-    rows += [dict(what="float32 step / tuned step, median of pairs", unit="ratio", value=statistics.median(ratios)),
-             dict(what="smallest pair", unit="ratio", value=min(ratios)), dict(what="largest pair", unit="ratio", value=max(ratios)),
-             dict(what="share of a tuned step spent waiting for data", unit="share", value=statistics.median(waits[2:])/(statistics.median(waits[2:]) + medians["tuned"])),
-             dict(what="peak memory of this benchmark", unit="GiB", value=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20)]
-    with atomic_write(resolve("results/training_speed.csv")) as t: pd.DataFrame(rows).to_csv(t, index=False)
+    rows += [
+        dict(what="float32 step / tuned step, median of pairs", unit="ratio", value=statistics.median(ratios)),
+        dict(what="smallest pair", unit="ratio", value=min(ratios)),
+        dict(what="largest pair", unit="ratio", value=max(ratios)),
+        dict(
+            what="share of a tuned step spent waiting for data",
+            unit="share",
+            value=statistics.median(waits[2:]) / (statistics.median(waits[2:]) + medians["tuned"]),
+        ),
+        dict(
+            what="peak memory of this benchmark",
+            unit="GiB",
+            value=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        ),
+    ]
+    with atomic_write(resolve("results/training_speed.csv")) as t:
+        pd.DataFrame(rows).to_csv(t, index=False)
     print(pd.DataFrame(rows).round(3).to_string(index=False))

@@ -1,13 +1,15 @@
 """What several tests need: few threads (the runner may have one core), a tiny world, the folder with real data, benchmarks as modules."""
+
 import importlib.util, os, sys
 from pathlib import Path
+
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 import pytest, torch
 from mtl_course.config import make_config
 from mtl_course.core.files import real_data_root
 from mtl_course.data.loaders import prepare_data
 
-BENCHMARKS = Path(__file__).parents[1]/"benchmarks"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +24,8 @@ def smoke():
 def real_data():
     "The folder with slices of the real data sets; skips where it is absent."
     root = real_data_root()
-    if root is None: pytest.skip("no real data here: set MTL_REAL_DATA to a folder with gtsrb/, kitti/ and tusimple/")
+    if root is None:
+        pytest.skip("no real data here: set MTL_REAL_DATA to a folder with gtsrb/, kitti/ and tusimple/")
     return root
 
 
@@ -45,9 +48,11 @@ def threads_stay():
 
 def load_benchmark(name: str):
     "The module benchmarks/<name>.py, loaded anew; what stands beside it can be imported by it, as when it is run."
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS/f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(BENCHMARKS))
-    try: spec.loader.exec_module(module)
-    finally: sys.path.remove(str(BENCHMARKS))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(BENCHMARKS))
     return module

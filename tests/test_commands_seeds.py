@@ -1,4 +1,5 @@
 """The benchmark over seeds: rows of different recipes never meet in one mean."""
+
 import pandas as pd, pytest
 from conftest import load_benchmark
 from mtl_course.config import RECIPES
@@ -9,22 +10,37 @@ from mtl_course.core.errors import UserError
 def bench(tmp_path, monkeypatch):
     "laptop_seeds with a csv of its own and runs that cost nothing: the learning rate is the score."
     bench = load_benchmark("laptop_seeds")
-    monkeypatch.setattr(bench, "resolve", lambda p: tmp_path/p)
+    monkeypatch.setattr(bench, "resolve", lambda p: tmp_path / p)
+
     def run_seed(seed, recipe, changes="", clock=True):
-        log = tmp_path/"results"/"seeds"/str(seed)/"logs"/"training.csv"
-        log.parent.mkdir(parents=True, exist_ok=True); log.write_text(f"{bench.label(recipe, changes)},{seed}\n")
+        log = tmp_path / "results" / "seeds" / str(seed) / "logs" / "training.csv"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"{bench.label(recipe, changes)},{seed}\n")
         row = dict(recipe=bench.label(recipe, changes), config=bench.recipe_hash(recipe, changes), seed=seed)
-        return [row | dict(task=t, metric=m, value=float(bench.changed(changes).get("learning_rate", RECIPES[recipe]["learning_rate"]))) for t, m in (*bench.HEADLINES, *[("all", "minutes")]*clock, ("all", "peak_memory_gib"))]
+        return [
+            row
+            | dict(
+                task=t,
+                metric=m,
+                value=float(bench.changed(changes).get("learning_rate", RECIPES[recipe]["learning_rate"])),
+            )
+            for t, m in (*bench.HEADLINES, *[("all", "minutes")] * clock, ("all", "peak_memory_gib"))
+        ]
+
     monkeypatch.setattr(bench, "run_seed", run_seed)
-    monkeypatch.setattr(bench, "objects_of", lambda recipe: pd.DataFrame([dict(object="Car", train_objects=1, median_width=1.0)]))
+    monkeypatch.setattr(
+        bench, "objects_of", lambda recipe: pd.DataFrame([dict(object="Car", train_objects=1, median_width=1.0)])
+    )
     return bench
 
 
-def rows(folder): return pd.read_csv(folder/"results"/"laptop_seeds.csv", dtype={"config": str})
+def rows(folder):
+    return pd.read_csv(folder / "results" / "laptop_seeds.csv", dtype={"config": str})
 
 
 def test_rows_of_another_recipe_are_dropped(bench, tmp_path, monkeypatch, capsys):
-    bench.main(seeds="0,1", recipe="laptop"); bench.main(seeds="0", recipe="smoke")
+    bench.main(seeds="0,1", recipe="laptop")
+    bench.main(seeds="0", recipe="smoke")
     assert "dropped" not in capsys.readouterr().out and set(rows(tmp_path).seed) == {0, 1}
     old = bench.recipe_hash("laptop")
     monkeypatch.setitem(RECIPES, "laptop", RECIPES["laptop"] | dict(learning_rate=0.25))
@@ -32,12 +48,14 @@ def test_rows_of_another_recipe_are_dropped(bench, tmp_path, monkeypatch, capsys
     out, table = capsys.readouterr().out, rows(tmp_path)
     assert "18 rows of seeds 0, 1 are dropped" in out and bench.recipe_hash("laptop") != old
     laptop = table[table.recipe == "laptop"]
-    assert set(laptop.seed) == {2} and set(laptop.value) == {0.25} and (table.recipe == "smoke").sum() == 9   # the other recipe's rows stay
+    assert (
+        set(laptop.seed) == {2} and set(laptop.value) == {0.25} and (table.recipe == "smoke").sum() == 9
+    )  # the other recipe's rows stay
 
 
 def test_rows_without_a_hash_are_dropped_and_measured_ones_kept(bench, tmp_path, capsys):
-    (tmp_path/"results").mkdir()
-    (tmp_path/"results"/"laptop_seeds.csv").write_text("recipe,seed,task,metric,value\nlaptop,0,lane,iou,0.5\n")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "laptop_seeds.csv").write_text("recipe,seed,task,metric,value\nlaptop,0,lane,iou,0.5\n")
     bench.main(seeds="0", recipe="laptop")
     assert "1 rows of seeds 0 are dropped" in capsys.readouterr().out and 0.5 not in set(rows(tmp_path).value)
     bench.main(seeds="0", recipe="laptop")
@@ -45,22 +63,29 @@ def test_rows_without_a_hash_are_dropped_and_measured_ones_kept(bench, tmp_path,
 
 
 def test_a_recipe_with_changes_has_rows_of_its_own(bench, tmp_path):
-    bench.main(seeds="0", recipe="laptop"); bench.main(seeds="0", recipe="laptop", changes="learning_rate=0.125")
+    bench.main(seeds="0", recipe="laptop")
+    bench.main(seeds="0", recipe="laptop", changes="learning_rate=0.125")
     table = rows(tmp_path)
-    assert set(table[table.recipe == "laptop, learning_rate=0.125"].value) == {0.125} and 0.125 not in set(table[table.recipe == "laptop"].value)
+    assert set(table[table.recipe == "laptop, learning_rate=0.125"].value) == {0.125} and 0.125 not in set(
+        table[table.recipe == "laptop"].value
+    )
     assert bench.recipe_hash("laptop", "learning_rate=0.125") != bench.recipe_hash("laptop")
 
 
 def test_the_log_that_is_kept_is_of_seed_0_of_make_train(bench, tmp_path):
-    bench.main(seeds="0,1", recipe="laptop"); bench.main(seeds="0", recipe="smoke"); bench.main(seeds="0", recipe="laptop", changes="learning_rate=0.125")
-    assert (tmp_path/"results"/"laptop_log.csv").read_text() == "laptop,0\n"
+    bench.main(seeds="0,1", recipe="laptop")
+    bench.main(seeds="0", recipe="smoke")
+    bench.main(seeds="0", recipe="laptop", changes="learning_rate=0.125")
+    assert (tmp_path / "results" / "laptop_log.csv").read_text() == "laptop,0\n"
 
 
 def test_memory_is_that_of_all_processes(bench):
     import subprocess, sys
+
     child = "import subprocess, sys, time; x = bytearray(b'1')*150_000_000; p = subprocess.Popen([sys.executable, '-c', 'import time; x = bytearray(b\"1\")*150_000_000; time.sleep(2)']); p.wait()"
     assert 0.28 < bench.run_watched([sys.executable, "-c", child]) < 0.6
-    with pytest.raises(subprocess.CalledProcessError): bench.run_watched([sys.executable, "-c", "raise SystemExit(3)"])
+    with pytest.raises(subprocess.CalledProcessError):
+        bench.run_watched([sys.executable, "-c", "raise SystemExit(3)"])
 
 
 def test_the_hash_is_of_the_values_and_not_of_the_seed(bench, monkeypatch):
@@ -74,16 +99,23 @@ def test_the_readmes_table(bench, tmp_path, monkeypatch, seeds):
     monkeypatch.setitem(RECIPES, "laptop", RECIPES["laptop"] | dict(learning_rate=0.25))
     bench.main(seeds=seeds, recipe="laptop")
     tables = load_benchmark("readme_tables")
-    monkeypatch.setattr(tables, "resolve", lambda p: tmp_path/p)
-    bench.main(seeds="7", recipe="laptop", no_clock=True)                                   # its minutes are not known
+    monkeypatch.setattr(tables, "resolve", lambda p: tmp_path / p)
+    bench.main(seeds="7", recipe="laptop", no_clock=True)  # its minutes are not known
     text = tables.table()
     assert next(l for l in text.splitlines() if l.startswith("| minutes")).endswith("| – |")
     assert all(f"seed {s}" in text for s in seeds.split(",")) and "0.250" in text
-    assert not any(f"seed {k} " in row[2] for row in tables.ROWS for k in range(3))         # a label is true for any seeds
-    table = rows(tmp_path); table.loc[table.index[:1], "config"] = "00000000"; table.to_csv(tmp_path/"results"/"laptop_seeds.csv", index=False)
-    with pytest.raises(UserError, match="one laptop recipe"): tables.table()
+    assert not any(f"seed {k} " in row[2] for row in tables.ROWS for k in range(3))  # a label is true for any seeds
+    table = rows(tmp_path)
+    table.loc[table.index[:1], "config"] = "00000000"
+    table.to_csv(tmp_path / "results" / "laptop_seeds.csv", index=False)
+    with pytest.raises(UserError, match="one laptop recipe"):
+        tables.table()
 
 
 def test_objects_are_counted_in_the_recipes_own_training_part(smoke):
     table = load_benchmark("laptop_seeds").objects_of("smoke").set_index("object")
-    assert table.train_objects.sum() > 0 and table.train_objects.idxmax() == "Car" and (table.median_width.dropna() > 2).all()
+    assert (
+        table.train_objects.sum() > 0
+        and table.train_objects.idxmax() == "Car"
+        and (table.median_width.dropna() > 2).all()
+    )

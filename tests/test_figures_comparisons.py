@@ -1,10 +1,31 @@
 """Comparisons, drawings of the network and pictures of predictions: all from result files, and with the numbers of those files."""
+
 import contextlib, io, json, shutil
 from pathlib import Path
 import numpy as np, pandas as pd, pytest
-from mtl_course.plots.architecture import ARCHITECTURE_FIGURES, architecture_diagram, figure_6_resnet50_architecture, layer_table, run_model, stages_read
+from mtl_course.plots.architecture import (
+    ARCHITECTURE_FIGURES,
+    architecture_diagram,
+    figure_6_resnet50_architecture,
+    layer_table,
+    run_model,
+    stages_read,
+)
 from mtl_course.cli.commands import ALL_FIGURES, mtl_figures
-from mtl_course.plots.comparison import COMPARISON_FIGURES, EFFICIENCY_COLUMNS, SCORES, count_data, efficiency_analysis, evaluation_comparison, figure_12_data_imbalance, mtl_benefits, performance_comparison, pick_score, relative_change, write_data_counts
+from mtl_course.plots.comparison import (
+    COMPARISON_FIGURES,
+    EFFICIENCY_COLUMNS,
+    SCORES,
+    count_data,
+    efficiency_analysis,
+    evaluation_comparison,
+    figure_12_data_imbalance,
+    mtl_benefits,
+    performance_comparison,
+    pick_score,
+    relative_change,
+    write_data_counts,
+)
 from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import resolve
@@ -14,55 +35,120 @@ from mtl_course.plots.figures import make_figures
 from mtl_course.metrics.intervals import interval_of_difference
 from mtl_course.metrics.scores import PRIMARY_METRIC
 from mtl_course.evaluation.submissions import kitti_lines, write_gtsrb, write_kitti, write_tusimple
-from mtl_course.plots.predictions import PREDICTION_FIGURES, frame_f1, pick_cases, precision_recall, qualitative_detection, qualitative_lanes, qualitative_signs
+from mtl_course.plots.predictions import (
+    PREDICTION_FIGURES,
+    frame_f1,
+    pick_cases,
+    precision_recall,
+    qualitative_detection,
+    qualitative_lanes,
+    qualitative_signs,
+)
 
 VALUES = dict(zip(SCORES, (0.91, 0.52, 0.66, 0.41, 0.37, 0.63, 0.87)))
 
 
 def write_scores(path, model, shift=0.0, split="test", tasks=TASKS, data_set="world-tiny"):
-    rows = [(model, 0, data_set, split, t, m, c, d, v + shift, v + shift - 0.04, v + shift + 0.02) for (t, m, c, d, _), v in VALUES.items() if t in tasks]
+    rows = [
+        (model, 0, data_set, split, t, m, c, d, v + shift, v + shift - 0.04, v + shift + 0.02)
+        for (t, m, c, d, _), v in VALUES.items()
+        if t in tasks
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows, columns=RESULT_COLUMNS).to_csv(path, mode="a", header=not path.exists(), index=False)
 
 
 def write_efficiency(path, config):
     about, rows = dict(device="cpu, 1 threads", backbone=config.backbone_name, detection_neck=config.detection_neck), []
-    for k, task in enumerate(TASKS): rows += [dict(what="parameters", model=m, part=task, metric="count", value=(k + 1)*1e6) for m in ("shared", task)]
+    for k, task in enumerate(TASKS):
+        rows += [
+            dict(what="parameters", model=m, part=task, metric="count", value=(k + 1) * 1e6) for m in ("shared", task)
+        ]
     rows += [dict(what="parameters", model=m, part="trunk", metric="count", value=1e7) for m in ("shared", *TASKS)]
-    rows += [dict(what="operations", model=m, size="64x64", batch=1, metric="flop", value=v) for m, v in (("one pass", 2e9), ("three passes", 5e9))]
-    rows += [dict(what="latency", model="ratio", size="64x64", batch=b, precision="float32", mode="eager", metric="ratio", value=1.5 + b, low=1.4 + b, high=1.9 + b) for b in (1, 4)]
-    for b in (1, 2): rows += [dict(what=w, model=m, size="64x64", batch=b, metric="x", value=k*b, low=l, high=l) for w, l in (("training step", 0.5), ("training memory", np.nan)) for m, k in (("shared", 1), ("three single", 2))]
+    rows += [
+        dict(what="operations", model=m, size="64x64", batch=1, metric="flop", value=v)
+        for m, v in (("one pass", 2e9), ("three passes", 5e9))
+    ]
+    rows += [
+        dict(
+            what="latency",
+            model="ratio",
+            size="64x64",
+            batch=b,
+            precision="float32",
+            mode="eager",
+            metric="ratio",
+            value=1.5 + b,
+            low=1.4 + b,
+            high=1.9 + b,
+        )
+        for b in (1, 4)
+    ]
+    for b in (1, 2):
+        rows += [
+            dict(what=w, model=m, size="64x64", batch=b, metric="x", value=k * b, low=l, high=l)
+            for w, l in (("training step", 0.5), ("training memory", np.nan))
+            for m, k in (("shared", 1), ("three single", 2))
+        ]
     pd.DataFrame([about | r for r in rows]).reindex(columns=EFFICIENCY_COLUMNS).to_csv(path, index=False)
 
 
 def write_predictions(folder, config):
-    place, root = folder/"predictions"/"test", resolve(config.data_root)
+    place, root = folder / "predictions" / "test", resolve(config.data_root)
     frames, lanes, signs = (make_reader(config, t, "test") for t in ("detection", "lane", "classification"))
-    write_kitti(place/"kitti", [root/"kitti"/"training"/"label_2"/f"{Path(f).stem}.txt" for f in frames.files],
-                [kitti_lines(l, b + 3*i, np.linspace(0.95, 0.4, len(l))) for i, (l, b) in enumerate(zip(frames.labels, frames.boxes))])
+    write_kitti(
+        place / "kitti",
+        [root / "kitti" / "training" / "label_2" / f"{Path(f).stem}.txt" for f in frames.files],
+        [
+            kitti_lines(l, b + 3 * i, np.linspace(0.95, 0.4, len(l)))
+            for i, (l, b) in enumerate(zip(frames.labels, frames.boxes))
+        ],
+    )
     records = [lanes.record(i) for i in range(len(lanes))]
-    write_tusimple(place/"tusimple", records, [[[x + 15*i if x >= 0 else -2 for x in l] for l in r.lanes.tolist()] for i, r in enumerate(records)], 10.0)
-    write_gtsrb(place/"gtsrb", [Path(f).name for f in signs.files], [(l + 1) % 43 if l < 3 else l for l in signs.labels], signs.labels)
-    for name in ("kitti", "tusimple", "gtsrb"): (place/name/"run.json").write_text(json.dumps(dict(data_set=root.name)))
+    write_tusimple(
+        place / "tusimple",
+        records,
+        [[[x + 15 * i if x >= 0 else -2 for x in l] for l in r.lanes.tolist()] for i, r in enumerate(records)],
+        10.0,
+    )
+    write_gtsrb(
+        place / "gtsrb",
+        [Path(f).name for f in signs.files],
+        [(l + 1) % 43 if l < 3 else l for l in signs.labels],
+        signs.labels,
+    )
+    for name in ("kitti", "tusimple", "gtsrb"):
+        (place / name / "run.json").write_text(json.dumps(dict(data_set=root.name)))
 
 
 @pytest.fixture(scope="module")
 def made(smoke, tmp_path_factory):
     "A results folder with all that these figures read."
     folder = tmp_path_factory.mktemp("results")
-    smoke.save(folder/"config.json"); write_efficiency(folder/"efficiency.csv", smoke); write_predictions(folder, smoke); write_data_counts(folder)
-    for split, shift in (("val", 0.02), ("test", 0.0)): write_scores(folder/"evaluation_results.csv", "multi_task", shift, split)
-    for task, shift in zip(TASKS, (0.01, -0.05, 0.03)): write_scores(folder/"single"/task/"evaluation_results.csv", f"single_{task}", shift, tasks=(task,))
+    smoke.save(folder / "config.json")
+    write_efficiency(folder / "efficiency.csv", smoke)
+    write_predictions(folder, smoke)
+    write_data_counts(folder)
+    for split, shift in (("val", 0.02), ("test", 0.0)):
+        write_scores(folder / "evaluation_results.csv", "multi_task", shift, split)
+    for task, shift in zip(TASKS, (0.01, -0.05, 0.03)):
+        write_scores(folder / "single" / task / "evaluation_results.csv", f"single_{task}", shift, tasks=(task,))
     return folder
 
 
 def test_all_are_made_in_every_format(made):
     for form, start in (("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")):
-        figures = ARCHITECTURE_FIGURES | COMPARISON_FIGURES | PREDICTION_FIGURES if form == "png" else {k: ALL_FIGURES[k] for k in ("precision_recall", "mtl_benefits")}
+        figures = (
+            ARCHITECTURE_FIGURES | COMPARISON_FIGURES | PREDICTION_FIGURES
+            if form == "png"
+            else {k: ALL_FIGURES[k] for k in ("precision_recall", "mtl_benefits")}
+        )
         files = make_figures(made, form, figures=figures)
-        assert [f.name for f in files] == [f"{n}.{form}" for n in figures] and all(f.read_bytes().startswith(start) for f in files)
+        assert [f.name for f in files] == [f"{n}.{form}" for n in figures] and all(
+            f.read_bytes().startswith(start) for f in files
+        )
     before = files[0].read_bytes()
-    assert make_figures(made, "svg", ["precision_recall"], ALL_FIGURES)[0].read_bytes() == before    # the same again
+    assert make_figures(made, "svg", ["precision_recall"], ALL_FIGURES)[0].read_bytes() == before  # the same again
 
 
 def test_the_table_of_figures_holds_the_named_ones():
@@ -73,39 +159,59 @@ def test_the_table_of_figures_holds_the_named_ones():
 def run_command(**options):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try: code = mtl_figures(**options) or 0
-        except SystemExit as e: code = e.code
+        try:
+            code = mtl_figures(**options) or 0
+        except SystemExit as e:
+            code = e.code
     return code, out.getvalue(), err.getvalue()
 
 
 def test_the_command_names_what_is_missing(smoke, tmp_path):
-    smoke.save(tmp_path/"config.json")
+    smoke.save(tmp_path / "config.json")
     code, out, err = run_command(results_dir=str(tmp_path), format="pdf")
-    assert code == 0 and (tmp_path/"data_counts.csv").is_file()
-    assert {Path(line).stem for line in out.split()} == {"figure_6_resnet50_architecture", "architecture_diagram", "figure_12_data_imbalance", "data_counts"} and "pdf" in out
+    assert code == 0 and (tmp_path / "data_counts.csv").is_file()
+    assert {Path(line).stem for line in out.split()} == {
+        "figure_6_resnet50_architecture",
+        "architecture_diagram",
+        "figure_12_data_imbalance",
+        "data_counts",
+    } and "pdf" in out
     lines = {line.split(" is left out: ")[0]: line for line in err.splitlines()}
     assert set(lines) == set(ALL_FIGURES) - {Path(line).stem for line in out.split()}
-    assert "efficiency.csv" in lines["efficiency_analysis"] and "benchmarks/efficiency.py" in lines["efficiency_analysis"]
+    assert (
+        "efficiency.csv" in lines["efficiency_analysis"] and "benchmarks/efficiency.py" in lines["efficiency_analysis"]
+    )
     assert "mtl_evaluate" in lines["qualitative_lanes"] and "mtl_train" in lines["evaluation_comparison"]
-    code, out, err = run_command(results_dir=str(tmp_path/"nowhere"))
+    code, out, err = run_command(results_dir=str(tmp_path / "nowhere"))
     assert code == 2 and out == "" and err.count("\n") == 1
 
 
 def test_missing_single_runs_and_other_networks_are_named(made, smoke, tmp_path):
-    shutil.copytree(made, tmp_path/"r"); folder = tmp_path/"r"
-    shutil.rmtree(folder/"single"/"lane")
-    with pytest.raises(UserError, match=r"mtl_train --tasks lane --results_dir .*single/lane"): performance_comparison(folder)
-    table = pd.read_csv(folder/"efficiency.csv").assign(backbone="resnet50"); table.to_csv(folder/"efficiency.csv", index=False)
-    shutil.copytree(made/"single"/"lane", folder/"single"/"lane")
-    with pytest.raises(UserError, match="--backbone resnet18 --neck fpn"): mtl_benefits(folder)
-    (folder/"predictions"/"test"/"kitti"/"run.json").write_text(json.dumps(dict(data_set="other")))
-    with pytest.raises(UserError, match="other"): qualitative_detection(folder)
+    shutil.copytree(made, tmp_path / "r")
+    folder = tmp_path / "r"
+    shutil.rmtree(folder / "single" / "lane")
+    with pytest.raises(UserError, match=r"mtl_train --tasks lane --results_dir .*single/lane"):
+        performance_comparison(folder)
+    table = pd.read_csv(folder / "efficiency.csv").assign(backbone="resnet50")
+    table.to_csv(folder / "efficiency.csv", index=False)
+    shutil.copytree(made / "single" / "lane", folder / "single" / "lane")
+    with pytest.raises(UserError, match="--backbone resnet18 --neck fpn"):
+        mtl_benefits(folder)
+    (folder / "predictions" / "test" / "kitti" / "run.json").write_text(json.dumps(dict(data_set="other")))
+    with pytest.raises(UserError, match="other"):
+        qualitative_detection(folder)
 
 
 # --- numbers
 
-def dots(fig): return [float(line.get_xdata()[0]) for line in fig.axes[0].lines if len(line.get_xdata()) == 1]
-def spans(fig): return [tuple(c.get_segments()[0][:, 0]) for c in fig.axes[0].collections]
+
+def dots(fig):
+    return [float(line.get_xdata()[0]) for line in fig.axes[0].lines if len(line.get_xdata()) == 1]
+
+
+def spans(fig):
+    return [tuple(c.get_segments()[0][:, 0]) for c in fig.axes[0].collections]
+
 
 def test_comparisons_draw_the_numbers_of_the_files(made):
     fig = evaluation_comparison(made)
@@ -116,26 +222,36 @@ def test_comparisons_draw_the_numbers_of_the_files(made):
 
 
 def test_without_validation_rows_the_log_is_used(made, tmp_path):
-    write_scores(tmp_path/"evaluation_results.csv", "multi_task"); (tmp_path/"logs").mkdir()
-    log = [dict(kind="epoch", epoch=e, step=e, task=t, metric=PRIMARY_METRIC[t], value=v) for e, values in ((1, (0.5, 0.5, 0.5)), (2, (0.9, 0.8, 0.1)), (3, (0.2, 0.3, 0.4))) for t, v in zip(TASKS, values)]
-    pd.DataFrame(log).to_csv(tmp_path/"logs"/"training.csv", index=False)
+    write_scores(tmp_path / "evaluation_results.csv", "multi_task")
+    (tmp_path / "logs").mkdir()
+    log = [
+        dict(kind="epoch", epoch=e, step=e, task=t, metric=PRIMARY_METRIC[t], value=v)
+        for e, values in ((1, (0.5, 0.5, 0.5)), (2, (0.9, 0.8, 0.1)), (3, (0.2, 0.3, 0.4)))
+        for t, v in zip(TASKS, values)
+    ]
+    pd.DataFrame(log).to_csv(tmp_path / "logs" / "training.csv", index=False)
     fig = evaluation_comparison(tmp_path)
-    assert dots(fig)[:3] == [0.9, 0.8, 0.1] and len(spans(fig)) == 7                                  # the second epoch's mean is the largest; no intervals in a log
+    assert (
+        dots(fig)[:3] == [0.9, 0.8, 0.1] and len(spans(fig)) == 7
+    )  # the second epoch's mean is the largest; no intervals in a log
 
 
 def test_several_seeds_give_mean_and_range():
-    rows = pd.DataFrame([("m", s, "w", "test", "lane", "iou", "all", "all", v, 0, 1) for s, v in ((0, 0.2), (1, 0.4), (2, 0.9))], columns=RESULT_COLUMNS)
+    rows = pd.DataFrame(
+        [("m", s, "w", "test", "lane", "iou", "all", "all", v, 0, 1) for s, v in ((0, 0.2), (1, 0.4), (2, 0.9))],
+        columns=RESULT_COLUMNS,
+    )
     assert pick_score(rows, "lane", "iou") == pytest.approx((0.5, 0.2, 0.9)) and pick_score(rows, "lane", "f1") is None
     assert pick_score(rows[:1], "lane", "iou") == pytest.approx((0.2, 0, 1))
 
 
 def test_benefits(made):
     fig = mtl_benefits(made)
-    changes = [-0.01/0.92, 0.05/0.47, -0.03/0.66]
+    changes = [-0.01 / 0.92, 0.05 / 0.47, -0.03 / 0.66]
     assert [p.get_width() for p in fig.axes[0].patches] == pytest.approx(changes + [np.mean(changes)])
-    assert "saves 56 %" in fig.axes[1].get_xlabel()                                                  # 16 of 36 million
+    assert "saves 56 %" in fig.axes[1].get_xlabel()  # 16 of 36 million
     low, high = spans(fig)[1]
-    assert (low, high) == pytest.approx(((0.05 - np.hypot(0.04, 0.02))/0.47, (0.05 + np.hypot(0.02, 0.04))/0.47))
+    assert (low, high) == pytest.approx(((0.05 - np.hypot(0.04, 0.02)) / 0.47, (0.05 + np.hypot(0.02, 0.04)) / 0.47))
     assert np.isnan(relative_change((0.5, 0, 1), (0.0, 0, 1))).all()
 
 
@@ -161,7 +277,9 @@ def test_counts_are_those_of_the_labels(made, smoke):
     assert train["detection", "Car"] == cars and train["detection", "all"] == len(frames)
     lanes = make_reader(smoke, "lane", "train")
     masks = [lanes[i]["mask"].numpy() for i in range(len(lanes))]
-    assert train["lane", "lane"] == sum(int(m.sum()) for m in masks) and train["lane", "lane"] + train["lane", "background"] == sum(m.size for m in masks)
+    assert train["lane", "lane"] == sum(int(m.sum()) for m in masks) and train["lane", "lane"] + train[
+        "lane", "background"
+    ] == sum(m.size for m in masks)
     fig = figure_12_data_imbalance(made)
     assert [p.get_width() for p in fig.axes[0].patches] == [train[t, "all"] for t in TASKS]
     assert max(p.get_width() for p in fig.axes[2].patches) == cars
@@ -169,14 +287,19 @@ def test_counts_are_those_of_the_labels(made, smoke):
 
 # --- the network
 
+
 def test_layers_add_up_to_the_network(made):
     config, model = run_model(made)
     table = layer_table(model, {t: config.image_size_of(t) for t in model.tasks})
     assert table["parameters"].sum() == sum(p.numel() for p in model.parameters())
     outputs = table.set_index(["part", "layer"])["output"]
-    assert outputs["trunk", "layer4"] == "512×1×1" and outputs["lane", "classifier"] == "2×96×160" and outputs["classification", "classifier"] == "43"
+    assert (
+        outputs["trunk", "layer4"] == "512×1×1"
+        and outputs["lane", "classifier"] == "2×96×160"
+        and outputs["classification", "classifier"] == "43"
+    )
     assert stages_read(model)["lane"] == ["c2", "c3", "c4", "c5"]
-    total = sum(p.numel() for p in model.parameters())/1e6
+    total = sum(p.numel() for p in model.parameters()) / 1e6
     assert any(t.get_text() == f"{total:.2f} M parameters in all" for t in architecture_diagram(made).axes[0].texts)
     bars = figure_6_resnet50_architecture(made).axes[1].patches
     assert sum(b.get_width() for b in bars) == pytest.approx(total)
@@ -184,21 +307,39 @@ def test_layers_add_up_to_the_network(made):
 
 # --- predictions
 
+
 def test_cases_and_scores_of_frames():
-    assert pick_cases(dict(a=0.1, b=0.9, c=0.5, d=0.3, e=0.2)) == {"best": "b", "median": "d", "worst": "a", "second worst": "e"}
+    assert pick_cases(dict(a=0.1, b=0.9, c=0.5, d=0.3, e=0.2)) == {
+        "best": "b",
+        "median": "d",
+        "worst": "a",
+        "second worst": "e",
+    }
     assert pick_cases(dict(a=1.0)) == {"best": "a"} and list(pick_cases(dict(a=1.0, b=0.0)).values()) == ["a", "b"]
     box = np.array([[0, 0, 10, 10.0]])
-    assert frame_f1(["Car"], box, ["Car"], box) == 1 and frame_f1(["Car"], box, ["Van"], box) == 0 and frame_f1(["Car"], box, ["Car"]*2, np.repeat(box, 2, 0)) == pytest.approx(2/3)
-    assert np.isnan(frame_f1(["DontCare"], box, [], box[:0])) and frame_f1(["DontCare", "Car"], np.concatenate([box + 50, box]), ["Car", "Car"], np.concatenate([box, box + 50])) == 1
+    assert (
+        frame_f1(["Car"], box, ["Car"], box) == 1
+        and frame_f1(["Car"], box, ["Van"], box) == 0
+        and frame_f1(["Car"], box, ["Car"] * 2, np.repeat(box, 2, 0)) == pytest.approx(2 / 3)
+    )
+    assert (
+        np.isnan(frame_f1(["DontCare"], box, [], box[:0]))
+        and frame_f1(
+            ["DontCare", "Car"], np.concatenate([box + 50, box]), ["Car", "Car"], np.concatenate([box, box + 50])
+        )
+        == 1
+    )
 
 
 def test_pictures_show_the_predictions(made):
     fig = qualitative_detection(made)
     frame = next(iter(fig.axes)).get_title(loc="left").split("frame ")[1].split(":")[0]
-    lines = (made/"predictions"/"test"/"kitti"/"data"/f"{frame}.txt").read_text().splitlines()
+    lines = (made / "predictions" / "test" / "kitti" / "data" / f"{frame}.txt").read_text().splitlines()
     sure = [line.split() for line in lines if float(line.split()[-1]) >= 0.5]
     assert sorted(p.get_x() for p in fig.axes[1].patches) == pytest.approx(sorted(float(r[4]) for r in sure))
-    assert len(fig.axes[2].patches) == len((made/"predictions"/"test"/"kitti"/"label_2"/f"{frame}.txt").read_text().splitlines())
+    assert len(fig.axes[2].patches) == len(
+        (made / "predictions" / "test" / "kitti" / "label_2" / f"{frame}.txt").read_text().splitlines()
+    )
     lanes = qualitative_lanes(made)
     assert "100 %" in lanes.axes[0].get_title(loc="left") and len(lanes.axes[1].lines) == len(lanes.axes[2].lines) > 0
     signs = [t.get_text() for ax in qualitative_signs(made).axes for t in ax.texts]
@@ -207,7 +348,11 @@ def test_pictures_show_the_predictions(made):
 
 def test_precision_recall_is_that_of_kitti(made):
     from mtl_course.metrics.kitti import kitti_ap
-    place, fig = made/"predictions"/"test"/"kitti", precision_recall(made)
-    scores = kitti_ap(place/"label_2", place/"data")
-    assert [ax.get_title().splitlines()[0] for ax in fig.axes] == list(scores) and f"/ {scores['Car']['r40'][1]:.1f} /" in fig.axes[0].get_title()
-    for ax, entry in zip(fig.axes, scores.values()): assert np.array_equal([line.get_ydata() for line in ax.lines], entry["precision"])
+
+    place, fig = made / "predictions" / "test" / "kitti", precision_recall(made)
+    scores = kitti_ap(place / "label_2", place / "data")
+    assert [ax.get_title().splitlines()[0] for ax in fig.axes] == list(
+        scores
+    ) and f"/ {scores['Car']['r40'][1]:.1f} /" in fig.axes[0].get_title()
+    for ax, entry in zip(fig.axes, scores.values()):
+        assert np.array_equal([line.get_ydata() for line in ax.lines], entry["precision"])

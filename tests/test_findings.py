@@ -1,45 +1,82 @@
 """What may be said about a study: planted winners are found and planted luck is not, the choice looks at validation alone, a table with holes is cut to a rectangle."""
+
 import numpy as np, pandas as pd, pytest
 from hypothesis import given, settings, strategies as st
 from scipy import stats
 from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
 from mtl_course.studies.runner import delta_m, headline_scores
-from mtl_course.studies.findings import balancer_findings, choose, failed_runs, balanced_subset, delta_m_figure, front_figure, holm, is_fixed, not_in, outcome, paired_differences, run_kind, pareto_runs
+from mtl_course.studies.findings import (
+    balancer_findings,
+    choose,
+    failed_runs,
+    balanced_subset,
+    delta_m_figure,
+    front_figure,
+    holm,
+    is_fixed,
+    not_in,
+    outcome,
+    paired_differences,
+    run_kind,
+    pareto_runs,
+)
 from mtl_course.metrics.scores import PRIMARY_METRIC
 from mtl_course.studies.plans import BALANCER_RUNS
 
-BASE = (.60, .10, .30)
+BASE = (0.60, 0.10, 0.30)
 
 
 def study(gains, seeds=(0, 1, 2), noise=0.002, rng=0, parts=("val", "test"), luck=0.05):
     "A table of runs with a gain in percent over BASE, on val and test; what the seed does is the same for all runs."
     rng = np.random.default_rng(rng)
-    shift, rows = {s: 1 + luck*rng.standard_normal() for s in seeds}, []
+    shift, rows = {s: 1 + luck * rng.standard_normal() for s in seeds}, []
     for run, gain in gains.items():
         by_part = gain if isinstance(gain, dict) else dict.fromkeys(parts, gain)
-        rows += [dict(run=run, config="x", seed=s, steps=200, part=p, task=t, metric=PRIMARY_METRIC[t], value=v*shift[s]*(1 + by_part[p]/100)*(1 + noise*rng.standard_normal()))
-                 for s in seeds for p in parts for t, v in zip(TASKS, BASE)]
+        rows += [
+            dict(
+                run=run,
+                config="x",
+                seed=s,
+                steps=200,
+                part=p,
+                task=t,
+                metric=PRIMARY_METRIC[t],
+                value=v * shift[s] * (1 + by_part[p] / 100) * (1 + noise * rng.standard_normal()),
+            )
+            for s in seeds
+            for p in parts
+            for t, v in zip(TASKS, BASE)
+        ]
     return pd.DataFrame(rows)
 
 
 PLAIN = {"alone": 0, "equal": 2, "fixed 1:5:30": 4, "random": 1}
 
 
-def finding(table): return balancer_findings(table)[-1]
+def finding(table):
+    return balancer_findings(table)[-1]
 
 
 def test_a_planted_winner_is_found():
     text = balancer_findings(study(PLAIN | {"upgrad": 12, "mgda": -9}))
     assert "of 2 fixed weights fixed 1:5:30" in text[1] and "of 2 balancers upgrad" in text[1]
-    assert "beat it: upgrad" in text[-2] and "lose to it: random, mgda" in text[-2] and text[-1] == "So far: yes, here the best of 2 fixed weights (the grid has 8) is beaten, by upgrad."
+    assert (
+        "beat it: upgrad" in text[-2]
+        and "lose to it: random, mgda" in text[-2]
+        and text[-1] == "So far: yes, here the best of 2 fixed weights (the grid has 8) is beaten, by upgrad."
+    )
     grid = {r: 2 for r in BALANCER_RUNS if is_fixed(r)}
-    assert finding(study(PLAIN | grid | {"upgrad": 12})) == "Finding: yes, here tuned fixed weights are beaten, by upgrad."
+    assert (
+        finding(study(PLAIN | grid | {"upgrad": 12})) == "Finding: yes, here tuned fixed weights are beaten, by upgrad."
+    )
 
 
 def test_a_tie_is_no_finding():
     text = finding(study(PLAIN | {"upgrad": 4, "mgda": 4}, noise=0.02, rng=1))
-    assert text.startswith("So far: no balancer was shown to beat the best of 2") and "within what chance allows" in text
+    assert (
+        text.startswith("So far: no balancer was shown to beat the best of 2") and "within what chance allows" in text
+    )
 
 
 def test_losers_alone_are_no_finding_and_not_called_chance():
@@ -52,21 +89,25 @@ def test_one_seed_says_nothing():
 
 
 def test_without_balancers_or_fixed_weights_nothing_is_said():
-    for runs in ({"alone": 0, "equal": 2}, {"alone": 0, "upgrad": 2}): assert "Nothing can be said yet" in finding(study(runs))
+    for runs in ({"alone": 0, "equal": 2}, {"alone": 0, "upgrad": 2}):
+        assert "Nothing can be said yet" in finding(study(runs))
 
 
 def test_a_difference_that_only_luck_of_the_seed_hides_is_seen_in_pairs():
     table = study(PLAIN | {"upgrad": 7}, luck=0.2, noise=0.001)
     scores = headline_scores(table, "test").loc["upgrad"]
-    assert (scores.std()/scores.mean() > 0.05).all()                                    # alone, their intervals are wide
-    assert delta_m(table, "test").loc["upgrad"].std() < 3                               # against the baselines of the same seed it is narrow
+    assert (scores.std() / scores.mean() > 0.05).all()  # alone, their intervals are wide
+    assert delta_m(table, "test").loc["upgrad"].std() < 3  # against the baselines of the same seed it is narrow
     row = paired_differences(table, "fixed 1:5:30", ["upgrad"]).iloc[0]
     assert outcome(row) == "beats" and 2 < row["mean"] < 4
 
 
 def test_paired_differences_are_scipys_paired_test():
     table = study(PLAIN | {"upgrad": 5, "mgda": 3, "famo": 1}, noise=0.02)
-    rows, change = paired_differences(table, "equal", ["upgrad", "mgda", "famo"]).set_index("run"), delta_m(table, "test").unstack("run")
+    rows, change = (
+        paired_differences(table, "equal", ["upgrad", "mgda", "famo"]).set_index("run"),
+        delta_m(table, "test").unstack("run"),
+    )
     for run in rows.index:
         test = stats.ttest_rel(change[run], change["equal"])
         low, high = test.confidence_interval(0.95)
@@ -75,7 +116,11 @@ def test_paired_differences_are_scipys_paired_test():
 
 
 def test_the_choice_looks_at_validation_alone():
-    gains = PLAIN | {"upgrad": dict(val=9, test=-9), "mgda": dict(val=1, test=20), "fixed 2:0.5:0.5": dict(val=8, test=-8)}
+    gains = PLAIN | {
+        "upgrad": dict(val=9, test=-9),
+        "mgda": dict(val=1, test=20),
+        "fixed 2:0.5:0.5": dict(val=8, test=-8),
+    }
     table = study(gains)
     assert choose(table) == dict(fixed="fixed 2:0.5:0.5", balancer="upgrad")
     scrambled = table.assign(value=table.value.where(table.part == "val", 0.1))
@@ -84,11 +129,18 @@ def test_the_choice_looks_at_validation_alone():
 
 def test_random_weights_are_a_control_not_a_balancer():
     assert choose(study(PLAIN | {"random": 50, "upgrad": 1}))["balancer"] == "upgrad"
-    assert {run_kind(r) for r in BALANCER_RUNS} == {"single-task", "control", "fixed weights", "balancer"} and is_fixed("equal") and not is_fixed("random")
+    assert (
+        {run_kind(r) for r in BALANCER_RUNS} == {"single-task", "control", "fixed weights", "balancer"}
+        and is_fixed("equal")
+        and not is_fixed("random")
+    )
 
 
 def test_holm_by_hand():
-    assert np.allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02]) and holm([0.9, 0.8]).tolist() == [1, 1]
+    assert np.allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02]) and holm([0.9, 0.8]).tolist() == [
+        1,
+        1,
+    ]
     assert np.allclose(holm([0.02, np.nan]), [0.02, np.nan], equal_nan=True) and holm([]).shape == (0,)
 
 
@@ -96,7 +148,7 @@ def test_holm_by_hand():
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_lies_between_the_value_and_bonferroni_and_keeps_the_order(p):
     adjusted = holm(p)
-    assert (adjusted >= np.array(p) - 1e-12).all() and (adjusted <= np.minimum(1, np.array(p)*len(p)) + 1e-12).all()
+    assert (adjusted >= np.array(p) - 1e-12).all() and (adjusted <= np.minimum(1, np.array(p) * len(p)) + 1e-12).all()
     order = np.argsort(p, kind="stable")
     assert (np.diff(adjusted[order]) >= 0).all()
 
@@ -109,13 +161,18 @@ def test_the_false_alarm_of_a_whole_family_is_kept_below_five_percent():
 
 def test_a_table_with_holes_is_cut_to_the_largest_rectangle():
     table = study(PLAIN | {"upgrad": 3, "mgda": 1}, seeds=(0, 1, 2))
-    holes = table[~((table.run == "mgda") & (table.seed > 0)) & ~((table.run == "upgrad") & (table.seed == 2) & (table.task == "lane") & (table.part == "test"))]
-    block = balanced_subset(holes)                                                        # 5 runs × 2 seeds, not 4 × 3, which have no balancer, nor 6 × 1
+    holes = table[
+        ~((table.run == "mgda") & (table.seed > 0))
+        & ~((table.run == "upgrad") & (table.seed == 2) & (table.task == "lane") & (table.part == "test"))
+    ]
+    block = balanced_subset(holes)  # 5 runs × 2 seeds, not 4 × 3, which have no balancer, nor 6 × 1
     assert set(block.run) == {*PLAIN, "upgrad"} and set(block.seed) == {0, 1} and "mgda" in not_in(block)
-    many = study(PLAIN | {"upgrad": 3} | {r: 1 for r in list(BALANCER_RUNS)[-12:]})      # many runs have begun: three seeds are worth more
+    many = study(
+        PLAIN | {"upgrad": 3} | {r: 1 for r in list(BALANCER_RUNS)[-12:]}
+    )  # many runs have begun: three seeds are worth more
     begun = balanced_subset(many[(many.seed == 0) | many.run.isin([*PLAIN, "upgrad"])])
     assert set(begun.seed) == {0, 1, 2} and set(begun.run) == {*PLAIN, "upgrad"}
-    early = table[(table.seed == 0) | ((table.run == "alone") & (table.seed == 1))]      # the second seed has only begun
+    early = table[(table.seed == 0) | ((table.run == "alone") & (table.seed == 1))]  # the second seed has only begun
     assert set(balanced_subset(early).seed) == {0} and set(balanced_subset(early).run) == set(table.run)
 
 
@@ -133,8 +190,12 @@ def test_runs_of_other_studies_are_left_out():
 
 
 def test_without_baselines_it_says_what_to_do():
-    with pytest.raises(UserError, match="mtl_compare"): balanced_subset(study({"equal": 1, "mgda": 2}))
-    with pytest.raises(UserError, match="mtl_compare"): balancer_findings(study({}, seeds=()).reindex(columns=["run", "config", "seed", "steps", "part", "task", "metric", "value"]))
+    with pytest.raises(UserError, match="mtl_compare"):
+        balanced_subset(study({"equal": 1, "mgda": 2}))
+    with pytest.raises(UserError, match="mtl_compare"):
+        balancer_findings(
+            study({}, seeds=()).reindex(columns=["run", "config", "seed", "steps", "part", "task", "metric", "value"])
+        )
 
 
 def test_the_figures_show_every_run():
@@ -142,7 +203,7 @@ def test_the_figures_show_every_run():
     names = [t.get_text() for t in delta_m_figure(table).axes[0].get_yticklabels()]
     assert set(names) == set(table.run) and names.index("fixed 1:5:30") > names.index("alone")
     assert len(front_figure(table, named=("alone",)).axes) == 3
-    delta_m_figure(table[table.seed == 0])                                               # one seed: no interval
+    delta_m_figure(table[table.seed == 0])  # one seed: no interval
 
 
 def test_the_front_leaves_out_what_is_dominated():

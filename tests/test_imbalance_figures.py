@@ -1,4 +1,5 @@
 """Imbalance figures: causes, remedies, learning curves and sentences from the studies' table, whatever part of it is there."""
+
 import json
 import numpy as np, pandas as pd, pytest
 from matplotlib.colors import to_hex
@@ -11,46 +12,90 @@ from mtl_course.plots.imbalance import *
 from mtl_course.metrics.scores import PRIMARY_METRIC, lane_scores
 from mtl_course.studies.plans import CURVE_RUNS, IMBALANCE_RUNS, curve_name, missing_sentence
 
-LUCK = (0.04, 0.0, -0.04)       # of the seeds, in every run and task
+LUCK = (0.04, 0.0, -0.04)  # of the seeds, in every run and task
 
 
 def table_of(values, seeds=3, part="test"):
     "A studies' table from {run: (sign accuracy, mAP50, lane IoU)}; None: not trained."
-    rows = [dict(run=run, config="x", seed=s, steps=200, part=part, task=t, metric=m, value=v + LUCK[s] + (0.1 if m == "macro_f1" else 0))
-            for run, scores in values.items() for s in range(seeds) for t, v in zip(TASKS, scores) if v is not None
-            for m in ((PRIMARY_METRIC[t], "macro_f1") if t == "classification" else (PRIMARY_METRIC[t],))]
+    rows = [
+        dict(
+            run=run,
+            config="x",
+            seed=s,
+            steps=200,
+            part=part,
+            task=t,
+            metric=m,
+            value=v + LUCK[s] + (0.1 if m == "macro_f1" else 0),
+        )
+        for run, scores in values.items()
+        for s in range(seeds)
+        for t, v in zip(TASKS, scores)
+        if v is not None
+        for m in ((PRIMARY_METRIC[t], "macro_f1") if t == "classification" else (PRIMARY_METRIC[t],))
+    ]
     return pd.DataFrame(rows)
+
 
 def wobble(table, run, amount):
     "Other luck for one run, so that its differences have a spread."
-    table = table.copy(); mine = table["run"] == run
+    table = table.copy()
+    mine = table["run"] == run
     table.loc[mine, "value"] += table.loc[mine, "seed"].map(dict(zip(range(3), (amount, -amount, 0.0))))
     return table
 
-CAUSES = {"equal": (0.6, 0.2, 0.5), "few lanes": (0.6, 0.2, 0.38), "few lanes, boosted": (0.5, 0.22, 0.44), "few lanes, alone": (None, None, 0.3),
-          "rare lanes": (0.61, 0.2, 0.49), "small lane loss": (0.6, 0.2, 0.5)}
+
+CAUSES = {
+    "equal": (0.6, 0.2, 0.5),
+    "few lanes": (0.6, 0.2, 0.38),
+    "few lanes, boosted": (0.5, 0.22, 0.44),
+    "few lanes, alone": (None, None, 0.3),
+    "rare lanes": (0.61, 0.2, 0.49),
+    "small lane loss": (0.6, 0.2, 0.5),
+}
+
 
 @pytest.fixture
 def causes():
     table = table_of(CAUSES)
-    for run in CAUSES: table = wobble(table, run, 0.03 if run in ("rare lanes", "small lane loss") else 0.002*len(run)/10)
+    for run in CAUSES:
+        table = wobble(table, run, 0.03 if run in ("rare lanes", "small lane loss") else 0.002 * len(run) / 10)
     return table
+
 
 @pytest.fixture
 def folder(tmp_path, causes):
-    causes.to_csv(tmp_path/"studies.csv", index=False)
+    causes.to_csv(tmp_path / "studies.csv", index=False)
     return tmp_path
 
+
 def record(path, gramians, tasks=TASKS):
-    path.write_text(json.dumps(dict(source="", tasks=list(tasks), steps=list(range(len(gramians))), losses=[[1, 1, 1]]*len(gramians), gramians=dict(trunk=np.asarray(gramians).tolist()))))
+    path.write_text(
+        json.dumps(
+            dict(
+                source="",
+                tasks=list(tasks),
+                steps=list(range(len(gramians))),
+                losses=[[1, 1, 1]] * len(gramians),
+                gramians=dict(trunk=np.asarray(gramians).tolist()),
+            )
+        )
+    )
 
 
 def test_differences_are_paired_by_seed():
     table = wobble(table_of({"equal": (0.6, 0.2, 0.5), "few lanes": (0.6, 0.2, 0.4)}), "few lanes", 0.001)
     change = paired_change(table, "few lanes", "equal", "lane")
-    assert change["change"] == pytest.approx(-0.1) and change["high"] - change["low"] < 0.006      # 2 · 4.30 · 0.001/√3: the luck of the seeds (0.04) is not in it
-    assert change["high"] - change["low"] == pytest.approx(2*4.302653*0.001/3**0.5, rel=1e-4)
-    assert (change["run"], change["control"], change["seeds"]) == (pytest.approx(0.4), pytest.approx(0.5), 3) and verdict(change) == "lower"
+    assert (
+        change["change"] == pytest.approx(-0.1) and change["high"] - change["low"] < 0.006
+    )  # 2 · 4.30 · 0.001/√3: the luck of the seeds (0.04) is not in it
+    assert change["high"] - change["low"] == pytest.approx(2 * 4.302653 * 0.001 / 3**0.5, rel=1e-4)
+    assert (change["run"], change["control"], change["seeds"]) == (
+        pytest.approx(0.4),
+        pytest.approx(0.5),
+        3,
+    ) and verdict(change) == "lower"
+
 
 def test_only_common_seeds_are_compared():
     table = table_of({"equal": (0.6, 0.2, 0.5), "few lanes": (0.6, 0.2, 0.4)})
@@ -59,75 +104,163 @@ def test_only_common_seeds_are_compared():
     assert change["seeds"] == 2 and change["control"] == pytest.approx(0.48) and change["change"] == pytest.approx(-0.1)
     assert paired_change(table[table["run"] == "equal"], "few lanes", "equal", "lane") is None
 
+
 def test_the_test_part_is_read_unless_another_is_named():
     table = pd.concat([table_of({"equal": (0.6, 0.2, 0.5)}), table_of({"equal": (0.1, 0.1, 0.1)}, part="val")])
-    assert scores_of(table, "equal", "lane").mean() == pytest.approx(0.5) and scores_of(table, "equal", "lane", part="val").mean() == pytest.approx(0.1)
+    assert scores_of(table, "equal", "lane").mean() == pytest.approx(0.5) and scores_of(
+        table, "equal", "lane", part="val"
+    ).mean() == pytest.approx(0.1)
+
 
 def test_verdicts():
-    make = lambda low, high, seeds=3: dict(change=(low + high)/2, low=low, high=high, seeds=seeds)
+    make = lambda low, high, seeds=3: dict(change=(low + high) / 2, low=low, high=high, seeds=seeds)
     assert [verdict(make(*ends)) for ends in ((-2, -1), (1, 2), (-1, 2))] == ["lower", "higher", "undecided"]
-    assert verdict(make(np.nan, np.nan, 1)) == "one seed" and "one seed" in change_text(make(-2, -1, 1) | dict(low=np.nan)) and change_text(None) == "not measured"
+    assert (
+        verdict(make(np.nan, np.nan, 1)) == "one seed"
+        and "one seed" in change_text(make(-2, -1, 1) | dict(low=np.nan))
+        and change_text(None) == "not measured"
+    )
     assert change_text(make(-0.2, -0.1)) == "−0.150 (−0.200 to −0.100, 3 seeds: lower)"
 
 
 def test_a_cause_is_compared_with_the_control_that_differs_in_one_thing(causes):
-    assert cause_table(causes).set_index("group")["against"].to_dict() == {"few images": "equal", "drawn rarely": "equal", "a small loss": "equal"}
-    more = pd.concat([causes, table_of({"drawn alike": (0.6, 0.2, 0.55), "skewed signs": (0.5, 0.2, 0.5), "as many signs, balanced": (0.56, 0.2, 0.5)})])
+    assert cause_table(causes).set_index("group")["against"].to_dict() == {
+        "few images": "equal",
+        "drawn rarely": "equal",
+        "a small loss": "equal",
+    }
+    more = pd.concat(
+        [
+            causes,
+            table_of(
+                {
+                    "drawn alike": (0.6, 0.2, 0.55),
+                    "skewed signs": (0.5, 0.2, 0.5),
+                    "as many signs, balanced": (0.56, 0.2, 0.5),
+                }
+            ),
+        ]
+    )
     rows = cause_table(more).set_index("group")
     assert rows["against"]["drawn rarely"] == "drawn alike" and rows["change"]["drawn rarely"] == pytest.approx(-0.06)
-    assert rows["victim"]["skewed classes"] == "classification" and rows["change"]["skewed classes"] == pytest.approx(-0.06)
+    assert rows["victim"]["skewed classes"] == "classification" and rows["change"]["skewed classes"] == pytest.approx(
+        -0.06
+    )
+
 
 def test_what_a_remedy_repairs_and_costs(causes):
     row = remedy_table(causes).set_index("remedy").loc["few lanes, boosted"]
     assert row["change"] == pytest.approx(0.06, abs=1e-6) and row["repaired"] == pytest.approx(0.5, abs=1e-6)
-    assert row["classification change"] == pytest.approx(-0.1, abs=1e-6) and row["classification verdict"] == "lower" and row["detection verdict"] == "higher"
+    assert (
+        row["classification change"] == pytest.approx(-0.1, abs=1e-6)
+        and row["classification verdict"] == "lower"
+        and row["detection verdict"] == "higher"
+    )
     alone = remedy_table(causes).set_index("remedy").loc["few lanes, alone"]
     assert np.isnan(alone["detection change"]) and alone["detection verdict"] == "not measured"
     assert any("The other tasks are not trained" in s for s in remedy_sentences(causes))
-    noisy = causes.copy()                                                              # the seeds of the cause scatter more than it takes: no part of that is "repaired"
+    noisy = causes.copy()  # the seeds of the cause scatter more than it takes: no part of that is "repaired"
     lanes = (noisy.run == "few lanes") & (noisy.task == "lane")
     noisy.loc[lanes, "value"] *= noisy.loc[lanes, "seed"].map({0: 1.6, 1: 1.0, 2: 0.5})
     assert remedy_table(noisy)[lambda t: t.cause == "few lanes"].repaired.isna().all()
-    assert any("50% of what the cause took" in s and "classification −0.100 (lower)" in s for s in remedy_sentences(causes))
+    assert any(
+        "50% of what the cause took" in s and "classification −0.100 (lower)" in s for s in remedy_sentences(causes)
+    )
+
 
 def lane_rows(run, seed, tp, fp, fn, tn):
     "All scores of one run from its pixel counts."
-    return [dict(run=run, config="x", seed=seed, steps=200, part="test", task="lane", metric=m, value=v) for m, v in lane_scores(tp, fp, fn, tn).items()]
+    return [
+        dict(run=run, config="x", seed=seed, steps=200, part="test", task="lane", metric=m, value=v)
+        for m, v in lane_scores(tp, fp, fn, tn).items()
+    ]
+
 
 def floored():
     "Lanes are 7 of 100 pixels. `regime` and its ×30 predict constants, in seed 1 everything; with temperature 5 they learn."
-    rows = [r for run in ("regime", "regime, boosted") for s, counts in enumerate(((0, 0, 7, 93), (7, 93, 0, 0), (0, 0, 7, 93))) for r in lane_rows(run, s, *counts)]
-    rows += [r for run in ("drawn alike", "regime, temperature 5") for s in range(3) for r in lane_rows(run, s, 4, 3 + s, 3, 90 - s)]
+    rows = [
+        r
+        for run in ("regime", "regime, boosted")
+        for s, counts in enumerate(((0, 0, 7, 93), (7, 93, 0, 0), (0, 0, 7, 93)))
+        for r in lane_rows(run, s, *counts)
+    ]
+    rows += [
+        r
+        for run in ("drawn alike", "regime, temperature 5")
+        for s in range(3)
+        for r in lane_rows(run, s, 4, 3 + s, 3, 90 - s)
+    ]
     return pd.DataFrame(rows)
+
 
 def test_two_constant_predictions_cannot_be_compared():
     table = floored()
-    assert constant_seeds(table, "regime") == {0: "nothing", 1: "everything", 2: "nothing"} and constant_seeds(table, "drawn alike") == {}
+    assert (
+        constant_seeds(table, "regime") == {0: "nothing", 1: "everything", 2: "nothing"}
+        and constant_seeds(table, "drawn alike") == {}
+    )
     assert lane_share(table) == pytest.approx(0.07) and lane_share(table_of(CAUSES)) is None
     change = paired_change(table, "regime, boosted", "regime", "lane")
     assert change["floor"] == 3 and verdict(change) == FLOOR and change_text(change) == FLOOR
-    assert verdict(paired_change(table, "regime", "drawn alike", "lane")) == "lower"                 # one of the two can be told from the other
+    assert (
+        verdict(paired_change(table, "regime", "drawn alike", "lane")) == "lower"
+    )  # one of the two can be told from the other
     said = remedy_sentences(table)
-    assert any(s.startswith(f"all at once, weight ×30: lane {FLOOR}. ") and "In 3 of 3 seeds the run and its control both predict a constant" in s for s in said) and not any(", 0% of" in s for s in said)
-    assert "(Of 3 seeds, nothing is lane in 2 and everything is lane in 1: a constant prediction.)" in cause_sentences(table)[0]
-    almost = table.copy(); almost.loc[(almost["run"] == "regime") & (almost["metric"] == "recall") & (almost["value"] == 1), "value"] = 0.99
-    assert 1 not in constant_seeds(almost, "regime") and verdict(paired_change(almost, "regime, boosted", "regime", "lane")) != FLOOR
+    assert any(
+        s.startswith(f"all at once, weight ×30: lane {FLOOR}. ")
+        and "In 3 of 3 seeds the run and its control both predict a constant" in s
+        for s in said
+    ) and not any(", 0% of" in s for s in said)
+    assert (
+        "(Of 3 seeds, nothing is lane in 2 and everything is lane in 1: a constant prediction.)"
+        in cause_sentences(table)[0]
+    )
+    almost = table.copy()
+    almost.loc[(almost["run"] == "regime") & (almost["metric"] == "recall") & (almost["value"] == 1), "value"] = 0.99
+    assert (
+        1 not in constant_seeds(almost, "regime")
+        and verdict(paired_change(almost, "regime, boosted", "regime", "lane")) != FLOOR
+    )
+
 
 def test_the_floor_is_a_line_in_the_figure(tmp_path):
-    floored().to_csv(tmp_path/"studies.csv", index=False)
-    with style(): lane, detection = figure_12_data_imbalance(tmp_path).subfigs[1].axes[1:3]
+    floored().to_csv(tmp_path / "studies.csv", index=False)
+    with style():
+        lane, detection = figure_12_data_imbalance(tmp_path).subfigs[1].axes[1:3]
     dotted = lambda ax: [l.get_xdata()[0] for l in ax.lines if l.get_linestyle() == ":"]
     assert dotted(lane) == [pytest.approx(0.07)] and not dotted(detection)
 
+
 def test_a_gain_that_the_undisturbed_run_has_too_is_no_repair():
-    values = {"equal": (0.6, 0.2, 0.5), "imtl_g": (0.6, 0.2, 0.57), "few lanes": (0.6, 0.2, 0.4), "few lanes, imtl_g": (0.6, 0.2, 0.46), "few lanes, augmented": (0.6, 0.2, 0.41), "rare lanes": (0.6, 0.2, 0.3), "rare lanes, boosted": (0.6, 0.2, 0.3)}
+    values = {
+        "equal": (0.6, 0.2, 0.5),
+        "imtl_g": (0.6, 0.2, 0.57),
+        "few lanes": (0.6, 0.2, 0.4),
+        "few lanes, imtl_g": (0.6, 0.2, 0.46),
+        "few lanes, augmented": (0.6, 0.2, 0.41),
+        "rare lanes": (0.6, 0.2, 0.3),
+        "rare lanes, boosted": (0.6, 0.2, 0.3),
+    }
     table = wobble(table_of(values), "few lanes, imtl_g", 0.001)
     rows = remedy_table(table).set_index("remedy")
     more = rows.more["few lanes, imtl_g"]
-    assert (more["run"], more["control"], more["change"]) == (pytest.approx(0.06), pytest.approx(0.07), pytest.approx(-0.01)) and verdict(more) == "lower"
-    assert more["high"] - more["low"] == pytest.approx(2*4.302653*0.001/3**0.5, rel=1e-4)               # the luck of the seeds has gone
-    assert rows.more["few lanes, augmented"] is None and rows.more["rare lanes, boosted"] is None     # never tried on the undisturbed run, or not with one task per step
-    assert any("few images, IMTL-G: lane +0.060" in s and "Where nothing is wrong it gives +0.070; difference of the two gains −0.010" in s for s in remedy_sentences(table))
+    assert (more["run"], more["control"], more["change"]) == (
+        pytest.approx(0.06),
+        pytest.approx(0.07),
+        pytest.approx(-0.01),
+    ) and verdict(more) == "lower"
+    assert more["high"] - more["low"] == pytest.approx(
+        2 * 4.302653 * 0.001 / 3**0.5, rel=1e-4
+    )  # the luck of the seeds has gone
+    assert (
+        rows.more["few lanes, augmented"] is None and rows.more["rare lanes, boosted"] is None
+    )  # never tried on the undisturbed run, or not with one task per step
+    assert any(
+        "few images, IMTL-G: lane +0.060" in s
+        and "Where nothing is wrong it gives +0.070; difference of the two gains −0.010" in s
+        for s in remedy_sentences(table)
+    )
+
 
 def test_how_many_seeds_agree_is_said(causes):
     change = paired_change(causes, "few lanes", "equal", "lane")
@@ -135,139 +268,269 @@ def test_how_many_seeds_agree_is_said(causes):
     assert any(s.startswith("few images") and "lower in 3 of 3 seeds" in s for s in cause_sentences(causes))
     assert paired_change(wobble(causes, "few lanes", 0.3), "few lanes", "equal", "lane")["same"] == 2
 
+
 def test_shares_are_said_no_more_exactly_than_the_steps_allow():
-    assert share_text(np.array([-0.0045, 0.0037])).startswith("under 0.5 %") and share_text(np.array([0.001, 0.2, 0.39])) == "20 % (0.1 to 39 %)" and share_text(np.array([0.048])) == "4.8 %"
+    assert (
+        share_text(np.array([-0.0045, 0.0037])).startswith("under 0.5 %")
+        and share_text(np.array([0.001, 0.2, 0.39])) == "20 % (0.1 to 39 %)"
+        and share_text(np.array([0.048])) == "4.8 %"
+    )
+
 
 def test_the_sentence_names_the_cause_that_costs_most(causes):
     last = cause_sentences(causes)[-1]
-    assert "Of the 3 causes" in last and "“few images” costs the lane task most" in last and "“a small loss”" in last.split(";")[1] and "“few images”" not in last.split(";")[1]
-    both = wobble(table_of({"equal": (0.6, 0.2, 0.5), "few lanes": (0.6, 0.2, 0.38), "rare lanes": (0.6, 0.2, 0.45)}), "equal", 0.002)
+    assert (
+        "Of the 3 causes" in last
+        and "“few images” costs the lane task most" in last
+        and "“a small loss”" in last.split(";")[1]
+        and "“few images”" not in last.split(";")[1]
+    )
+    both = wobble(
+        table_of({"equal": (0.6, 0.2, 0.5), "few lanes": (0.6, 0.2, 0.38), "rare lanes": (0.6, 0.2, 0.45)}),
+        "equal",
+        0.002,
+    )
     assert "“few images” costs the lane task most; each of them lowers it" in cause_sentences(both)[-1]
     harmless = table_of({r: (0.6, 0.2, 0.5) for r in ("equal", "few lanes", "rare lanes")})
-    for r in ("few lanes", "rare lanes"): harmless = wobble(harmless, r, 0.02)
+    for r in ("few lanes", "rare lanes"):
+        harmless = wobble(harmless, r, 0.02)
     assert cause_sentences(harmless)[-1].startswith("None of the 2 causes")
     swapped = causes.assign(run=causes["run"].replace({"few lanes": "small lane loss", "small lane loss": "few lanes"}))
     assert "“a small loss” costs the lane task most" in cause_sentences(swapped)[-1]
 
+
 def test_what_is_missing_is_named_with_its_command(causes):
     said = missing_sentence(causes, "imbalance")
-    assert said.startswith(f"{len(IMBALANCE_RUNS) - len(CAUSES)} of {len(IMBALANCE_RUNS)} runs") and said.endswith("mtl_compare --study imbalance") and "seeds" not in said
+    assert (
+        said.startswith(f"{len(IMBALANCE_RUNS) - len(CAUSES)} of {len(IMBALANCE_RUNS)} runs")
+        and said.endswith("mtl_compare --study imbalance")
+        and "seeds" not in said
+    )
     fewer = causes[~((causes["run"] == "equal") & (causes["seed"] == 2))]
     assert "1 has fewer than 3 seeds: equal (2)" in missing_sentence(fewer, "imbalance")
     assert missing_sentence(table_of({r: (0.6, 0.2, 0.5) for r in IMBALANCE_RUNS}), "imbalance") == ""
 
-@pytest.mark.parametrize("table", [pd.DataFrame(columns=["run", "config", "seed", "steps", "part", "task", "metric", "value"]), table_of({"equal": (0.6, 0.2, 0.5)}, 1), table_of(CAUSES, 1)])
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pd.DataFrame(columns=["run", "config", "seed", "steps", "part", "task", "metric", "value"]),
+        table_of({"equal": (0.6, 0.2, 0.5)}, 1),
+        table_of(CAUSES, 1),
+    ],
+)
 def test_any_part_of_the_table_will_do(table):
-    assert isinstance(cause_sentences(table), list) and isinstance(remedy_sentences(table), list) and missing_sentence(table, "imbalance")
+    assert (
+        isinstance(cause_sentences(table), list)
+        and isinstance(remedy_sentences(table), list)
+        and missing_sentence(table, "imbalance")
+    )
     assert all("nan" not in s for s in [*cause_sentences(table), *remedy_sentences(table)])
-    for t in TASKS: assert "nothing can be said" in curve_sentence(table, t, 100)
+    for t in TASKS:
+        assert "nothing can be said" in curve_sentence(table, t, 100)
 
 
 def test_labels_and_groups_cover_the_study():
     assert {r for cause, _, _, remedies in GROUPS.values() for r in (cause, *remedies)} == set(IMBALANCE_RUNS)
     assert all(run_label(r) for r in IMBALANCE_RUNS)
 
+
 def test_shares_add_up_and_follow_the_weights():
     G = np.array([np.diag([4.0, 1.0, 0.25])])
-    assert update_shares(G, np.ones(3)) == pytest.approx([4/5.25, 1/5.25, 0.25/5.25]) and update_shares(G, np.array([1, 1, 4])) == pytest.approx([4/9, 1/9, 4/9])
-    assert update_shares(np.array([[[1.0, -2.0], [-2.0, 9.0]]]), np.ones(2)) == pytest.approx([-1/6, 7/6])     # moved backwards
+    assert update_shares(G, np.ones(3)) == pytest.approx([4 / 5.25, 1 / 5.25, 0.25 / 5.25]) and update_shares(
+        G, np.array([1, 1, 4])
+    ) == pytest.approx([4 / 9, 1 / 9, 4 / 9])
+    assert update_shares(np.array([[[1.0, -2.0], [-2.0, 9.0]]]), np.ones(2)) == pytest.approx(
+        [-1 / 6, 7 / 6]
+    )  # moved backwards
+
 
 def test_gramians_are_put_in_the_order_of_the_tasks(tmp_path):
-    record(tmp_path/"gradient_recording.json", [np.diag([3.0, 2.0, 1.0])], TASKS[::-1])
+    record(tmp_path / "gradient_recording.json", [np.diag([3.0, 2.0, 1.0])], TASKS[::-1])
     assert np.diag(read_gramians(tmp_path)[1][0]).tolist() == [1, 2, 3]
-    (tmp_path/"gradient_recording.json").write_text("{}")
-    with pytest.raises(UserError, match="gradient_recording.py"): read_gramians(tmp_path)
-    with pytest.raises(UserError, match="gradient_recording.py"): read_gramians(tmp_path/"elsewhere"/"deeper")
+    (tmp_path / "gradient_recording.json").write_text("{}")
+    with pytest.raises(UserError, match="gradient_recording.py"):
+        read_gramians(tmp_path)
+    with pytest.raises(UserError, match="gradient_recording.py"):
+        read_gramians(tmp_path / "elsewhere" / "deeper")
+
 
 def test_the_drowned_sentence_has_the_numbers(tmp_path):
-    record(tmp_path/"gradient_recording.json", [np.diag([81.0, 1.0, 0.01])])
+    record(tmp_path / "gradient_recording.json", [np.diag([81.0, 1.0, 0.01])])
     said = drowned_sentence(tmp_path)
-    assert "1.0% of the three lengths" in said and "and 0.012 % of the summed gradient" in said and "with ×30 it is 9.9 %" in said
-    record(tmp_path/"gradient_recording.json", [np.array([[4.0, 0, -s], [0, 1.0, 0], [-s, 0, 0.01]]) for s in (0.02, -0.02)])
-    assert "and under 0.7 % (" not in drowned_sentence(tmp_path) and "and under 1 % (−0.2 to 0.59 %) of the summed gradient" in drowned_sentence(tmp_path)   # no mean of shares that differ in sign
+    assert (
+        "1.0% of the three lengths" in said
+        and "and 0.012 % of the summed gradient" in said
+        and "with ×30 it is 9.9 %" in said
+    )
+    record(
+        tmp_path / "gradient_recording.json",
+        [np.array([[4.0, 0, -s], [0, 1.0, 0], [-s, 0, 0.01]]) for s in (0.02, -0.02)],
+    )
+    assert "and under 0.7 % (" not in drowned_sentence(
+        tmp_path
+    ) and "and under 1 % (−0.2 to 0.59 %) of the summed gradient" in drowned_sentence(
+        tmp_path
+    )  # no mean of shares that differ in sign
 
 
-def points(ax): # the runs' means of a panel, without intervals, ticks of seeds and the dashed line
-    return {round(float(np.ravel(l.get_ydata())[0]), 2): (float(np.ravel(l.get_xdata())[0]), l) for l in ax.lines if l.get_marker() in "^os"}
+def points(ax):  # the runs' means of a panel, without intervals, ticks of seeds and the dashed line
+    return {
+        round(float(np.ravel(l.get_ydata())[0]), 2): (float(np.ravel(l.get_xdata())[0]), l)
+        for l in ax.lines
+        if l.get_marker() in "^os"
+    }
+
 
 def test_figure_12_has_a_row_per_run_and_a_column_per_task(folder, causes):
-    with style(): figure = figure_12_data_imbalance(folder)
+    with style():
+        figure = figure_12_data_imbalance(folder)
     figure.canvas.draw()
     labels, lane, detection, signs = figure.subfigs[1].axes
     assert [len(points(ax)) for ax in (lane, detection, signs)] == [len(CAUSES), len(CAUSES) - 1, len(CAUSES) - 1]
     means = sorted(x for x, _ in points(lane).values())
     assert means == pytest.approx(sorted(v[2] for v in CAUSES.values()), abs=1e-6)
     words = [t.get_text() for t in labels.texts]
-    assert "few images" in words and "65 lane images" in words and "+ weight ×30" in words and "skewed classes" not in words
+    assert (
+        "few images" in words
+        and "65 lane images" in words
+        and "+ weight ×30" in words
+        and "skewed classes" not in words
+    )
     hollow = [l.get_markerfacecolor() == "white" for _, l in points(lane).values()]
-    assert sum(hollow) == 2 and {to_hex(l.get_color()) for _, l in points(lane).values()} == {TASK_COLOURS["lane"].lower()}
-    assert f"{len(IMBALANCE_RUNS) - len(CAUSES)} of {len(IMBALANCE_RUNS)} runs are not made yet: mtl_compare --study imbalance" in figure._supxlabel.get_text()
+    assert sum(hollow) == 2 and {to_hex(l.get_color()) for _, l in points(lane).values()} == {
+        TASK_COLOURS["lane"].lower()
+    }
+    assert (
+        f"{len(IMBALANCE_RUNS) - len(CAUSES)} of {len(IMBALANCE_RUNS)} runs are not made yet: mtl_compare --study imbalance"
+        in figure._supxlabel.get_text()
+    )
     assert figure.get_size_inches()[0] == 3.5
 
+
 def test_intervals_in_the_figure_are_students(folder, causes):
-    with style(): lane = figure_12_data_imbalance(folder).subfigs[1].axes[1]
-    y = next(y for y, (x, _) in points(lane).items() if x == pytest.approx(0.5) and y < 1)                      # the undisturbed run
+    with style():
+        lane = figure_12_data_imbalance(folder).subfigs[1].axes[1]
+    y = next(y for y, (x, _) in points(lane).items() if x == pytest.approx(0.5) and y < 1)  # the undisturbed run
     line = next(l for l in lane.lines if len(l.get_xdata()) == 2 and round(float(l.get_ydata()[0]), 2) == y)
     values = scores_of(causes, "equal", "lane")
-    assert np.diff(line.get_xdata())[0]/2 == pytest.approx(4.302653*values.std()/3**0.5, rel=1e-4)
+    assert np.diff(line.get_xdata())[0] / 2 == pytest.approx(4.302653 * values.std() / 3**0.5, rel=1e-4)
+
 
 def test_panels_without_input_are_left_out_and_come_with_it(folder):
-    with style(): bare = figure_12_data_imbalance(folder)
+    with style():
+        bare = figure_12_data_imbalance(folder)
     assert [len(s.axes) for s in bare.subfigs] == [0, 4, 0]
-    pd.DataFrame([dict(part="train", task=t, **{"class": "all"}, unit="images", count=n) for t, n in zip(TASKS, (900, 90, 10))]).to_csv(folder/"study_data.csv", index=False)
-    record(folder/"gradient_recording.json", [np.diag([4.0, 1.0, 0.25])])
-    with style(): full = figure_12_data_imbalance(folder)
+    pd.DataFrame(
+        [dict(part="train", task=t, **{"class": "all"}, unit="images", count=n) for t, n in zip(TASKS, (900, 90, 10))]
+    ).to_csv(folder / "study_data.csv", index=False)
+    record(folder / "gradient_recording.json", [np.diag([4.0, 1.0, 0.25])])
+    with style():
+        full = figure_12_data_imbalance(folder)
     full.canvas.draw()
     assert [len(s.axes) for s in full.subfigs] == [1, 4, 1]
-    assert any("900 (90.0%)" in t.get_text() for t in full.subfigs[0].axes[0].texts) and any("lane 4.8 %" in t.get_text() for t in full.subfigs[2].axes[0].texts)
+    assert any("900 (90.0%)" in t.get_text() for t in full.subfigs[0].axes[0].texts) and any(
+        "lane 4.8 %" in t.get_text() for t in full.subfigs[2].axes[0].texts
+    )
+
 
 def test_the_table_is_found_above_a_run(folder):
-    (folder/"laptop").mkdir()
-    assert make_figures(folder/"laptop", names=["figure_12_data_imbalance"], figures=IMBALANCE_FIGURES)[0].stat().st_size > 10_000
+    (folder / "laptop").mkdir()
+    assert (
+        make_figures(folder / "laptop", names=["figure_12_data_imbalance"], figures=IMBALANCE_FIGURES)[0].stat().st_size
+        > 10_000
+    )
+
 
 def test_without_the_study_the_counts_are_drawn_or_the_command_is_named(tmp_path):
-    (tmp_path/"a"/"run").mkdir(parents=True)
-    with pytest.raises(UserError, match="mtl_compare --study imbalance"): figure_12_data_imbalance(tmp_path/"a"/"run")
-    table_of({"sunshine": (0.6, 0.2, 0.5)}).to_csv(tmp_path/"a"/"studies.csv", index=False)
-    with pytest.raises(UserError, match="no run of the study 'imbalance' yet; `mtl_compare --study imbalance`"): figure_12_data_imbalance(tmp_path/"a"/"run")
-    (tmp_path/"a"/"studies.csv").write_text("run,seed\nequal,0\n")
-    with pytest.raises(UserError, match="column"): figure_12_data_imbalance(tmp_path/"a"/"run")
-    rows = [dict(part="train", task=t, **{"class": c}, unit="images", count=n) for t, c, n in (("classification", "all", 5), ("classification", "stop", 5), ("lane", "all", 5), ("lane", "lane", 1), ("lane", "background", 9))]
-    pd.DataFrame(rows).to_csv(tmp_path/"a"/"run"/"data_counts.csv", index=False)
-    with style(): assert "lanes cover 10.0 %" in figure_12_data_imbalance(tmp_path/"a"/"run").axes[-1].get_title(loc="left")
+    (tmp_path / "a" / "run").mkdir(parents=True)
+    with pytest.raises(UserError, match="mtl_compare --study imbalance"):
+        figure_12_data_imbalance(tmp_path / "a" / "run")
+    table_of({"sunshine": (0.6, 0.2, 0.5)}).to_csv(tmp_path / "a" / "studies.csv", index=False)
+    with pytest.raises(UserError, match="no run of the study 'imbalance' yet; `mtl_compare --study imbalance`"):
+        figure_12_data_imbalance(tmp_path / "a" / "run")
+    (tmp_path / "a" / "studies.csv").write_text("run,seed\nequal,0\n")
+    with pytest.raises(UserError, match="column"):
+        figure_12_data_imbalance(tmp_path / "a" / "run")
+    rows = [
+        dict(part="train", task=t, **{"class": c}, unit="images", count=n)
+        for t, c, n in (
+            ("classification", "all", 5),
+            ("classification", "stop", 5),
+            ("lane", "all", 5),
+            ("lane", "lane", 1),
+            ("lane", "background", 9),
+        )
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "a" / "run" / "data_counts.csv", index=False)
+    with style():
+        assert "lanes cover 10.0 %" in figure_12_data_imbalance(tmp_path / "a" / "run").axes[-1].get_title(loc="left")
 
 
 def test_learning_curves(tmp_path):
-    values = {"equal": (0.6, 0.2, 0.5), "alone": (0.65, 0.1, 0.52)} | {curve_name("lane", n, s): (0.6, 0.2, v) for n, s, v in ((20, True, 0.3), (20, False, 0.2), (200, True, 0.4), (200, False, 0.39))}
+    values = {"equal": (0.6, 0.2, 0.5), "alone": (0.65, 0.1, 0.52)} | {
+        curve_name("lane", n, s): (0.6, 0.2, v)
+        for n, s, v in ((20, True, 0.3), (20, False, 0.2), (200, True, 0.4), (200, False, 0.39))
+    }
     table = table_of(values)
-    for k, run in enumerate(values): table = wobble(table, run, 0.002*(k + 1) if "200" not in run else 0.03*("shared" in run))
-    table.to_csv(tmp_path/"studies.csv", index=False)
+    for k, run in enumerate(values):
+        table = wobble(table, run, 0.002 * (k + 1) if "200" not in run else 0.03 * ("shared" in run))
+    table.to_csv(tmp_path / "studies.csv", index=False)
     points_ = curve_table(table, "lane", 850)
-    assert points_["images"].tolist() == [20, 200, 850] and points_["change"].tolist() == pytest.approx([0.1, 0.01, -0.02], abs=1e-6)
+    assert points_["images"].tolist() == [20, 200, 850] and points_["change"].tolist() == pytest.approx(
+        [0.1, 0.01, -0.02], abs=1e-6
+    )
     said = curve_sentence(table, "lane", 850)
-    assert "20 images +0.100 (higher)" in said and said.endswith("a hint that sharing helps up to 20 images and no longer, as far as the seeds tell, from 200 on; a hint that it is worse with 850 images.")
-    assert curve_sentence(wobble(table, curve_name("lane", 20, True), 0.2), "lane", 850).endswith("at no size is sharing better by more than the seeds scatter; a hint that it is worse with 850 images.")
-    pd.DataFrame([dict(part="train", task=t, **{"class": "all"}, unit="images", count=n) for t, n in zip(TASKS, (900, 90, 850))]).to_csv(tmp_path/"study_data.csv", index=False)
-    with style(): figure = learning_curves(tmp_path)
+    assert "20 images +0.100 (higher)" in said and said.endswith(
+        "a hint that sharing helps up to 20 images and no longer, as far as the seeds tell, from 200 on; a hint that it is worse with 850 images."
+    )
+    assert curve_sentence(wobble(table, curve_name("lane", 20, True), 0.2), "lane", 850).endswith(
+        "at no size is sharing better by more than the seeds scatter; a hint that it is worse with 850 images."
+    )
+    pd.DataFrame(
+        [dict(part="train", task=t, **{"class": "all"}, unit="images", count=n) for t, n in zip(TASKS, (900, 90, 850))]
+    ).to_csv(tmp_path / "study_data.csv", index=False)
+    with style():
+        figure = learning_curves(tmp_path)
     figure.canvas.draw()
     shared, alone = figure.axes[2].lines
-    assert shared.get_ydata().tolist() == pytest.approx([0.3, 0.4, 0.5], abs=1e-6) and alone.get_ydata().tolist() == pytest.approx([0.2, 0.39, 0.52], abs=1e-6)
-    assert shared.get_linestyle() != alone.get_linestyle() and alone.get_markerfacecolor() == "white" and len(figure.axes[0].lines) == 2
+    assert shared.get_ydata().tolist() == pytest.approx(
+        [0.3, 0.4, 0.5], abs=1e-6
+    ) and alone.get_ydata().tolist() == pytest.approx([0.2, 0.39, 0.52], abs=1e-6)
+    assert (
+        shared.get_linestyle() != alone.get_linestyle()
+        and alone.get_markerfacecolor() == "white"
+        and len(figure.axes[0].lines) == 2
+    )
+
 
 def test_one_training_serves_two_studies(folder):
     "`few lanes` of one study is `65 lane, shared` of the other."
     table = read_runs(folder, CURVE_RUNS, "learning_curves")
     assert set(table["run"]) == {"equal", curve_name("lane", 65, True), curve_name("lane", 65, False)}
-    assert curve_table(table, "lane")[["images", "shared", "alone"]].values.tolist() == [pytest.approx([65, 0.38, 0.3], abs=1e-6)]
+    assert curve_table(table, "lane")[["images", "shared", "alone"]].values.tolist() == [
+        pytest.approx([65, 0.38, 0.3], abs=1e-6)
+    ]
     assert set(read_runs(folder, IMBALANCE_RUNS, "imbalance")["run"]) == set(CAUSES)
 
+
 def test_learning_curves_without_smaller_sets_name_the_command(folder):
-    table_of({"equal": (0.6, 0.2, 0.5), "alone": (0.6, 0.2, 0.5)}).to_csv(folder/"studies.csv", index=False)
-    with pytest.raises(UserError, match="mtl_compare --study learning_curves"): learning_curves(folder)
-    with pytest.raises(UserError, match="mtl_compare --study learning_curves"): learning_curves(folder/"a"/"b")
+    table_of({"equal": (0.6, 0.2, 0.5), "alone": (0.6, 0.2, 0.5)}).to_csv(folder / "studies.csv", index=False)
+    with pytest.raises(UserError, match="mtl_compare --study learning_curves"):
+        learning_curves(folder)
+    with pytest.raises(UserError, match="mtl_compare --study learning_curves"):
+        learning_curves(folder / "a" / "b")
+
 
 def test_the_committed_counts_are_those_of_the_studies_world():
     "27 and 33 read them; a limit of all images must be no limit."
-    images = training_images(project_root()/"results")
-    assert list(images.index) == list(TASKS) and images["lane"] > 65 and all(images[t] >= IMBALANCE_RUNS["regime"][f"{t}_limit"] for t in TASKS)
-    assert images["classification"] > IMBALANCE_RUNS["as many signs, balanced"]["classification_limit"] and module.find_result(project_root()/"results", "study_data.csv").is_file()
+    images = training_images(project_root() / "results")
+    assert (
+        list(images.index) == list(TASKS)
+        and images["lane"] > 65
+        and all(images[t] >= IMBALANCE_RUNS["regime"][f"{t}_limit"] for t in TASKS)
+    )
+    assert (
+        images["classification"] > IMBALANCE_RUNS["as many signs, balanced"]["classification_limit"]
+        and module.find_result(project_root() / "results", "study_data.csv").is_file()
+    )

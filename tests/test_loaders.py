@@ -1,9 +1,20 @@
 """Batches are a function of seed and step; augmentation moves labels with the picture."""
+
 import pytest, torch
 from torchvision import tv_tensors
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
-from mtl_course.data.loaders import CachedDataset, MultiTaskBatchSampler, augment, create_dataloaders, evaluation_loader, is_world, make_reader, normalise, prepare_data
+from mtl_course.data.loaders import (
+    CachedDataset,
+    MultiTaskBatchSampler,
+    augment,
+    create_dataloaders,
+    evaluation_loader,
+    is_world,
+    make_reader,
+    normalise,
+    prepare_data,
+)
 from mtl_course.world.signs import SIGN_MIRROR
 from test_readers import write_small_data
 
@@ -11,12 +22,19 @@ OFF = {f"use_{k}": False for k in ("horizontal_flip", "rotation", "brightness", 
 
 
 def same(a, b):
-    return all(torch.equal(a["images"][t], b["images"][t]) for t in TASKS) and torch.equal(a["lane"], b["lane"]) and a["files"] == b["files"]
+    return (
+        all(torch.equal(a["images"][t], b["images"][t]) for t in TASKS)
+        and torch.equal(a["lane"], b["lane"])
+        and a["files"] == b["files"]
+    )
 
 
-@pytest.mark.parametrize("changes", [dict(num_workers=2), dict(cache_images=False), dict(num_workers=1, cache_images=False)])
+@pytest.mark.parametrize(
+    "changes", [dict(num_workers=2), dict(cache_images=False), dict(num_workers=1, cache_images=False)]
+)
 def test_batches_do_not_depend_on_workers_or_cache(smoke, changes):
-    for a, b in zip(create_dataloaders(smoke)[0], create_dataloaders(make_config("smoke", **changes))[0], strict=True): assert same(a, b)
+    for a, b in zip(create_dataloaders(smoke)[0], create_dataloaders(make_config("smoke", **changes))[0], strict=True):
+        assert same(a, b)
 
 
 def test_an_epoch_can_be_entered_anywhere(smoke):
@@ -38,8 +56,10 @@ def test_one_epoch_leads_to_the_next(smoke, workers):
         loader.batch_sampler.epoch, loader.batch_sampler.start = epoch, start
         assert [b["files"]["lane"] for b in loader] == plain[epoch][start:]
     assert (loader.batch_sampler.epoch, loader.batch_sampler.start, len(loader)) == (3, 0, 3)
-    next(iter(loader)); assert len(loader) == 3                                                          # a pass that is broken off …
-    if not workers: assert loader.batch_sampler.epoch == 3                                               # … is not counted
+    next(iter(loader))
+    assert len(loader) == 3  # a pass that is broken off …
+    if not workers:
+        assert loader.batch_sampler.epoch == 3  # … is not counted
 
 
 def test_the_batch_size_that_is_asked_for(smoke):
@@ -51,28 +71,44 @@ def test_every_image_comes_once_per_pass():
     s = MultiTaskBatchSampler({"lane": 7}, {"lane": 3}, seed=1)
     first = [i for step in range(7) for _, i, _ in s.keys(step)]
     assert sorted(first[:7]) == sorted(first[7:14]) == sorted(first[14:]) == list(range(7)) and first[:7] != first[7:14]
-    assert first != [i for step in range(7) for _, i, _ in MultiTaskBatchSampler({"lane": 7}, {"lane": 3}, seed=2).keys(step)]
+    assert first != [
+        i for step in range(7) for _, i, _ in MultiTaskBatchSampler({"lane": 7}, {"lane": 3}, seed=2).keys(step)
+    ]
 
 
 def test_processes_share_a_step_without_overlap():
     whole = MultiTaskBatchSampler({"lane": 50, "detection": 9}, {"lane": 4, "detection": 2}, 0).keys(17)
-    parts = [MultiTaskBatchSampler({"lane": 50, "detection": 9}, {"lane": 4, "detection": 2}, 0, rank=r, processes=2).keys(17) for r in (0, 1)]
+    parts = [
+        MultiTaskBatchSampler({"lane": 50, "detection": 9}, {"lane": 4, "detection": 2}, 0, rank=r, processes=2).keys(
+            17
+        )
+        for r in (0, 1)
+    ]
     assert sorted(parts[0] + parts[1]) == sorted(whole) and not set(parts[0]) & set(parts[1])
-    with pytest.raises(UserError, match="multiple"): MultiTaskBatchSampler({"lane": 50}, {"lane": 3}, 0, processes=2)
+    with pytest.raises(UserError, match="multiple"):
+        MultiTaskBatchSampler({"lane": 50}, {"lane": 3}, 0, processes=2)
 
 
 def test_mirroring_moves_boxes_masks_and_sign_classes():
     config = make_config("smoke", **OFF | dict(use_horizontal_flip=True))
-    image = tv_tensors.Image(torch.arange(3*4*10, dtype=torch.uint8).view(3, 4, 10))
+    image = tv_tensors.Image(torch.arange(3 * 4 * 10, dtype=torch.uint8).view(3, 4, 10))
     box = lambda b: tv_tensors.BoundingBoxes(torch.tensor(b), format="XYXY", canvas_size=(4, 10))
-    scene = dict(image=image, boxes=box([[1., 0, 4, 3]]), labels=torch.tensor([1]), ignore=box([[7., 0, 9, 3]]), file="")
+    scene = dict(
+        image=image, boxes=box([[1.0, 0, 4, 3]]), labels=torch.tensor([1]), ignore=box([[7.0, 0, 9, 3]]), file=""
+    )
     lane = dict(image=image, mask=tv_tensors.Mask((torch.arange(10) == 2).to(torch.uint8).expand(4, 10)), file="")
     flipped = 0
     for seed in range(20):
         s, m = augment(scene, "detection", config, seed), augment(lane, "lane", config, seed)
-        if torch.equal(s["image"], image): assert s["boxes"].tolist() == [[1, 0, 4, 3]]; continue
+        if torch.equal(s["image"], image):
+            assert s["boxes"].tolist() == [[1, 0, 4, 3]]
+            continue
         flipped += 1
-        assert torch.equal(s["image"], image.flip(-1)) and s["boxes"].tolist() == [[6, 0, 9, 3]] and s["ignore"].tolist() == [[1, 0, 3, 3]]
+        assert (
+            torch.equal(s["image"], image.flip(-1))
+            and s["boxes"].tolist() == [[6, 0, 9, 3]]
+            and s["ignore"].tolist() == [[1, 0, 3, 3]]
+        )
         assert m["mask"][0].argmax() == 7
     assert 4 < flipped < 16
     for label in range(43):
@@ -86,13 +122,22 @@ def test_mirroring_moves_boxes_masks_and_sign_classes():
 def test_each_flag_does_something_and_off_is_off(flag, smoke):
     sample = make_reader(smoke, "detection", "train")[0]
     assert torch.equal(augment(sample, "detection", make_config("smoke", **OFF), 3)["image"], sample["image"])
-    assert not torch.equal(augment(sample, "detection", make_config("smoke", **OFF | {f"use_{flag}": True}), 3)["image"], sample["image"])
+    assert not torch.equal(
+        augment(sample, "detection", make_config("smoke", **OFF | {f"use_{flag}": True}), 3)["image"], sample["image"]
+    )
 
 
 def test_slivers_are_dropped_with_their_labels():
     image = tv_tensors.Image(torch.zeros(3, 10, 10, dtype=torch.uint8))
-    boxes = tv_tensors.BoundingBoxes(torch.tensor([[8.5, 0, 30, 5], [1, 1, 9, 9.]]), format="XYXY", canvas_size=(10, 10))
-    s = augment(dict(image=image, boxes=boxes, labels=torch.tensor([3, 5]), ignore=boxes[:0], file=""), "detection", make_config("smoke", **OFF), 0)
+    boxes = tv_tensors.BoundingBoxes(
+        torch.tensor([[8.5, 0, 30, 5], [1, 1, 9, 9.0]]), format="XYXY", canvas_size=(10, 10)
+    )
+    s = augment(
+        dict(image=image, boxes=boxes, labels=torch.tensor([3, 5]), ignore=boxes[:0], file=""),
+        "detection",
+        make_config("smoke", **OFF),
+        0,
+    )
     assert s["boxes"].tolist() == [[1, 1, 9, 9]] and s["labels"].tolist() == [5]
 
 
@@ -101,7 +146,8 @@ def test_a_batch_does_not_alias_the_data_set(smoke):
     before = [s["boxes"].clone() for s in data.samples]
     loader = create_dataloaders(smoke)[0]
     for batch in loader:
-        for t in batch["detection"]: t["boxes"].add_(100)
+        for t in batch["detection"]:
+            t["boxes"].add_(100)
     loader.batch_sampler.epoch = 0
     assert all(torch.equal(a, s["boxes"]) for a, s in zip(before, data.samples))
     again = next(iter(loader))["detection"]
@@ -123,17 +169,23 @@ def test_parts_do_not_overlap(smoke):
 
 def test_normalise_by_hand():
     x = normalise(torch.full((1, 3, 2, 2), 255, dtype=torch.uint8))
-    torch.testing.assert_close(x[0, :, 0, 0], torch.tensor([(1 - .485)/.229, (1 - .456)/.224, (1 - .406)/.225]))
+    torch.testing.assert_close(
+        x[0, :, 0, 0], torch.tensor([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225])
+    )
 
 
 @pytest.mark.parametrize("name", ["world_real", "worldwide", "world"])
 def test_real_data_may_have_any_name(tmp_path, name):
-    write_small_data(tmp_path/name)
-    assert prepare_data(make_config("smoke", data_root=str(tmp_path/name)), progress=False) == tmp_path/name
-    assert not is_world(tmp_path/name) and not (tmp_path/name/"manifest.json").exists()
-    assert is_world(tmp_path/"new"/"world-tiny") and not is_world(tmp_path/"new"/"world-of-mine")       # the default names are made when they are missing
-    with pytest.raises(UserError, match="mtl_data make"): prepare_data(make_config("smoke", data_root=str(tmp_path/"new"/"world-of-mine")), progress=False)
+    write_small_data(tmp_path / name)
+    assert prepare_data(make_config("smoke", data_root=str(tmp_path / name)), progress=False) == tmp_path / name
+    assert not is_world(tmp_path / name) and not (tmp_path / name / "manifest.json").exists()
+    assert is_world(tmp_path / "new" / "world-tiny") and not is_world(
+        tmp_path / "new" / "world-of-mine"
+    )  # the default names are made when they are missing
+    with pytest.raises(UserError, match="mtl_data make"):
+        prepare_data(make_config("smoke", data_root=str(tmp_path / "new" / "world-of-mine")), progress=False)
 
 
 def test_missing_data_is_one_sentence(tmp_path):
-    with pytest.raises(UserError, match="mtl_data get"): create_dataloaders(recipe="smoke", data_root=str(tmp_path/"nothing"))
+    with pytest.raises(UserError, match="mtl_data get"):
+        create_dataloaders(recipe="smoke", data_root=str(tmp_path / "nothing"))

@@ -1,4 +1,5 @@
 """Road scenes: geometry, labels and determinism."""
+
 import numpy as np
 import pytest
 from mtl_course.config import DETECTION_CLASSES
@@ -12,9 +13,9 @@ def drawn():
 
 
 def test_projection_inverts_to_depth():
-    camera = S.Camera(621, 188, 360.5, 305., 86., 1.65)
-    for z in (3., 10., 60.):
-        x, y = camera.project(np.array([1.2, 0., z]))
+    camera = S.Camera(621, 188, 360.5, 305.0, 86.0, 1.65)
+    for z in (3.0, 10.0, 60.0):
+        x, y = camera.project(np.array([1.2, 0.0, z]))
         assert camera.depth(y) == pytest.approx(z)
         assert (x - 305) * z / 360.5 == pytest.approx(1.2)
 
@@ -29,7 +30,8 @@ def test_picture_and_boxes(drawn, kind):
             assert 0 <= x1 < x2 <= w - 1 and 0 <= y1 < y2 <= h - 1
             assert o.name in DETECTION_CLASSES and 0 <= o.truncation <= 1 and o.occlusion in (0, 1, 2, 3)
             assert y2 - y1 >= 24 * scene.camera.focal / 721
-        for x1, y1, x2, y2 in scene.ignored: assert 0 <= x1 < x2 <= w - 1 and 0 <= y1 < y2 <= h - 1
+        for x1, y1, x2, y2 in scene.ignored:
+            assert 0 <= x1 < x2 <= w - 1 and 0 <= y1 < y2 <= h - 1
     assert sum(len(s.objects) for s in drawn[kind]) > 12
 
 
@@ -66,20 +68,20 @@ def _two_cars(x):
     rng = np.random.default_rng(0)
     canvas = S.Canvas(S.Camera(640, 200, 360, 320, 90), S.make_weather(rng, "cloudy"), rng)
     drawn = []
-    for owner, (x, z) in enumerate([(0., 20.), (x, 12.)], 1):
-        o = dict(name="Car", model=S.make_car(np.random.default_rng(3)), x=x, z=z, yaw=0.)
-        full = S._draw_solid(canvas, o["model"], x, z, 0., owner)
+    for owner, (x, z) in enumerate([(0.0, 20.0), (x, 12.0)], 1):
+        o = dict(name="Car", model=S.make_car(np.random.default_rng(3)), x=x, z=z, yaw=0.0)
+        full = S._draw_solid(canvas, o["model"], x, z, 0.0, owner)
         canvas.drawn[owner] = int((canvas.owner == owner).sum())
         drawn.append((o, full, owner))
     return S._label_objects(canvas, drawn)
 
 
 def test_occlusion_follows_the_visible_share():
-    apart, _ = _two_cars(4.)
+    apart, _ = _two_cars(4.0)
     assert [o.occlusion for o in apart] == [0, 0] and apart[0].visible == 1
-    half, _ = _two_cars(.6)
-    assert half[0].occlusion in (1, 2) and half[0].visible < .85 and half[1].occlusion == 0
-    covered, ignored = _two_cars(0.)
+    half, _ = _two_cars(0.6)
+    assert half[0].occlusion in (1, 2) and half[0].visible < 0.85 and half[1].occlusion == 0
+    covered, ignored = _two_cars(0.0)
     assert len(covered) == 1 or covered[0].occlusion >= 2
 
 
@@ -88,10 +90,10 @@ def test_truncation_at_the_border():
     canvas = S.Canvas(S.Camera(640, 200, 360, 320, 90), S.make_weather(rng, "cloudy"), rng)
     model = S.make_car(rng)
     x = 320 * 10 / 360  # its middle is seen at the right border
-    full = S._draw_solid(canvas, model, x, 10., 0., 1)
+    full = S._draw_solid(canvas, model, x, 10.0, 0.0, 1)
     canvas.drawn[1] = int((canvas.owner == 1).sum())
-    (o,), _ = S._label_objects(canvas, [(dict(name="Car", model=model, x=x, z=10., yaw=0.), full, 1)])
-    assert .25 < o.truncation < .75 and o.box[2] == 639
+    (o,), _ = S._label_objects(canvas, [(dict(name="Car", model=model, x=x, z=10.0, yaw=0.0), full, 1)])
+    assert 0.25 < o.truncation < 0.75 and o.box[2] == 639
 
 
 def test_same_seed_same_scene():
@@ -116,7 +118,11 @@ def test_every_weather(weather):
 @pytest.mark.parametrize("name", DETECTION_CLASSES)
 def test_a_class_alone(name):
     "With all weight on one class only that class appears, and it does appear."
-    found = [o.name for i in range(6) for o in S.draw_scene(np.random.default_rng(i), "kitti", class_weights={name: 1.}).objects]
+    found = [
+        o.name
+        for i in range(6)
+        for o in S.draw_scene(np.random.default_rng(i), "kitti", class_weights={name: 1.0}).objects
+    ]
     assert found and set(found) == {name}
 
 
@@ -127,7 +133,17 @@ def test_sizes_scale():
         assert scene.camera.focal == pytest.approx(721 / 1242 * size[0])
 
 
-@pytest.mark.parametrize("call", [dict(kind="berlin"), dict(size=(10, 10)), dict(weather="hail"), dict(class_weights={"Horse": 1}),
-                                  dict(class_weights={"Car": -1}), dict(class_weights={"Car": 0})])
+@pytest.mark.parametrize(
+    "call",
+    [
+        dict(kind="berlin"),
+        dict(size=(10, 10)),
+        dict(weather="hail"),
+        dict(class_weights={"Horse": 1}),
+        dict(class_weights={"Car": -1}),
+        dict(class_weights={"Car": 0}),
+    ],
+)
 def test_bad_arguments(call):
-    with pytest.raises(UserError): S.draw_scene(np.random.default_rng(0), **call)
+    with pytest.raises(UserError):
+        S.draw_scene(np.random.default_rng(0), **call)

@@ -1,4 +1,5 @@
 """Drawn traffic signs: all classes, distinct, deterministic in every process, mirrored as promised."""
+
 import hashlib, subprocess, sys
 from pathlib import Path
 
@@ -9,16 +10,18 @@ from mtl_course.world.signs import SIGN_MIRROR, SIGN_NAMES, draw_sign, draw_sign
 
 
 @pytest.fixture(scope="module")
-def clean(): return np.stack([draw_sign(c, 64) for c in range(43)])
+def clean():
+    return np.stack([draw_sign(c, 64) for c in range(43)])
 
 
-def _digest() -> str: # of clean signs, crops and tracks; also run in a fresh process
+def _digest() -> str:  # of clean signs, crops and tracks; also run in a fresh process
     h = hashlib.sha256()
     for c in (0, 8, 12, 21, 42):
         h.update(draw_sign(c, 48, np.random.default_rng(c)).tobytes())
         image, roi = draw_sign_crop(c, np.random.default_rng([1, c]))
         h.update(image.tobytes() + repr((image.shape, roi)).encode())
-        for image, roi in draw_sign_track(c, seed=5, frames=4): h.update(image.tobytes() + repr((image.shape, roi)).encode())
+        for image, roi in draw_sign_track(c, seed=5, frames=4):
+            h.update(image.tobytes() + repr((image.shape, roi)).encode())
     return h.hexdigest()
 
 
@@ -28,7 +31,7 @@ def test_names():
 
 def test_every_class_is_drawn_and_different(clean):
     assert clean.shape == (43, 64, 64, 4) and clean.dtype == np.uint8
-    assert (clean[..., 3] > 250).mean((1, 2)).min() > .3 and (clean[:, 0, 0, 3] == 0).all()
+    assert (clean[..., 3] > 250).mean((1, 2)).min() > 0.3 and (clean[:, 0, 0, 3] == 0).all()
     flat = clean.astype(float).reshape(43, -1)
     assert (np.abs(flat[:, None] - flat[None]).mean(-1) + 99 * np.eye(43)).min() > 1.5
 
@@ -37,8 +40,10 @@ def test_mirror_map_is_what_flipped_drawings_show(clean):
     flipped = clean[:, :, ::-1].astype(float)
     distance = np.abs(flipped[:, None] - clean[None]).mean((2, 3, 4))
     for c in range(43):
-        if c in SIGN_MIRROR: assert distance[c].argmin() == SIGN_MIRROR[c] and distance[c].min() < 2
-        else: assert distance[c].min() > 1
+        if c in SIGN_MIRROR:
+            assert distance[c].argmin() == SIGN_MIRROR[c] and distance[c].min() < 2
+        else:
+            assert distance[c].min() > 1
     assert all(SIGN_MIRROR[SIGN_MIRROR[c]] == c for c in SIGN_MIRROR)
 
 
@@ -49,8 +54,10 @@ def test_same_seed_same_pixels_in_another_process():
 
 
 def test_state_of_global_generator_does_not_matter():
-    np.random.seed(1); a = draw_sign_track(3, 4, frames=2)
-    np.random.seed(2); b = draw_sign_track(3, 4, frames=2)
+    np.random.seed(1)
+    a = draw_sign_track(3, 4, frames=2)
+    np.random.seed(2)
+    b = draw_sign_track(3, 4, frames=2)
     assert all((x == y).all() and p == q for (x, p), (y, q) in zip(a, b))
 
 
@@ -66,8 +73,8 @@ def test_tracks_grow_and_hold_their_sign(class_id):
     assert len(track) == 6 and widths == sorted(widths) and 25 <= widths[0] <= 33 and widths[-1] > widths[0]
     for image, (x1, y1, x2, y2) in track:
         h, w = image.shape[:2]
-        assert image.dtype == np.uint8 and image.shape[2] == 3 and .7 <= h / w <= 1.41
-        assert 0 <= x1 < x2 < w and 0 <= y1 < y2 < h and (x2 - x1) * (y2 - y1) > .25 * w * h
+        assert image.dtype == np.uint8 and image.shape[2] == 3 and 0.7 <= h / w <= 1.41
+        assert 0 <= x1 < x2 < w and 0 <= y1 < y2 < h and (x2 - x1) * (y2 - y1) > 0.25 * w * h
 
 
 def test_wanted_width_is_kept():
@@ -80,5 +87,7 @@ def test_wanted_width_is_kept():
 
 @pytest.mark.parametrize("class_id", [-1, 43])
 def test_unknown_class(class_id):
-    with pytest.raises(KeyError): draw_sign(class_id)
-    with pytest.raises(KeyError): draw_sign_crop(class_id, np.random.default_rng(0))
+    with pytest.raises(KeyError):
+        draw_sign(class_id)
+    with pytest.raises(KeyError):
+        draw_sign_crop(class_id, np.random.default_rng(0))

@@ -1,4 +1,5 @@
 """Every way of sharing the trunk behind the one interface: shapes, who pulls at what, gradients of the engine, checkpoints, freezing."""
+
 import os, subprocess, sys
 from pathlib import Path
 import pytest, torch
@@ -16,23 +17,33 @@ every = pytest.mark.parametrize("sharing", list(SHARING))
 
 def built(sharing, seed=0, neck_channels=16, **kwargs):
     torch.manual_seed(seed)
-    return MultiTaskModel("resnet18", sharing=sharing, neck_channels=neck_channels, lane_channels=32, dropout=0.0, **kwargs)
+    return MultiTaskModel(
+        "resnet18", sharing=sharing, neck_channels=neck_channels, lane_channels=32, dropout=0.0, **kwargs
+    )
+
 
 def trunk_of(sharing, seed=0, **kwargs):
     torch.manual_seed(seed)
     return make_trunk(sharing, "resnet18", **kwargs)
 
+
 def drifted(trunk, amount=0.05):
     "The trunk after its copies and additions have gone their own ways."
     torch.manual_seed(1)
     with torch.no_grad():
-        for p in trunk.parameters(): p.add_(amount*p.std().nan_to_num()*torch.randn_like(p) + 0.01*torch.randn_like(p))
+        for p in trunk.parameters():
+            p.add_(amount * p.std().nan_to_num() * torch.randn_like(p) + 0.01 * torch.randn_like(p))
     return trunk
+
 
 def a_batch(size=(64, 64)):
     torch.manual_seed(2)
     images = {t: torch.randn(2, 3, *size) for t in TASKS}
-    labels = dict(classification=torch.tensor([0, 42]), lane=torch.randint(0, 2, (2, *size)), detection=[dict(boxes=torch.tensor([[2., 3, 30, 25]]), labels=torch.tensor([1]))]*2)
+    labels = dict(
+        classification=torch.tensor([0, 42]),
+        lane=torch.randint(0, 2, (2, *size)),
+        detection=[dict(boxes=torch.tensor([[2.0, 3, 30, 25]]), labels=torch.tensor([1]))] * 2,
+    )
     return images, labels
 
 
@@ -41,10 +52,14 @@ def a_batch(size=(64, 64)):
 def test_any_size_from_32_works_in_every_task(sharing, size):
     model, (images, labels) = built(sharing), a_batch(size)
     for mode in (True, False):
-        predictions = model.train(mode)(images)                                       # each task's own images
-        together = model(images["lane"])                                              # one image for all heads
+        predictions = model.train(mode)(images)  # each task's own images
+        together = model(images["lane"])  # one image for all heads
         for p in (predictions, together):
-            assert p["classification"].shape == (2, 43) and p["lane"].shape == (2, 2, *size) and len(model.decode_detections(p["detection"])) == 2
+            assert (
+                p["classification"].shape == (2, 43)
+                and p["lane"].shape == (2, 2, *size)
+                and len(model.decode_detections(p["detection"])) == 2
+            )
             assert model.compute_loss(p, labels).isfinite()
 
 
@@ -52,17 +67,20 @@ def test_any_size_from_32_works_in_every_task(sharing, size):
 def test_features_have_the_shapes_of_the_plain_resnet(sharing):
     trunk, x = trunk_of(sharing), torch.randn(1, 3, 70, 101)
     expected = {k: f.shape for k, f in Backbone("resnet18")(x, "lane").items()}
-    for task in TASKS: assert {k: f.shape for k, f in trunk(x, task).items()} == expected
+    for task in TASKS:
+        assert {k: f.shape for k, f in trunk(x, task).items()} == expected
     assert {k: s[1] for k, s in expected.items()} == trunk.channels
     assert list(trunk.forward_all(x)) == list(TASKS) and trunk.tasks == TASKS
 
 
 def test_hard_sharing_is_the_network_of_before_digit_for_digit():
-    torch.manual_seed(3); plain = Backbone("resnet18")
+    torch.manual_seed(3)
+    plain = Backbone("resnet18")
     trunk, x = trunk_of("hard", 3), torch.randn(2, 3, 64, 96)
     assert list(trunk.state_dict()) == list(plain.state_dict())
     for task in (*TASKS, None):
-        for a, b in zip(trunk(x, task).values(), plain(x, task).values()): assert torch.equal(a, b)
+        for a, b in zip(trunk(x, task).values(), plain(x, task).values()):
+            assert torch.equal(a, b)
     assert all(torch.equal(a, b) for a, b in zip(trunk.state_dict().values(), plain.state_dict().values()))
     assert len(trunk.shared_parameters()) == len(list(plain.parameters()))
 
@@ -71,10 +89,14 @@ def test_hard_sharing_is_the_network_of_before_digit_for_digit():
 def test_the_same_seed_gives_the_same_start(sharing):
     "Copies start alike, additions start by changing nothing, and the heads' random numbers do not depend on the trunk."
     hard, model, (images, _) = built("hard"), built(sharing), a_batch()
-    for a, b in zip(hard.heads.parameters(), model.heads.parameters(), strict=True): assert torch.equal(a, b)
+    for a, b in zip(hard.heads.parameters(), model.heads.parameters(), strict=True):
+        assert torch.equal(a, b)
     for mode in (True, False):
         for task in TASKS:
-            for a, b in zip(hard.backbone.train(mode)(images[task], task).values(), model.backbone.train(mode)(images[task], task).values()):
+            for a, b in zip(
+                hard.backbone.train(mode)(images[task], task).values(),
+                model.backbone.train(mode)(images[task], task).values(),
+            ):
                 torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
 
 
@@ -85,15 +107,19 @@ def test_shared_parameters_are_those_that_several_tasks_pull_at(sharing, tasks):
     pulls = {n: 0 for n, _ in trunk.named_parameters()}
     for task in tasks:
         loss = sum(f.square().mean() for f in trunk(x, task).values())
-        for n, g in zip(pulls, torch.autograd.grad(loss, list(trunk.parameters()), allow_unused=True)): pulls[n] += g is not None
+        for n, g in zip(pulls, torch.autograd.grad(loss, list(trunk.parameters()), allow_unused=True)):
+            pulls[n] += g is not None
     shared = {id(p) for p in trunk.shared_parameters()}
-    assert {n for n, p in trunk.named_parameters() if id(p) in shared} == {n for n, k in pulls.items() if k > 1} and min(pulls.values()) >= 1
+    assert {n for n, p in trunk.named_parameters() if id(p) in shared} == {
+        n for n, k in pulls.items() if k > 1
+    } and min(pulls.values()) >= 1
 
 
 @every
 def test_gradients_reach_every_parameter_once_training_has_begun(sharing):
     trunk, (images, _) = drifted(trunk_of(sharing)), a_batch()
-    for task in TASKS: sum(f.square().mean() for f in trunk(images[task], task).values()).backward()
+    for task in TASKS:
+        sum(f.square().mean() for f in trunk(images[task], task).values()).backward()
     assert not [n for n, p in trunk.named_parameters() if not p.grad.abs().sum() > 0]
 
 
@@ -103,32 +129,52 @@ def test_the_engine_gives_the_gradients_of_the_sum(sharing, balancer):
     "Shared parameters get Σ wₜ gₜ; a task's own get its gradient, multiplied by its weight where weights are fixed."
     model, (images, labels) = built(sharing).eval(), a_batch()
     drifted(model.backbone)
-    sampler = model.heads["detection"]                                                # all samples: nothing is drawn at random
+    sampler = model.heads["detection"]  # all samples: nothing is drawn at random
     sampler.rpn.fg_bg_sampler.batch_size_per_image = sampler.roi.fg_bg_sampler.batch_size_per_image = 10**6
     loss = lambda t: model.compute_losses({t: model(images[t], t)}, {t: labels[t]})[t]
     names, parameters = zip(*model.named_parameters())
-    rows = {t: [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, torch.autograd.grad(loss(t), parameters, allow_unused=True))] for t in TASKS}
-    rule = make_balancer(balancer, TASKS, **(dict(weights=dict(classification=1.0, detection=5.0, lane=30.0)) if balancer == "fixed" else {}))
+    rows = {
+        t: [
+            torch.zeros_like(p) if g is None else g
+            for p, g in zip(parameters, torch.autograd.grad(loss(t), parameters, allow_unused=True))
+        ]
+        for t in TASKS
+    }
+    rule = make_balancer(
+        balancer,
+        TASKS,
+        **(dict(weights=dict(classification=1.0, detection=5.0, lane=30.0)) if balancer == "fixed" else {}),
+    )
     step = streamed_backward(model.shared_parameters(), {t: (lambda t=t: loss(t)) for t in TASKS}, rule)
     shared = {id(p) for p in model.shared_parameters()}
     if balancer != "fixed":
-        gramian = torch.tensor([[sum(float((a*b).sum()) for p, a, b in zip(parameters, rows[s], rows[t]) if id(p) in shared) for t in TASKS] for s in TASKS])
-        assert torch.allclose(step.gramian.float(), gramian, rtol=1e-3, atol=1e-4*float(gramian.abs().max()))
+        gramian = torch.tensor(
+            [
+                [
+                    sum(float((a * b).sum()) for p, a, b in zip(parameters, rows[s], rows[t]) if id(p) in shared)
+                    for t in TASKS
+                ]
+                for s in TASKS
+            ]
+        )
+        assert torch.allclose(step.gramian.float(), gramian, rtol=1e-3, atol=1e-4 * float(gramian.abs().max()))
     for k, (n, p) in enumerate(zip(names, parameters)):
         scale = step.weights if balancer == "fixed" or id(p) in shared else dict.fromkeys(TASKS, 1.0)
-        expected = sum(scale[t]*rows[t][k] for t in TASKS)
-        assert (p.grad - expected).norm() <= 1e-3*expected.norm() + 1e-6, n
+        expected = sum(scale[t] * rows[t][k] for t in TASKS)
+        assert (p.grad - expected).norm() <= 1e-3 * expected.norm() + 1e-6, n
 
 
 def test_separate_networks_share_their_projections_only():
     trunk, x = drifted(trunk_of("separate")).eval(), torch.randn(1, 3, 64, 64)
     before = {t: f["c5"] for t, f in trunk.forward_all(x).items()}
-    with torch.no_grad(): trunk.backbones["lane"].stem.conv1.weight.mul_(1.5)
+    with torch.no_grad():
+        trunk.backbones["lane"].stem.conv1.weight.mul_(1.5)
     after = {t: f["c5"] for t, f in trunk.forward_all(x).items()}
     assert [torch.equal(before[t], after[t]) for t in TASKS] == [True, True, False]
-    with torch.no_grad(): trunk.projections["c5"].weight.mul_(1.5)
+    with torch.no_grad():
+        trunk.projections["c5"].weight.mul_(1.5)
     assert not any(torch.equal(after[t], f["c5"]) for t, f in trunk.forward_all(x).items())
-    assert all((f["c5"] >= 0).all() for f in trunk.forward_all(x).values())              # a ReLU behind the projection
+    assert all((f["c5"] >= 0).all() for f in trunk.forward_all(x).values())  # a ReLU behind the projection
 
 
 @every
@@ -137,7 +183,8 @@ def test_each_head_reads_its_own_tasks_features(sharing):
     model, x = built(sharing, tasks=("classification", "lane")).eval(), torch.randn(1, 3, 64, 64)
     drifted(model.backbone)
     with torch.no_grad():
-        for t in model.tasks: torch.testing.assert_close(model(x, statistics=t)[t], model(x, task=t), rtol=1e-4, atol=1e-5)
+        for t in model.tasks:
+            torch.testing.assert_close(model(x, statistics=t)[t], model(x, task=t), rtol=1e-4, atol=1e-5)
         a, b = (f["c5"] for f in model.backbone.forward_all(x).values())
     assert torch.equal(a, b) == (sharing == "hard")
 
@@ -145,9 +192,11 @@ def test_each_head_reads_its_own_tasks_features(sharing):
 def test_cross_stitch_with_the_identity_is_separate_networks():
     trunk, x = drifted(trunk_of("cross_stitch")).eval(), torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        for unit in trunk.units.values(): unit.alpha.copy_(torch.eye(3)[:, :, None].expand_as(unit.alpha))
+        for unit in trunk.units.values():
+            unit.alpha.copy_(torch.eye(3)[:, :, None].expand_as(unit.alpha))
         for task in TASKS:
-            for a, b in zip(trunk(x, task).values(), trunk.backbones[task](x, task).values()): assert torch.equal(a, b)
+            for a, b in zip(trunk(x, task).values(), trunk.backbones[task](x, task).values()):
+                assert torch.equal(a, b)
         assert not torch.allclose(trunk(x, "lane")["c5"], trunk(x, "detection")["c5"])
 
 
@@ -155,19 +204,26 @@ def test_cross_stitch_against_a_stack_of_streams():
     trunk, x = drifted(trunk_of("cross_stitch")).eval(), torch.randn(1, 3, 64, 64)
     nets = list(trunk.backbones.values())
     with torch.no_grad():
-        for net in nets: net.use_statistics("detection")
-        streams = torch.stack([net.stem(x) for net in nets])                          # (T, B, C, H, W)
+        for net in nets:
+            net.use_statistics("detection")
+        streams = torch.stack([net.stem(x) for net in nets])  # (T, B, C, H, W)
         for k, (stage, unit) in enumerate(trunk.units.items()):
-            unit.alpha.add_(0.2*torch.rand_like(unit.alpha))                          # by no means symmetric
-            streams = torch.einsum("stc,tbchw->sbchw", unit.alpha, torch.stack([net.stages()[k](s) for net, s in zip(nets, streams)]))
-        for row, features in zip(streams, trunk.forward_all(x, "detection").values()): torch.testing.assert_close(features["c5"], row, rtol=1e-3, atol=1e-4)
+            unit.alpha.add_(0.2 * torch.rand_like(unit.alpha))  # by no means symmetric
+            streams = torch.einsum(
+                "stc,tbchw->sbchw", unit.alpha, torch.stack([net.stages()[k](s) for net, s in zip(nets, streams)])
+            )
+        for row, features in zip(streams, trunk.forward_all(x, "detection").values()):
+            torch.testing.assert_close(features["c5"], row, rtol=1e-3, atol=1e-4)
 
 
 def test_a_cross_stitch_unit_by_hand():
     unit, streams = CrossStitchUnit(2, 3, keep=0.8), dict(a=torch.ones(1, 3, 2, 2), b=torch.full((1, 3, 2, 2), 10.0))
-    with torch.no_grad(): unit.alpha[0, 1, 2] = -1.0                                  # stream a listens to channel 2 of stream b
+    with torch.no_grad():
+        unit.alpha[0, 1, 2] = -1.0  # stream a listens to channel 2 of stream b
     mixed = unit(streams, ["a", "b"])
-    assert mixed["a"][0, :, 0, 0].tolist() == pytest.approx([2.8, 2.8, -9.2]) and mixed["b"][0, :, 0, 0].tolist() == pytest.approx([8.2]*3)
+    assert mixed["a"][0, :, 0, 0].tolist() == pytest.approx([2.8, 2.8, -9.2]) and mixed["b"][
+        0, :, 0, 0
+    ].tolist() == pytest.approx([8.2] * 3)
     assert list(unit(streams, ["b"])) == ["b"]
 
 
@@ -175,24 +231,29 @@ def test_in_cross_stitch_other_tasks_images_train_a_stream():
     trunk = trunk_of("cross_stitch")
     trunk(torch.randn(2, 3, 64, 64), "lane")["c5"].square().mean().backward()
     norms = {t: net.layer1[0].conv1.weight.grad.norm() for t, net in trunk.backbones.items()}
-    assert norms["lane"] > norms["detection"] > 0 and norms["detection"] == pytest.approx(float(norms["classification"]), rel=1e-3)
+    assert norms["lane"] > norms["detection"] > 0 and norms["detection"] == pytest.approx(
+        float(norms["classification"]), rel=1e-3
+    )
 
 
 def test_attention_asks_the_others_and_not_itself():
     trunk, x = drifted(trunk_of("attention")).eval(), torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         width = trunk.attention.embed_dim
-        trunk.attention.in_proj_weight[:width].zero_(); trunk.attention.in_proj_bias[:width].zero_()   # no question: every token heard alike
+        trunk.attention.in_proj_weight[:width].zero_()
+        trunk.attention.in_proj_bias[:width].zero_()  # no question: every token heard alike
         before = trunk(x, "lane")
         trunk.down["lane"].weight.normal_()
-        assert torch.equal(trunk(x, "lane")["c5"], before["c5"])                      # its own tokens are not among those it hears
+        assert torch.equal(trunk(x, "lane")["c5"], before["c5"])  # its own tokens are not among those it hears
         trunk.down["detection"].weight.normal_()
         assert not torch.allclose(trunk(x, "lane")["c5"], before["c5"], atol=1e-4)
         plain = trunk.backbone(x, "lane")
-    assert all(torch.equal(before[k], plain[k]) for k in ("c2", "c3", "c4")) and not torch.allclose(before["c5"], plain["c5"], atol=1e-4)
+    assert all(torch.equal(before[k], plain[k]) for k in ("c2", "c3", "c4")) and not torch.allclose(
+        before["c5"], plain["c5"], atol=1e-4
+    )
 
 
-@pytest.mark.parametrize("view", TASKS) # its own asks, the others' answer
+@pytest.mark.parametrize("view", TASKS)  # its own asks, the others' answer
 def test_attention_depends_on_every_tasks_view(view):
     trunk, x = drifted(trunk_of("attention")).eval(), torch.randn(1, 3, 96, 96)
     with torch.no_grad():
@@ -205,10 +266,13 @@ def test_masks_multiply_between_zero_and_two():
     trunk, x = drifted(trunk_of("mtan")).eval(), torch.randn(1, 3, 70, 90)
     with torch.no_grad():
         plain = trunk.backbone(x, "lane")
-        for stage, f in trunk(x, "lane").items(): assert (f >= 0).all() and (f <= 2*plain[stage] + 1e-6).all() and not torch.allclose(f, plain[stage])
+        for stage, f in trunk(x, "lane").items():
+            assert (f >= 0).all() and (f <= 2 * plain[stage] + 1e-6).all() and not torch.allclose(f, plain[stage])
         first = trunk(x, "lane")["c5"]
-        trunk.masks["lane"]["c4"].h[-1].bias.fill_(-50.0)                             # nothing passes at c4 …
-        assert trunk(x, "lane")["c4"].abs().max() < 1e-6 and not torch.equal(trunk(x, "lane")["c5"], first)   # … which c5's mask sees
+        trunk.masks["lane"]["c4"].h[-1].bias.fill_(-50.0)  # nothing passes at c4 …
+        assert trunk(x, "lane")["c4"].abs().max() < 1e-6 and not torch.equal(
+            trunk(x, "lane")["c5"], first
+        )  # … which c5's mask sees
         detection = trunk(x, "detection")["c5"]
         trunk.masks["lane"]["c5"].h[-1].bias.fill_(-50.0)
         assert torch.equal(trunk(x, "detection")["c5"], detection)
@@ -220,23 +284,33 @@ def test_statistics_are_those_of_the_images_task(sharing):
     before = {n: b.clone() for n, b in trunk.named_buffers() if n.endswith("running_mean")}
     trunk(torch.randn(2, 3, 64, 64) + 3, "detection")
     for n, m in trunk.named_modules():
-        if not isinstance(m, TaskBatchNorm2d): continue
+        if not isinstance(m, TaskBatchNorm2d):
+            continue
         moved = (m.running_mean != before[f"{n}.running_mean"]).any(1).tolist()
-        if sharing == "separate": assert moved == ["detection" in n]                  # a network of its own has a row of its own
-        else: assert moved == [False, True, False]
+        if sharing == "separate":
+            assert moved == ["detection" in n]  # a network of its own has a row of its own
+        else:
+            assert moved == [False, True, False]
 
 
 @every
 def test_one_image_can_be_normalised_by_any_tasks_statistics(sharing):
     trunk, x = trunk_of(sharing).train(), torch.randn(2, 3, 64, 64)
     for k, t in enumerate(TASKS):
-        for _ in range(10): trunk(torch.randn(4, 3, 64, 64)*(1 + k) + k, t)
+        for _ in range(10):
+            trunk(torch.randn(4, 3, 64, 64) * (1 + k) + k, t)
     trunk.eval()
     with torch.no_grad():
-        own, lane, pooled = trunk(x, "lane")["c4"], trunk.forward_all(x, "lane")["lane"]["c4"], trunk.forward_all(x)["lane"]["c4"]
+        own, lane, pooled = (
+            trunk(x, "lane")["c4"],
+            trunk.forward_all(x, "lane")["lane"]["c4"],
+            trunk.forward_all(x)["lane"]["c4"],
+        )
     assert torch.allclose(own, lane, atol=1e-5)
-    if sharing == "separate": assert torch.equal(lane, pooled)                        # there is nothing to choose
-    else: assert (lane - pooled).norm() > 0.05*lane.norm()
+    if sharing == "separate":
+        assert torch.equal(lane, pooled)  # there is nothing to choose
+    else:
+        assert (lane - pooled).norm() > 0.05 * lane.norm()
 
 
 @every
@@ -248,7 +322,9 @@ def test_a_frozen_trunk_keeps_its_resnets_and_trains_the_rest(sharing):
     model.compute_loss(model(images), labels).backward()
     assert model.backbone.frozen and len(nets) == (3 if sharing in ("separate", "cross_stitch") else 1)
     for net, state in zip(nets, before):
-        assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items()) and all(p.grad is None for p in net.parameters())
+        assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items()) and all(
+            p.grad is None for p in net.parameters()
+        )
     resnets = {id(p) for net in nets for p in net.parameters()}
     assert all(p.grad is not None for n, p in model.backbone.named_parameters() if id(p) not in resnets)
     assert all(p.grad is not None for p in model.heads.parameters())
@@ -258,9 +334,14 @@ def test_a_frozen_trunk_keeps_its_resnets_and_trains_the_rest(sharing):
 @pytest.mark.parametrize("balancer", ["fixed", "mgda"])
 def test_the_engine_runs_with_a_frozen_trunk_and_a_missing_task(sharing, balancer):
     model, (images, labels) = built(sharing, freeze_backbone=True).train(), a_batch()
-    closures = {t: (lambda t=t: model.compute_losses({t: model(images[t], t)}, {t: labels[t]})[t]) for t in ("classification", "lane")}
+    closures = {
+        t: (lambda t=t: model.compute_losses({t: model(images[t], t)}, {t: labels[t]})[t])
+        for t in ("classification", "lane")
+    }
     step = streamed_backward(model.shared_parameters(), closures, make_balancer(balancer, TASKS))
-    assert list(step.losses) == ["classification", "lane"] and all(p.grad is None for p in model.heads["detection"].parameters())
+    assert list(step.losses) == ["classification", "lane"] and all(
+        p.grad is None for p in model.heads["detection"].parameters()
+    )
 
 
 @every
@@ -276,45 +357,58 @@ def test_a_trained_model_comes_back(sharing, tmp_path):
     config = make_config("smoke", sharing=sharing)
     model, x = model_from_config(config), torch.randn(1, 3, 64, 64)
     drifted(model.backbone)
-    for t in TASKS: model.train()(torch.randn(2, 3, 64, 64), t)                       # statistics that differ from the start
-    torch.save(dict(model=model.state_dict(), config=config.to_dict()), tmp_path/"m.pt")
-    again = load_model(tmp_path/"m.pt")
+    for t in TASKS:
+        model.train()(torch.randn(2, 3, 64, 64), t)  # statistics that differ from the start
+    torch.save(dict(model=model.state_dict(), config=config.to_dict()), tmp_path / "m.pt")
+    again = load_model(tmp_path / "m.pt")
     assert again.config.sharing == sharing and type(again.backbone) is SHARING[sharing]
-    for t in ("lane", "classification"): assert torch.equal(again(x, task=t), model.eval()(x, task=t))
+    for t in ("lane", "classification"):
+        assert torch.equal(again(x, task=t), model.eval()(x, task=t))
 
 
 def test_a_checkpoint_from_before_there_was_a_choice_is_hard_sharing(tmp_path):
-    config = make_config("smoke"); model = model_from_config(config)
+    config = make_config("smoke")
+    model = model_from_config(config)
     old = {k: v for k, v in config.to_dict().items() if k != "sharing"}
-    torch.save(dict(model=model.state_dict(), config=old), tmp_path/"m.pt")
-    assert type(load_model(tmp_path/"m.pt").backbone) is HardSharing
+    torch.save(dict(model=model.state_dict(), config=old), tmp_path / "m.pt")
+    assert type(load_model(tmp_path / "m.pt").backbone) is HardSharing
 
 
 @pytest.mark.parametrize("sharing", [s for s in SHARING if s != "hard"])
 def test_weights_of_another_way_of_sharing_are_refused_in_one_sentence(sharing):
-    with pytest.raises(UserError, match="sharing") as e: load_weights(built(sharing), built("hard").state_dict(), "m.pt")
+    with pytest.raises(UserError, match="sharing") as e:
+        load_weights(built(sharing), built("hard").state_dict(), "m.pt")
     assert "\n" not in str(e.value)
 
 
 def test_unknown_names():
-    with pytest.raises(UserError, match="'soft': expected one of hard, separate, cross_stitch, attention, mtan"): make_trunk("soft", "resnet18")
-    with pytest.raises(UserError, match="vgg"): make_trunk("cross_stitch", "vgg16")
-    with pytest.raises(UserError, match="sharing"): make_config("smoke", sharing="soft")
+    with pytest.raises(UserError, match="'soft': expected one of hard, separate, cross_stitch, attention, mtan"):
+        make_trunk("soft", "resnet18")
+    with pytest.raises(UserError, match="vgg"):
+        make_trunk("cross_stitch", "vgg16")
+    with pytest.raises(UserError, match="sharing"):
+        make_config("smoke", sharing="soft")
 
 
 @every
 def test_imagenet_weights_reach_every_copy(sharing, monkeypatch):
     import torchvision, mtl_course.models.backbone as backbone
+
     reference = torchvision.models.resnet18(weights=None)
     for layer in reference.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d): layer.running_mean.normal_(0, 0.1)
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.1)
     asked = []
-    monkeypatch.setattr(backbone, "imagenet_weights", lambda name, wanted: asked.append(wanted) or reference.state_dict())
+    monkeypatch.setattr(
+        backbone, "imagenet_weights", lambda name, wanted: asked.append(wanted) or reference.state_dict()
+    )
     trunk, x = make_trunk(sharing, "resnet18", "require").eval(), torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        r = reference.eval(); expected = r.layer4(r.layer3(r.layer2(r.layer1(r.maxpool(r.relu(r.bn1(r.conv1(x))))))))
-        for task in TASKS: torch.testing.assert_close(trunk(x, task)["c5"], expected, rtol=1e-3, atol=1e-3)
-    assert asked == ["require"]                                                       # asked for once, however many copies
+        r = reference.eval()
+        expected = r.layer4(r.layer3(r.layer2(r.layer1(r.maxpool(r.relu(r.bn1(r.conv1(x))))))))
+        for task in TASKS:
+            torch.testing.assert_close(trunk(x, task)["c5"], expected, rtol=1e-3, atol=1e-3)
+    assert asked == ["require"]  # asked for once, however many copies
 
 
 @every
@@ -323,7 +417,7 @@ def test_autocast_and_channels_last(sharing):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         features = model.backbone(images["lane"].to(memory_format=torch.channels_last), "lane")
         loss = model.compute_loss(model(images), labels)
-    assert features["c2"].dtype == torch.bfloat16                                     # mixing and masking stay in the fast format
+    assert features["c2"].dtype == torch.bfloat16  # mixing and masking stay in the fast format
     loss.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
@@ -332,9 +426,28 @@ def test_autocast_and_channels_last(sharing):
 def test_two_processes_average_to_one(sharing, smoke, tmp_path):
     "Shared parameters and those of one task: each process's gradients average to the whole batch's."
     script, environment = Path(__file__).with_name("two_processes.py"), os.environ | dict(OMP_NUM_THREADS="1")
-    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29523", str(script), str(tmp_path/"two.pt"), "mgda", sharing], check=True, env=environment)
-    subprocess.run([sys.executable, str(script), str(tmp_path/"one.pt"), "mgda", sharing], check=True, env=environment)
-    two, one = (torch.load(tmp_path/f"{n}.pt", weights_only=True) for n in ("two", "one"))
-    assert (two["processes"], one["processes"]) == (2, 1) and torch.allclose(two["gramian"], one["gramian"], rtol=1e-3, atol=1e-5*float(one["gramian"].max()))
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc_per_node=2",
+            "--master_port=29523",
+            str(script),
+            str(tmp_path / "two.pt"),
+            "mgda",
+            sharing,
+        ],
+        check=True,
+        env=environment,
+    )
+    subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "one.pt"), "mgda", sharing], check=True, env=environment
+    )
+    two, one = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in ("two", "one"))
+    assert (two["processes"], one["processes"]) == (2, 1) and torch.allclose(
+        two["gramian"], one["gramian"], rtol=1e-3, atol=1e-5 * float(one["gramian"].max())
+    )
     assert two["weights"] == pytest.approx(one["weights"], rel=1e-2, abs=1e-3)
-    for name, g in one["gradients"].items(): assert (two["gradients"][name] - g).norm() <= 1e-2*g.norm() + 1e-6, name
+    for name, g in one["gradients"].items():
+        assert (two["gradients"][name] - g).norm() <= 1e-2 * g.norm() + 1e-6, name

@@ -1,4 +1,5 @@
 """The task-weight playground: what the sliders do to the training, and that its thread obeys. Without a browser, without a clock."""
+
 import base64, gc, io, os, re, threading, weakref
 import numpy as np, pytest, torch
 from PIL import Image
@@ -8,36 +9,56 @@ from mtl_course.plots.figures import TASK_COLOURS
 from mtl_course.losses.streamed_backward import BALANCERS
 from mtl_course.widgets import TaskWeightPlayground
 from mtl_course.widgets import task_weight_playground as module
-from mtl_course.widgets.task_weight_playground import ORDER, PRESETS, BackgroundTraining, Board, Curve, few_images, playground_config, running_mean
+from mtl_course.widgets.task_weight_playground import (
+    ORDER,
+    PRESETS,
+    BackgroundTraining,
+    Board,
+    Curve,
+    few_images,
+    playground_config,
+    running_mean,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread", "smoke")
-PATIENCE = float(os.environ.get("PATIENCE", 60))      # seconds after which a thread that does not obey makes a test fail
+PATIENCE = float(os.environ.get("PATIENCE", 60))  # seconds after which a thread that does not obey makes a test fail
 
 
 @pytest.fixture
 def make():
     "Makes playgrounds and ends them."
     made = []
+
     def _make(kind=TaskWeightPlayground, **options):
         made.append(kind(**options))
         return made[-1]
+
     yield _make
-    for p in made: p.close()
+    for p in made:
+        p.close()
 
 
 def steps(p, n):
-    for _ in range(n): p.step()
+    for _ in range(n):
+        p.step()
     return p
 
-def trunk(p): return torch.cat([x.detach().flatten() for x in p.run.model.shared_parameters()])
 
-def threads(): return [t for t in threading.enumerate() if t.name == "task-weight playground"]
+def trunk(p):
+    return torch.cat([x.detach().flatten() for x in p.run.model.shared_parameters()])
+
+
+def threads():
+    return [t for t in threading.enumerate() if t.name == "task-weight playground"]
+
 
 class Slow:
     "Stands in for `step`: counts, and waits in the middle of each step to be let through."
+
     def __init__(self, playground):
         self.done, self.inside, self.go = 0, threading.Event(), threading.Semaphore(0)
         playground.step = self
+
     def __call__(self):
         self.inside.set()
         assert self.go.acquire(timeout=PATIENCE)
@@ -47,18 +68,24 @@ class Slow:
 def test_weights_change_what_is_trained_and_nothing_else_does(make):
     one, again, boosted = (make() for _ in range(3))
     boosted.set_weights(detection=5, lane=30)
-    for p in (one, again, boosted): steps(p, 2)
+    for p in (one, again, boosted):
+        steps(p, 2)
     assert torch.equal(trunk(one), trunk(again)) and not torch.equal(trunk(one), trunk(boosted))
-    assert {t: boosted.curve.used[t] for t in ORDER} == {t: [BOOSTED_WEIGHTS[t]]*2 for t in ORDER}
-    for t in ORDER: assert boosted.curve.losses[t][0] == pytest.approx(one.curve.losses[t][0], rel=1e-5)   # without the weight; the first step starts from the same place
+    assert {t: boosted.curve.used[t] for t in ORDER} == {t: [BOOSTED_WEIGHTS[t]] * 2 for t in ORDER}
+    for t in ORDER:
+        assert boosted.curve.losses[t][0] == pytest.approx(
+            one.curve.losses[t][0], rel=1e-5
+        )  # without the weight; the first step starts from the same place
     assert all(np.isfinite(one.curve.losses[t]).all() for t in ORDER)
 
 
 def test_a_wish_is_read_at_the_beginning_of_a_step(make, monkeypatch):
     p, real = make(), module.compute_gradients
+
     def meddling(*args, **kwargs):
         p.set_weights(lane=7)
         return real(*args, **kwargs)
+
     p.step()
     monkeypatch.setattr(module, "compute_gradients", meddling)
     p.step()
@@ -69,24 +96,32 @@ def test_a_wish_is_read_at_the_beginning_of_a_step(make, monkeypatch):
 
 def test_a_changed_setting_leaves_a_ghost_and_a_slider_on_its_way_does_not(make):
     p = steps(make(), 3)
-    p.set_weights(lane=3); p.step()
-    p.set_weights(lane=30); steps(p, 3)
+    p.set_weights(lane=3)
+    p.step()
+    p.set_weights(lane=30)
+    steps(p, 3)
     assert p.state()["ghosts"] == ["1/1/1"] and p.curve.label == "1/30/1"
     assert p.ghosts[0].steps == [1, 2, 3] and p.curve.steps == [5, 6, 7] and p.ghosts[0].number != p.curve.number
 
 
 def test_reset_keeps_the_ghosts_and_begins_again_from_the_same_place(make):
     p = make(ghosts=2)
-    p.choose("5/30/1"); steps(p, 3)
+    p.choose("5/30/1")
+    steps(p, 3)
     first, start = {t: list(p.curve.losses[t]) for t in ORDER}, trunk(p)
     p.reset()
     state = p.state()
-    assert state["step"] == 0 and state["ghosts"] == ["5/30/1"] and state["losses"] == {} and p.ghosts[0].losses == first
+    assert (
+        state["step"] == 0 and state["ghosts"] == ["5/30/1"] and state["losses"] == {} and p.ghosts[0].losses == first
+    )
     steps(p, 3)
     assert p.curve.losses == first and torch.equal(trunk(p), start) and p.curve.steps == [1, 2, 3]
-    p.reset(); p.choose("1/1/1"); steps(p, 3); p.reset()
-    assert p.state()["ghosts"] == ["5/30/1", "1/1/1"]                       # two have room
-    assert len({g.number % p.board.rows for g in p.ghosts}) == 2            # each in its own style
+    p.reset()
+    p.choose("1/1/1")
+    steps(p, 3)
+    p.reset()
+    assert p.state()["ghosts"] == ["5/30/1", "1/1/1"]  # two have room
+    assert len({g.number % p.board.rows for g in p.ghosts}) == 2  # each in its own style
 
 
 def test_each_preset_is_trained(make):
@@ -98,10 +133,12 @@ def test_each_preset_is_trained(make):
         assert p.curve.label == ("1/1/1 " + name if name in BALANCERS else name)
         assert p.run.model.task_weights == (BOOSTED_WEIGHTS if name == "5/30/1" else EQUAL_WEIGHTS)
         assert type(p.run.balancer) is BALANCERS[name if name in BALANCERS else "fixed"]
-    p.choose("uncertainty"); p.step()
+    p.choose("uncertainty")
+    p.step()
     mine = p.run.balancer
-    p.set_weights(lane=2); p.step()
-    assert p.run.balancer is mine                                           # a weight does not make it forget what it learned
+    p.set_weights(lane=2)
+    p.step()
+    assert p.run.balancer is mine  # a weight does not make it forget what it learned
 
 
 def test_a_balancer_that_looks_afterwards_is_told(make, monkeypatch):
@@ -114,32 +151,50 @@ def test_a_balancer_that_looks_afterwards_is_told(make, monkeypatch):
 
 def test_wrong_values_get_one_sentence(make):
     p = make()
-    for wrong, word in ((dict(lane=0), "lane"), (dict(lane=-1), "lane"), (dict(lane=float("nan")), "lane"), (dict(lane="much"), "much"), (dict(lane=1e9), "100"), (dict(road=1), "road"), (dict(lane=True), "lane")):
-        with pytest.raises(UserError, match=word): p.set_weights(**wrong)
+    for wrong, word in (
+        (dict(lane=0), "lane"),
+        (dict(lane=-1), "lane"),
+        (dict(lane=float("nan")), "lane"),
+        (dict(lane="much"), "much"),
+        (dict(lane=1e9), "100"),
+        (dict(road=1), "road"),
+        (dict(lane=True), "lane"),
+    ):
+        with pytest.raises(UserError, match=word):
+            p.set_weights(**wrong)
     for wrong in ("scales", "torchjd:x"):
-        with pytest.raises(UserError, match=wrong): p.set_balancer(wrong)
-        with pytest.raises(UserError, match=wrong): p.choose(wrong)
-    with pytest.raises(UserError, match="lane"): p.set_weights(detection=4, lane=-1)
-    assert p.weights == EQUAL_WEIGHTS and p.balancer == "fixed"             # nothing was half done
-    with pytest.raises(UserError, match="banana"): TaskWeightPlayground(banana=1)
+        with pytest.raises(UserError, match=wrong):
+            p.set_balancer(wrong)
+        with pytest.raises(UserError, match=wrong):
+            p.choose(wrong)
+    with pytest.raises(UserError, match="lane"):
+        p.set_weights(detection=4, lane=-1)
+    assert p.weights == EQUAL_WEIGHTS and p.balancer == "fixed"  # nothing was half done
+    with pytest.raises(UserError, match="banana"):
+        TaskWeightPlayground(banana=1)
 
 
 def test_pause_takes_effect_within_one_step(make):
     p = make()
     slow = Slow(p)
     p.train()
-    slow.go.release(); slow.inside.clear()
+    slow.go.release()
+    slow.inside.clear()
     assert slow.inside.wait(PATIENCE) and p.training
-    ask = threading.Thread(target=p.pause, kwargs=dict(timeout=PATIENCE)); ask.start()
+    ask = threading.Thread(target=p.pause, kwargs=dict(timeout=PATIENCE))
+    ask.start()
     assert p._stop.wait(PATIENCE)
     done = slow.done
-    for _ in range(5): slow.go.release()                                    # it could go on, but must not
+    for _ in range(5):
+        slow.go.release()  # it could go on, but must not
     ask.join(PATIENCE)
     assert not ask.is_alive() and slow.done <= done + 1 and not p.training and not threads()
-    assert p.state()["error"] is None                                       # it stopped because it was asked to
-    p.train()                                                               # and goes on when asked
-    for _ in range(3): slow.go.release()
-    p._stop.set(); p.wait(PATIENCE)
+    assert p.state()["error"] is None  # it stopped because it was asked to
+    p.train()  # and goes on when asked
+    for _ in range(3):
+        slow.go.release()
+    p._stop.set()
+    p.wait(PATIENCE)
     assert slow.done > done
 
 
@@ -147,9 +202,11 @@ def test_no_validation_after_pause_was_asked_for(make, monkeypatch):
     p, real = make(score_every=1), module.compute_gradients
     p.step()
     before = {t: len(p.curve.scores[t]) for t in ORDER}
+
     def asked_for(*args, **kwargs):
         p._stop.set()
         return real(*args, **kwargs)
+
     monkeypatch.setattr(module, "compute_gradients", asked_for)
     p.step()
     assert {t: len(p.curve.scores[t]) for t in ORDER} == before and sum(before.values()) == 1
@@ -157,9 +214,10 @@ def test_no_validation_after_pause_was_asked_for(make, monkeypatch):
 
 def test_the_thread_trains_and_ends_by_itself(make):
     p = make()
-    p.train(steps=3); p.wait(PATIENCE)
+    p.train(steps=3)
+    p.wait(PATIENCE)
     assert p.state()["step"] == 3 and not p.training and not threads() and p.state()["first_point"] > 0
-    assert p.curve.losses == steps(make(), 3).curve.losses                  # the same as by hand
+    assert p.curve.losses == steps(make(), 3).curve.losses  # the same as by hand
 
 
 def test_close_ends_the_thread(make):
@@ -168,10 +226,12 @@ def test_close_ends_the_thread(make):
     slow = Slow(p)
     p.train()
     assert slow.inside.wait(PATIENCE)
-    for _ in range(3): slow.go.release()
+    for _ in range(3):
+        slow.go.release()
     p.close()
     assert not threads() and p.run is None and p.box.comm is None
-    with pytest.raises(UserError, match="closed"): p.train()
+    with pytest.raises(UserError, match="closed"):
+        p.train()
 
 
 def test_a_removed_display_ends_the_thread(make):
@@ -181,9 +241,11 @@ def test_a_removed_display_ends_the_thread(make):
     p.box._view_count = 1
     p.train()
     assert slow.inside.wait(PATIENCE)
-    for _ in range(3): slow.go.release()
-    p.box._view_count = 2; p.box._view_count = 1
-    assert not p._stop.is_set()                                             # another view is still there
+    for _ in range(3):
+        slow.go.release()
+    p.box._view_count = 2
+    p.box._view_count = 1
+    assert not p._stop.is_set()  # another view is still there
     p.box._view_count = 0
     assert not threads()
 
@@ -191,15 +253,21 @@ def test_a_removed_display_ends_the_thread(make):
 def test_a_forgotten_playground_ends():
     p = BackgroundTraining()
     let, inside, done = threading.Event(), threading.Event(), []
-    def step(): inside.set(); done.append(1); assert let.wait(PATIENCE)
+
+    def step():
+        inside.set()
+        done.append(1)
+        assert let.wait(PATIENCE)
+
     p.step = step
     p.train()
     assert inside.wait(PATIENCE)
     thread, gone = p.thread, weakref.ref(p)
     del p
-    let.set(); thread.join(PATIENCE)
+    let.set()
+    thread.join(PATIENCE)
     gc.collect()
-    assert not thread.is_alive() and gone() is None and len(done) == 1      # after the running step
+    assert not thread.is_alive() and gone() is None and len(done) == 1  # after the running step
 
 
 def test_one_playground_trains_at_a_time(make):
@@ -207,28 +275,36 @@ def test_one_playground_trains_at_a_time(make):
     first, second = Slow(a), Slow(b)
     a.train()
     assert first.inside.wait(PATIENCE)
-    for _ in range(3): first.go.release()
+    for _ in range(3):
+        first.go.release()
     b.train()
     assert b.training and not a.training
-    for _ in range(3): second.go.release()
+    for _ in range(3):
+        second.go.release()
     b.pause()
 
 
 def test_a_mistake_in_the_thread_is_said(make, monkeypatch):
     p = make()
     p.box
-    def broken(*args, **kwargs): raise UserError("the loss of task 'lane' is nan")
+
+    def broken(*args, **kwargs):
+        raise UserError("the loss of task 'lane' is nan")
+
     monkeypatch.setattr(module, "compute_gradients", broken)
-    p.train(); p.wait(PATIENCE)
+    p.train()
+    p.wait(PATIENCE)
     assert p.state()["error"] == "the loss of task 'lane' is nan" and "is nan" in p.status.value and not p.training
     monkeypatch.undo()
-    p.train(steps=1); p.wait(PATIENCE)
+    p.train(steps=1)
+    p.wait(PATIENCE)
     assert p.state()["error"] is None and p.state()["step"] == 1
 
 
 def test_the_random_generator_of_the_user_is_left_alone(make):
     p = make()
-    torch.manual_seed(5); np.random.seed(5)
+    torch.manual_seed(5)
+    np.random.seed(5)
     before, other = torch.get_rng_state(), np.random.get_state()[1].copy()
     steps(p, 5)
     assert torch.equal(before, torch.get_rng_state()) and np.array_equal(other, np.random.get_state()[1])
@@ -239,7 +315,13 @@ def test_scores_are_of_the_validation_images_and_take_turns(make):
     assert sorted(len(p.curve.scores[t]) for t in ORDER) == [1, 1, 2]
     assert all(0 <= v <= 1 for t in ORDER for _, v in p.curve.scores[t]) and p.run.model.training
     config = playground_config()
-    val, train = (set(map(str, files)) for files in (few_images(config, "classification", 1000)["files"]["classification"], p.data.dataset.datasets["classification"].files))
+    val, train = (
+        set(map(str, files))
+        for files in (
+            few_images(config, "classification", 1000)["files"]["classification"],
+            p.data.dataset.datasets["classification"].files,
+        )
+    )
     assert val and not val & train
     assert len(few_images(config, "classification", 5)["files"]["classification"]) == 5
 
@@ -248,7 +330,7 @@ def test_scores_are_of_the_validation_images_and_take_turns(make):
 def test_steps_by_hand_are_scored_after_a_stop(make, stopped_by):
     p = make(BackgroundTraining)
     getattr(p, stopped_by)()
-    assert set(steps(p, 3*p.score_every).state()["scores"]) == set(ORDER)
+    assert set(steps(p, 3 * p.score_every).state()["scores"]) == set(ORDER)
 
 
 def test_the_sliders_and_the_list_follow_each_other(make):
@@ -258,7 +340,9 @@ def test_the_sliders_and_the_list_follow_each_other(make):
     assert lane.description == "lane weight" and set(p.sliders) == set(ORDER)
     before = p.picture.png
     lane.value = 30
-    assert p.weights == EQUAL_WEIGHTS | dict(lane=30.0) and p.presets.value == "own weights" and "1/30/1" in p.status.value
+    assert (
+        p.weights == EQUAL_WEIGHTS | dict(lane=30.0) and p.presets.value == "own weights" and "1/30/1" in p.status.value
+    )
     assert p.picture.png != before and "lane 30" in p.picture.text
     p.presets.value = "5/30/1"
     assert p.weights == BOOSTED_WEIGHTS and p.sliders["detection"].value == 5
@@ -269,19 +353,22 @@ def test_the_sliders_and_the_list_follow_each_other(make):
     p.set_weights(detection=2)
     assert p.sliders["detection"].value == 2
     p.set_balancer("dwa")
-    assert p.presets.value == "dwa" and p.weights["lane"] == 4              # the list follows; it does not choose
-    p.set_weights(lane=100, detection=0.01)                                 # the ends
+    assert p.presets.value == "dwa" and p.weights["lane"] == 4  # the list follows; it does not choose
+    p.set_weights(lane=100, detection=0.01)  # the ends
     assert p.weights == dict(lane=100, detection=0.01, classification=1)
 
 
 def test_a_slider_does_not_wait_for_a_picture(make, monkeypatch):
     p = make()
-    p.box; p.draw()
+    p.box
+    p.draw()
     before = p.picture.png
-    class Taken: # another thread is drawing
+
+    class Taken:  # another thread is drawing
         def acquire(self, blocking=True, timeout=-1):
             assert not blocking and timeout == -1
             return False
+
     lock, p._drawing = p._drawing, Taken()
     p.sliders["lane"].value = 20
     assert "1/20/1" in p.status.value and p.picture.png == before
@@ -289,9 +376,13 @@ def test_a_slider_does_not_wait_for_a_picture(make, monkeypatch):
     p.draw()
     assert "lane 20" in p.picture.text
     real, moved = p.picture.show, []
+
     def show(*args):
-        if not moved: moved.append(1); p.sliders["lane"].value = 9          # moved while it is drawn
+        if not moved:
+            moved.append(1)
+            p.sliders["lane"].value = 9  # moved while it is drawn
         return real(*args)
+
     monkeypatch.setattr(p.picture, "show", show)
     p.draw()
     assert "lane 9" in p.picture.text and p.board.values[1].get_text() == "9"
@@ -303,7 +394,8 @@ def test_the_buttons_do_what_they_say(make):
     slow = Slow(p)
     buttons["train"].click()
     assert slow.inside.wait(PATIENCE) and "training" in p.status.value or "preparing" in p.status.value
-    for _ in range(3): slow.go.release()
+    for _ in range(3):
+        slow.go.release()
     buttons["pause"].click()
     assert not threads()
     del p.step
@@ -311,7 +403,7 @@ def test_the_buttons_do_what_they_say(make):
     buttons["reset"].click()
     assert p.state()["ghosts"] == ["1/1/1"] and p.state()["step"] == 0
     p.closed = True
-    buttons["train"].click()                                                # a sentence, not a traceback
+    buttons["train"].click()  # a sentence, not a traceback
     assert "closed" in p.status.value
     p.closed = False
 
@@ -320,23 +412,30 @@ def test_the_picture_is_drawn_while_it_trains(make):
     p = make()
     p.box
     before = p.picture.png
-    p.train(steps=4); p.wait(PATIENCE)
+    p.train(steps=4)
+    p.wait(PATIENCE)
     assert p.picture.png != before and "Step 4" in p.picture.text and "step 4" in p.status.value
     bundle, metadata = p._repr_mimebundle_()
-    assert {"image/png", "text/plain", "application/vnd.jupyter.widget-view+json"} <= set(bundle) and "Step 4" in metadata["image/png"]["alt"]
+    assert {"image/png", "text/plain", "application/vnd.jupyter.widget-view+json"} <= set(
+        bundle
+    ) and "Step 4" in metadata["image/png"]["alt"]
 
 
 def test_the_board_shows_every_curve_with_its_weights():
     def curve(number, weights, n):
         c = Curve(weights, "fixed", number, list(range(1, n + 1)))
-        for k, t in enumerate(ORDER): c.losses[t] = [k + number + 1.0]*n; c.scores[t] = [(n, 0.1*(number + 1))]; c.used[t] = [weights[t]]*n
+        for k, t in enumerate(ORDER):
+            c.losses[t] = [k + number + 1.0] * n
+            c.scores[t] = [(n, 0.1 * (number + 1))]
+            c.used[t] = [weights[t]] * n
         return c
+
     board, ghosts = Board(3), [curve(0, EQUAL_WEIGHTS, 5), curve(1, BOOSTED_WEIGHTS, 7)]
     now = curve(2, EQUAL_WEIGHTS | dict(lane=9.0), 3)
     board.update(now.weights, "fixed", now, ghosts)
     assert [n.get_text() for n in board.names] == ["1/9/1 (now)", "5/30/1", "1/1/1", ""]
     styles = [key.get_linestyle() for key in board.keys if key.get_visible()]
-    assert len(styles) == len(set(styles)) == 3                             # not told apart by colour alone
+    assert len(styles) == len(set(styles)) == 3  # not told apart by colour alone
     axes, lines = board.loss["lane"]
     assert {lines[g.number].get_linestyle() for g in ghosts} | {lines[-1].get_linestyle()} == set(styles)
     drawn = {len(l.get_xdata()): l.get_ydata() for l in lines if len(l.get_xdata())}
@@ -350,20 +449,27 @@ def test_the_board_shows_every_curve_with_its_weights():
 
 def test_a_sweep_for_where_there_is_no_kernel(make):
     p = make()
-    steps(p, 4); p.choose("5/30/1"); steps(p, 4)
+    steps(p, 4)
+    p.choose("5/30/1")
+    steps(p, 4)
     html = p.to_jshtml(frames=4)
     assert html.count("data:image/webp;base64") == 4 and 'type="range"' in html and len(html) < 300_000
-    assert p.state()["step"] == 8                                           # nothing was trained for it
+    assert p.state()["step"] == 8  # nothing was trained for it
     assert 'aria-label="step"' in html and html.count("Up to step") == 4 + 2 and "5/30/1: detection" in html
     frame = re.findall('data:image/webp;base64,([^"]+)', html)[-1]
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(frame))).convert("RGB")).reshape(-1, 3)
-    for t in ORDER: assert (pixels == [int(TASK_COLOURS[t][k:k + 2], 16) for k in (1, 3, 5)]).all(1).sum() > 50, t   # the very colours of the tasks
+    for t in ORDER:
+        assert (pixels == [int(TASK_COLOURS[t][k : k + 2], 16) for k in (1, 3, 5)]).all(1).sum() > 50, (
+            t
+        )  # the very colours of the tasks
 
 
 def test_a_sweep_without_curves_compares_two_settings_from_the_first_step(make):
     p = make()
     p.to_jshtml(frames=2, steps=3)
-    assert [c.label for c in (*p.ghosts, p.curve)] == ["1/1/1", "5/30/1"] and all(c.steps == [1, 2, 3] for c in (*p.ghosts, p.curve))
+    assert [c.label for c in (*p.ghosts, p.curve)] == ["1/1/1", "5/30/1"] and all(
+        c.steps == [1, 2, 3] for c in (*p.ghosts, p.curve)
+    )
 
 
 @pytest.mark.parametrize("gone", ["never shown", "removed from the page", "closed"])
@@ -373,7 +479,7 @@ def test_a_playground_with_a_box_is_freed(gone):
     p.step()
     if gone != "never shown":
         p._repr_mimebundle_()
-        p = None                                                # shown without a name: the page holds it
+        p = None  # shown without a name: the page holds it
         gc.collect()
         assert weak() is not None
         box._view_count = 1
@@ -381,20 +487,24 @@ def test_a_playground_with_a_box_is_freed(gone):
         assert weak().sliders["lane"].value == 1
         weak().sliders["lane"].value = 2
         assert weak().weights["lane"] == 2
-    if gone == "removed from the page": box._view_count = 0
-    if gone == "closed": weak().close()
+    if gone == "removed from the page":
+        box._view_count = 0
+    if gone == "closed":
+        weak().close()
     del p
     gc.collect()
     assert weak() is None
-    box.children[1].value = "nobody is there"                               # what is left of the page answers to nobody, without an error
-    for b in box.children[0].children[1].children[1].children: b.click()
+    box.children[1].value = "nobody is there"  # what is left of the page answers to nobody, without an error
+    for b in box.children[0].children[1].children[1].children:
+        b.click()
 
 
 def test_close_closes_every_control(make):
     p = make()
     p._repr_mimebundle_()
     inside = [p.box]
-    for w in inside: inside += getattr(w, "children", ())
+    for w in inside:
+        inside += getattr(w, "children", ())
     parts = [*inside, *(w.layout for w in inside), *(w.style for w in inside if hasattr(w, "style"))]
     assert len(inside) > 12 and all(w.comm is not None for w in parts)
     p.close()
@@ -403,10 +513,13 @@ def test_close_closes_every_control(make):
 
 def test_a_closed_playground_says_so(make):
     p = steps(make(), 1)
-    p.box; p.close(); p.close()
+    p.box
+    p.close()
+    p.close()
     assert p.run is None and p.data is None
     for act in (p.step, p.train, p.reset, p._repr_mimebundle_):
-        with pytest.raises(UserError, match="closed"): act()
+        with pytest.raises(UserError, match="closed"):
+            act()
     assert not threads() and p.run is None
 
 
@@ -415,44 +528,63 @@ def test_a_step_longer_than_the_patience_of_pause(make, monkeypatch, by):
     "The thread still is in its step when the playground is reset or closed: no error; a step of before the reset is not counted after it."
     p, real = make(score_every=1), module.compute_gradients
     inside, go = threading.Event(), threading.Event()
+
     def long(*args, **kwargs):
         made = real(*args, **kwargs)
-        inside.set(); assert go.wait(PATIENCE)
+        inside.set()
+        assert go.wait(PATIENCE)
         return made
+
     monkeypatch.setattr(module, "compute_gradients", long)
-    monkeypatch.setattr(BackgroundTraining, "pause", lambda self, timeout=0.01, pause=BackgroundTraining.pause: pause(self, timeout))
+    monkeypatch.setattr(
+        BackgroundTraining, "pause", lambda self, timeout=0.01, pause=BackgroundTraining.pause: pause(self, timeout)
+    )
     p.train()
     assert inside.wait(PATIENCE)
     thread = p.thread
     getattr(p, by)()
     assert thread.is_alive()
-    go.set(); thread.join(PATIENCE)
+    go.set()
+    thread.join(PATIENCE)
     assert p.state()["error"] is None and p.state()["step"] == 0 and p.run is None and not any(p.curve.scores.values())
-    if by == "close": assert p.data is None
-    else: assert p.curve.steps == [] and steps(p, 1).curve.steps == [1]
+    if by == "close":
+        assert p.data is None
+    else:
+        assert p.curve.steps == [] and steps(p, 1).curve.steps == [1]
 
 
 def test_train_does_not_count_on_a_thread_that_leaves(make, monkeypatch):
     "Pressed while the last picture is drawn, and pressed while the last step runs: in both cases it trains on."
     p = make()
     slow, drawing, go = Slow(p), threading.Event(), threading.Event()
+
     def changed():
-        if threading.current_thread().name == "task-weight playground": drawing.set(); assert go.wait(PATIENCE)
+        if threading.current_thread().name == "task-weight playground":
+            drawing.set()
+            assert go.wait(PATIENCE)
+
     p._changed = changed
-    p.train(steps=1); slow.go.release()
+    p.train(steps=1)
+    slow.go.release()
     assert drawing.wait(PATIENCE) and not p.training
     first = p._last
-    p.train()                                                               # the old thread is still there
+    p.train()  # the old thread is still there
     assert p.training and p._last is not first and not p._stop.is_set()
-    go.set(); first.join(PATIENCE)
-    assert p.training                                                       # the end of the old one says nothing about the new one
-    slow.inside.clear(); slow.go.release(); assert slow.inside.wait(PATIENCE)
+    go.set()
+    first.join(PATIENCE)
+    assert p.training  # the end of the old one says nothing about the new one
+    slow.inside.clear()
+    slow.go.release()
+    assert slow.inside.wait(PATIENCE)
     p._stop.set()
-    monkeypatch.setattr(p, "wait", lambda timeout=None: None)               # nobody waits: the step runs on
+    monkeypatch.setattr(p, "wait", lambda timeout=None: None)  # nobody waits: the step runs on
     p.train()
     assert p.training and not p._stop.is_set()
-    slow.inside.clear(); slow.go.release(); assert slow.inside.wait(PATIENCE)
+    slow.inside.clear()
+    slow.go.release()
+    assert slow.inside.wait(PATIENCE)
     monkeypatch.undo()
-    for _ in range(3): slow.go.release()
+    for _ in range(3):
+        slow.go.release()
     p.pause(PATIENCE)
     assert not p.training and slow.done >= 3

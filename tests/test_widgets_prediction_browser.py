@@ -1,4 +1,5 @@
 """The prediction browser without a browser: what its methods and controls do to what it shows."""
+
 import shutil
 import cv2, numpy as np, pytest, torch
 from mtl_course.core.errors import UserError
@@ -7,21 +8,47 @@ from mtl_course.metrics import ClassificationMetric, DetectionMetric, LaneMetric
 from mtl_course.models.multi_task_model import model_from_config
 from mtl_course.plots.predictions import frame_f1
 from mtl_course.widgets import prediction_browser as module
-from mtl_course.widgets.prediction_browser import COLOURS, DEFAULTS, FLOOR, LEVELS, PredictionBrowser, Sheet, detection_curve, draw_box, find_boxes, find_checkpoint, label_boxes, lane_curve, paint_lanes, sign_curve, trained_model
+from mtl_course.widgets.prediction_browser import (
+    COLOURS,
+    DEFAULTS,
+    FLOOR,
+    LEVELS,
+    PredictionBrowser,
+    Sheet,
+    detection_curve,
+    draw_box,
+    find_boxes,
+    find_checkpoint,
+    label_boxes,
+    lane_curve,
+    paint_lanes,
+    sign_curve,
+    trained_model,
+)
 
 
-def said(size, boxes): # [(box, label, score)] -> what the detection head would have put out
+def said(size, boxes):  # [(box, label, score)] -> what the detection head would have put out
     logits = torch.full((len(boxes), 8), -30.0)
-    for k, (_, label, score) in enumerate(boxes): logits[k, label], logits[k, 0] = np.log(score), np.log(1 - score)
-    return dict(class_logits=logits, box_deltas=torch.zeros(len(boxes), 32), proposals=[torch.tensor(np.array([b for b, _, _ in boxes]).reshape(-1, 4), dtype=torch.float32)], image_size=size)
+    for k, (_, label, score) in enumerate(boxes):
+        logits[k, label], logits[k, 0] = np.log(score), np.log(1 - score)
+    return dict(
+        class_logits=logits,
+        box_deltas=torch.zeros(len(boxes), 32),
+        proposals=[torch.tensor(np.array([b for b, _, _ in boxes]).reshape(-1, 4), dtype=torch.float32)],
+        image_size=size,
+    )
 
 
 def scripted(browser):
     "Puts known answers in the place of the untrained network's."
     for k, case in enumerate(browser.cases["detection"]):
-        case.truth = dict(boxes=np.array([[10, 10, 60, 50], [100, 20, 150, 60], [200, 20, 240, 60.0]]), labels=np.array([1, 1, 3]), ignore=np.array([[270, 0, 310, 90.0]]))
+        case.truth = dict(
+            boxes=np.array([[10, 10, 60, 50], [100, 20, 150, 60], [200, 20, 240, 60.0]]),
+            labels=np.array([1, 1, 3]),
+            ignore=np.array([[270, 0, 310, 90.0]]),
+        )
         first = (*case.truth["boxes"][:1].tolist(), 1, 0.9)
-        twin = ([16, 10, 66, 50], 1, 0.8)                                                  # IoU 44/56 with the first box
+        twin = ([16, 10, 66, 50], 1, 0.8)  # IoU 44/56 with the first box
         rest = [(case.truth["boxes"][1].tolist(), 1, 0.4), ([150, 60, 190, 90], 2, 0.6), ([275, 5, 305, 80], 1, 0.7)]
         case.raw = said(case.size, [(first[0], 1, 0.9), twin, *rest] if k != 1 else [([5, 60, 40, 90], 2, 0.95)])
     browser._found, browser._curves = {}, {}
@@ -31,7 +58,8 @@ def scripted(browser):
 @pytest.fixture(scope="module")
 def browser(smoke):
     torch.manual_seed(0)
-    model = model_from_config(smoke).eval(); model.config = smoke
+    model = model_from_config(smoke).eval()
+    model.config = smoke
     return scripted(PredictionBrowser(model, images=3, progress=False))
 
 
@@ -40,25 +68,45 @@ def fresh(request):
     yield
     if "browser" in request.fixturenames:
         b = request.getfixturevalue("browser")
-        if b.own: b.test_pictures(); scripted(b)
-        b.orders["detection"] = [0, 1, 2]; b.set_thresholds(**DEFAULTS); b.show("detection", 0)
+        if b.own:
+            b.test_pictures()
+            scripted(b)
+        b.orders["detection"] = [0, 1, 2]
+        b.set_thresholds(**DEFAULTS)
+        b.show("detection", 0)
 
 
 def test_thresholds_decide_what_is_found_missed_and_false(browser):
     what = lambda: tuple(browser.state()[k] for k in ("found", "missed", "false", "ignored"))
-    browser.show("detection", 0); assert what() == (1, 2, 1, 1)
-    browser.set_thresholds(score=0.3); assert what() == (2, 1, 1, 1)
-    browser.set_thresholds(score=0.65); assert what() == (1, 2, 0, 1)
-    browser.set_thresholds(score=0.75); assert what() == (1, 2, 0, 0)
-    browser.set_thresholds(score=0.5, nms=0.9); assert what() == (1, 2, 2, 1)              # the twin is kept and finds nothing
-    browser.set_thresholds(score=0.95); assert what() == (0, 3, 0, 0)
+    browser.show("detection", 0)
+    assert what() == (1, 2, 1, 1)
+    browser.set_thresholds(score=0.3)
+    assert what() == (2, 1, 1, 1)
+    browser.set_thresholds(score=0.65)
+    assert what() == (1, 2, 0, 1)
+    browser.set_thresholds(score=0.75)
+    assert what() == (1, 2, 0, 0)
+    browser.set_thresholds(score=0.5, nms=0.9)
+    assert what() == (1, 2, 2, 1)  # the twin is kept and finds nothing
+    browser.set_thresholds(score=0.95)
+    assert what() == (0, 3, 0, 0)
 
 
 def test_scores_of_all_pictures_are_counted_and_compared_with_the_default(browser):
-    s = browser.show("detection", 0).scores()                                              # two pictures as above, one with a single false alarm: 2 TP, 3 FP, 9 objects
-    assert s.loc["precision", "now"] == pytest.approx(2/5) and s.loc["recall", "now"] == pytest.approx(2/9) and s.loc["f1", "now"] == pytest.approx(4/14)
+    s = browser.show(
+        "detection", 0
+    ).scores()  # two pictures as above, one with a single false alarm: 2 TP, 3 FP, 9 objects
+    assert (
+        s.loc["precision", "now"] == pytest.approx(2 / 5)
+        and s.loc["recall", "now"] == pytest.approx(2 / 9)
+        and s.loc["f1", "now"] == pytest.approx(4 / 14)
+    )
     s = browser.set_thresholds(score=0.3, nms=0.9).scores()
-    assert s.loc["precision", "now"] == pytest.approx(4/9) and s.loc["recall", "now"] == pytest.approx(4/9) and s.loc["precision", "default"] == pytest.approx(2/5)
+    assert (
+        s.loc["precision", "now"] == pytest.approx(4 / 9)
+        and s.loc["recall", "now"] == pytest.approx(4 / 9)
+        and s.loc["precision", "default"] == pytest.approx(2 / 5)
+    )
     assert "precision 44.4 % (default 40.0 %)" in browser.picture.text and browser.thresholds["nms"] == 0.9
 
 
@@ -66,26 +114,44 @@ def test_scores_of_all_pictures_are_counted_and_compared_with_the_default(browse
 def test_ap_is_that_of_the_official_evaluation(browser, t):
     cases, metric = browser.cases["detection"], DetectionMetric()
     found = find_boxes(browser.model, cases, 0.9)
-    metric.update([{k: torch.as_tensor(getattr(f, k)[f.scores >= t]) for k in ("boxes", "labels", "scores")} for f in found], [{k: torch.as_tensor(v) for k, v in c.truth.items()} for c in cases])
+    metric.update(
+        [{k: torch.as_tensor(getattr(f, k)[f.scores >= t]) for k in ("boxes", "labels", "scores")} for f in found],
+        [{k: torch.as_tensor(v) for k, v in c.truth.items()} for c in cases],
+    )
     row = detection_curve(found, [c.truth for c in cases], t).iloc[0]
     assert row.ap50 == pytest.approx(metric.compute()["map50"], abs=1e-9)
-    f = found[0]; name = np.array(["", "Car", "Pedestrian", "Cyclist"])
+    f = found[0]
+    name = np.array(["", "Car", "Pedestrian", "Cyclist"])
     alone = detection_curve(found[:1], [cases[0].truth], t).f1.item()
     truth_names = [*name[cases[0].truth["labels"]], "DontCare"]
-    assert alone == pytest.approx(frame_f1(truth_names, np.concatenate([cases[0].truth["boxes"], cases[0].truth["ignore"]]), name[f.labels[f.scores >= t]], f.boxes[f.scores >= t]))
+    assert alone == pytest.approx(
+        frame_f1(
+            truth_names,
+            np.concatenate([cases[0].truth["boxes"], cases[0].truth["ignore"]]),
+            name[f.labels[f.scores >= t]],
+            f.boxes[f.scores >= t],
+        )
+    )
 
 
 def test_lane_and_sign_curves_are_those_of_the_metrics():
     rng = np.random.default_rng(0)
     p, truth = rng.random((4, 9, 7)).astype(np.float32), rng.random((4, 9, 7)) < 0.3
-    metric = LaneMetric(); metric.update(torch.from_numpy(p), torch.from_numpy(truth).long())
+    metric = LaneMetric()
+    metric.update(torch.from_numpy(p), torch.from_numpy(truth).long())
     curve, whole = lane_curve(p, truth, LEVELS), metric.compute()
-    assert curve.loc[0.5, ["iou", "f1", "precision", "recall"]].to_dict() == pytest.approx({k: whole[k] for k in ("iou", "f1", "precision", "recall")})
+    assert curve.loc[0.5, ["iou", "f1", "precision", "recall"]].to_dict() == pytest.approx(
+        {k: whole[k] for k in ("iou", "f1", "precision", "recall")}
+    )
     assert (curve.recall.diff().dropna() <= 0).all() and curve.recall.iloc[0] > curve.recall.iloc[-1]
-    q, classes = rng.dirichlet(np.full(43, 0.02), 60), rng.integers(0, 43, 60); classes[:30] = q[:30].argmax(1)
-    metric = ClassificationMetric(); metric.update(torch.from_numpy(q), torch.from_numpy(classes))
+    q, classes = rng.dirichlet(np.full(43, 0.02), 60), rng.integers(0, 43, 60)
+    classes[:30] = q[:30].argmax(1)
+    metric = ClassificationMetric()
+    metric.update(torch.from_numpy(q), torch.from_numpy(classes))
     curve = sign_curve(q, classes, [0.0, 0.9, 1.1])
-    assert curve.right.iloc[0] == curve.top1.iloc[0] == pytest.approx(metric.compute()["accuracy"]) and curve.answered.tolist() == [1, (q.max(1) >= 0.9).mean(), 0]
+    assert curve.right.iloc[0] == curve.top1.iloc[0] == pytest.approx(
+        metric.compute()["accuracy"]
+    ) and curve.answered.tolist() == [1, (q.max(1) >= 0.9).mean(), 0]
     sure = q.max(1) >= 0.9
     assert curve.right.iloc[1] == pytest.approx((q.argmax(1) == classes)[sure].mean()) and np.isnan(curve.right.iloc[2])
 
@@ -93,24 +159,45 @@ def test_lane_and_sign_curves_are_those_of_the_metrics():
 def test_sorting_by_worst(browser):
     browser.show("detection", 2).sort_by_worst()
     image_scores = browser.image_scores("detection")
-    assert image_scores == pytest.approx([0.4, 0, 0.4]) and browser.orders["detection"] == [1, 0, 2] and browser.state()["index"] == 0
-    assert browser.shown_case() is browser.cases["detection"][1] and browser.state()["false"] == 1 and browser.controls["worst"].value
-    browser.set_thresholds(score=0.3); assert browser.orders["detection"] == [1, 0, 2]     # the order stays
-    browser.sort_by_worst(False); assert browser.orders["detection"] == [0, 1, 2] and not browser.controls["worst"].value
+    assert (
+        image_scores == pytest.approx([0.4, 0, 0.4])
+        and browser.orders["detection"] == [1, 0, 2]
+        and browser.state()["index"] == 0
+    )
+    assert (
+        browser.shown_case() is browser.cases["detection"][1]
+        and browser.state()["false"] == 1
+        and browser.controls["worst"].value
+    )
+    browser.set_thresholds(score=0.3)
+    assert browser.orders["detection"] == [1, 0, 2]  # the order stays
+    browser.sort_by_worst(False)
+    assert browser.orders["detection"] == [0, 1, 2] and not browser.controls["worst"].value
     browser.show("classification", 0)
-    for case, right in zip(browser.cases["classification"], (0.5, 0.1, 0.8)): case.raw = np.full(43, 0.001, np.float32); case.raw[case.truth] = right
+    for case, right in zip(browser.cases["classification"], (0.5, 0.1, 0.8)):
+        case.raw = np.full(43, 0.001, np.float32)
+        case.raw[case.truth] = right
     assert browser.sort_by_worst().orders["classification"] == [1, 0, 2]
     browser.show("lane", 0)
     for case, share in zip(browser.cases["lane"], (1.0, 0.5, 0.0)):
-        case.truth = np.zeros(case.size, bool); case.truth[:10, :100] = True
-        case.raw = np.zeros(case.size, np.float32); case.raw[:10, :int(100*share)] = 0.7
-    assert browser.image_scores("lane") == pytest.approx([1, 0.5, 0]) and browser.sort_by_worst().orders["lane"] == [2, 1, 0]
-    browser.set_thresholds(lane=0.75); assert browser.image_scores("lane") == [0, 0, 0]
+        case.truth = np.zeros(case.size, bool)
+        case.truth[:10, :100] = True
+        case.raw = np.zeros(case.size, np.float32)
+        case.raw[:10, : int(100 * share)] = 0.7
+    assert browser.image_scores("lane") == pytest.approx([1, 0.5, 0]) and browser.sort_by_worst().orders["lane"] == [
+        2,
+        1,
+        0,
+    ]
+    browser.set_thresholds(lane=0.75)
+    assert browser.image_scores("lane") == [0, 0, 0]
 
 
 def test_a_sign_below_the_threshold_is_withheld(browser):
     browser.show("classification", 0)
-    case = browser.shown_case(); case.raw = np.zeros(43, np.float32); case.raw[[case.truth, (case.truth + 1) % 43]] = 0.6, 0.4
+    case = browser.shown_case()
+    case.raw = np.zeros(43, np.float32)
+    case.raw[[case.truth, (case.truth + 1) % 43]] = 0.6, 0.4
     assert not browser.set_thresholds(score=0.6).state()["withheld"] and "(right)" in browser.describe()
     assert browser.set_thresholds(score=0.65).state()["withheld"] and "withheld" in browser.picture.text
     case.raw = case.raw[np.roll(np.arange(43), 1)]
@@ -119,12 +206,21 @@ def test_a_sign_below_the_threshold_is_withheld(browser):
 
 def test_the_network_looks_once_and_every_threshold_changes_the_picture(browser, monkeypatch):
     calls = []
-    monkeypatch.setattr(type(browser.model), "forward", lambda *a, **k: calls.append(a) or pytest.fail("the network ran again"))
-    for task, name, value in (("detection", "score", 0.3), ("detection", "nms", 0.9), ("classification", "score", 0.9), ("lane", "lane", 0.9)):
-        browser.show(task, 0); before = browser.picture.png
+    monkeypatch.setattr(
+        type(browser.model), "forward", lambda *a, **k: calls.append(a) or pytest.fail("the network ran again")
+    )
+    for task, name, value in (
+        ("detection", "score", 0.3),
+        ("detection", "nms", 0.9),
+        ("classification", "score", 0.9),
+        ("lane", "lane", 0.9),
+    ):
+        browser.show(task, 0)
+        before = browser.picture.png
         browser.set_thresholds(**{name: value})
         assert browser.picture.png != before and browser.state()["thresholds"][name] == value
-        browser.set_thresholds(**DEFAULTS); assert browser.picture.png == before           # and back again
+        browser.set_thresholds(**DEFAULTS)
+        assert browser.picture.png == before  # and back again
     assert not calls
 
 
@@ -136,17 +232,28 @@ def test_leafing_goes_round(browser):
 def test_controls_do_what_the_methods_do_and_follow_them(browser):
     c = browser.controls
     before = browser.picture.png
-    c["score"].value = 0.3; assert browser.thresholds["score"] == 0.3 and browser.picture.png != before
-    c["index"].value = 2; assert browser.places["detection"] == 1
-    c["next"].click(); assert c["index"].value == 3
-    c["previous"].click(); assert browser.places["detection"] == 1
-    c["worst"].value = True; assert browser.orders["detection"] == [1, 0, 2] and c["index"].value == 1
-    c["task"].value = "lane"; assert browser.task == "lane" and c["score"].disabled and not c["lane"].disabled
-    c["lane"].value = 0.7; assert browser.thresholds["lane"] == 0.7
-    c["task"].value = "detection"; assert c["lane"].disabled and not c["nms"].disabled and not c["score"].disabled
-    c["defaults"].click(); assert browser.thresholds == DEFAULTS and c["score"].value == 0.5
-    browser.set_thresholds(nms=0.7); assert c["nms"].value == pytest.approx(0.7)
-    for control in c.values(): assert control.description                                   # each says what it is
+    c["score"].value = 0.3
+    assert browser.thresholds["score"] == 0.3 and browser.picture.png != before
+    c["index"].value = 2
+    assert browser.places["detection"] == 1
+    c["next"].click()
+    assert c["index"].value == 3
+    c["previous"].click()
+    assert browser.places["detection"] == 1
+    c["worst"].value = True
+    assert browser.orders["detection"] == [1, 0, 2] and c["index"].value == 1
+    c["task"].value = "lane"
+    assert browser.task == "lane" and c["score"].disabled and not c["lane"].disabled
+    c["lane"].value = 0.7
+    assert browser.thresholds["lane"] == 0.7
+    c["task"].value = "detection"
+    assert c["lane"].disabled and not c["nms"].disabled and not c["score"].disabled
+    c["defaults"].click()
+    assert browser.thresholds == DEFAULTS and c["score"].value == 0.5
+    browser.set_thresholds(nms=0.7)
+    assert c["nms"].value == pytest.approx(0.7)
+    for control in c.values():
+        assert control.description  # each says what it is
     assert {"score threshold", "NMS overlap", "lane threshold"} <= {x.description for x in c.values()}
 
 
@@ -154,57 +261,102 @@ def test_a_control_draws_once(browser, monkeypatch):
     drawn, c = [], browser.sort_by_worst(False).controls
     monkeypatch.setattr(browser.picture, "show", lambda *args: drawn.append(args))
     for name, value in (("score", 0.3), ("index", 3), ("worst", True), ("task", "lane"), ("task", "detection")):
-        drawn.clear(); c[name].value = value
+        drawn.clear()
+        c[name].value = value
         assert len(drawn) == 1, name
 
 
 def test_a_wrong_path_is_one_sentence_and_changes_nothing(browser):
     browser.controls["path"].value = "/no/such/place"
     browser.controls["open"].click()
-    assert "no such file" in browser.message and "no such file" in browser.note.value and not browser.own and browser.task == "detection"
-    browser.controls["next"].click(); assert browser.note.value == ""
+    assert (
+        "no such file" in browser.message
+        and "no such file" in browser.note.value
+        and not browser.own
+        and browser.task == "detection"
+    )
+    browser.controls["next"].click()
+    assert browser.note.value == ""
 
 
-@pytest.mark.parametrize("act, words", [
-    (lambda b, p: b.show(index=3), "index is 3: expected 0 to 2"), (lambda b, p: b.show(index=-1), "index is -1"), (lambda b, p: b.show("boats"), "task is 'boats'"),
-    (lambda b, p: b.set_thresholds(score=0.01), "expected a number from 0.05 to 1"), (lambda b, p: b.set_thresholds(nms=1.5), "nms is 1.5"), (lambda b, p: b.set_thresholds(lane=float("nan")), "lane is nan"),
-    (lambda b, p: b.set_thresholds(score="high"), "score is 'high'"), (lambda b, p: b.set_thresholds(score=0.7, nms=2), "nms is 2"), (lambda b, p: b.show(index="first"), "index is first"), (lambda b, p: b.set_thresholds(lane=True), "lane is True"),
-    (lambda b, p: b.open(p/"none.png"), "no such file or folder"), (lambda b, p: b.open(p/"text.txt"), "expected a picture or video"), (lambda b, p: b.open(p/"broken.png"), "not a usable image"),
-    (lambda b, p: b.open(p/"film.mp4"), "a video, expected a picture"), (lambda b, p: b.open(p/"empty"), "no pictures")])
+@pytest.mark.parametrize(
+    "act, words",
+    [
+        (lambda b, p: b.show(index=3), "index is 3: expected 0 to 2"),
+        (lambda b, p: b.show(index=-1), "index is -1"),
+        (lambda b, p: b.show("boats"), "task is 'boats'"),
+        (lambda b, p: b.set_thresholds(score=0.01), "expected a number from 0.05 to 1"),
+        (lambda b, p: b.set_thresholds(nms=1.5), "nms is 1.5"),
+        (lambda b, p: b.set_thresholds(lane=float("nan")), "lane is nan"),
+        (lambda b, p: b.set_thresholds(score="high"), "score is 'high'"),
+        (lambda b, p: b.set_thresholds(score=0.7, nms=2), "nms is 2"),
+        (lambda b, p: b.show(index="first"), "index is first"),
+        (lambda b, p: b.set_thresholds(lane=True), "lane is True"),
+        (lambda b, p: b.open(p / "none.png"), "no such file or folder"),
+        (lambda b, p: b.open(p / "text.txt"), "expected a picture or video"),
+        (lambda b, p: b.open(p / "broken.png"), "not a usable image"),
+        (lambda b, p: b.open(p / "film.mp4"), "a video, expected a picture"),
+        (lambda b, p: b.open(p / "empty"), "no pictures"),
+    ],
+)
 def test_mistakes_are_named(browser, tmp_path, act, words):
-    (tmp_path/"empty").mkdir(); (tmp_path/"text.txt").write_text("no"); (tmp_path/"broken.png").write_bytes(b"\x89PNG\r\n\x1a\n"); (tmp_path/"film.mp4").write_bytes(b"0")
-    with pytest.raises(UserError, match=words) as e: act(browser, tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("no")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "film.mp4").write_bytes(b"0")
+    with pytest.raises(UserError, match=words) as e:
+        act(browser, tmp_path)
     assert "\n" not in str(e.value) and not browser.own and browser.thresholds == DEFAULTS
 
 
 def test_ones_own_pictures(browser, smoke, tmp_path):
-    scene = next((resolve(smoke.data_root)/"kitti"/"training"/"image_2").glob("*.png"))
-    shutil.copy(scene, tmp_path/"road.png")
-    cv2.imwrite(str(tmp_path/"sign.png"), np.full((60, 64, 3), 90, np.uint8))
+    scene = next((resolve(smoke.data_root) / "kitti" / "training" / "image_2").glob("*.png"))
+    shutil.copy(scene, tmp_path / "road.png")
+    cv2.imwrite(str(tmp_path / "sign.png"), np.full((60, 64, 3), 90, np.uint8))
     browser.open(tmp_path)
-    assert browser.own and {t: [c.name for c in v] for t, v in browser.cases.items()} == dict(classification=["sign.png"], detection=["road.png"], lane=["road.png"])
+    assert browser.own and {t: [c.name for c in v] for t, v in browser.cases.items()} == dict(
+        classification=["sign.png"], detection=["road.png"], lane=["road.png"]
+    )
     assert browser.controls["worst"].disabled and not browser.controls["back"].disabled
-    with pytest.raises(UserError, match="no truth"): browser.sort_by_worst()
+    with pytest.raises(UserError, match="no truth"):
+        browser.sort_by_worst()
     for task in ("classification", "detection", "lane"):
         s = browser.show(task, 0).state()
-        assert s["own"] and not {"iou", "f1", "precision"} & set(s["scores"]) and bytes(browser.picture.png).startswith(b"\xff\xd8")
-    case = browser.cases["detection"][0]; case.raw = said(case.size, [([10, 10, 60, 50], 1, 0.9), ([100, 20, 150, 60], 2, 0.4)]); browser._found.clear(); browser._curves.clear()
-    assert browser.show("detection").scores().loc["boxes", "now"] == 1 and browser.set_thresholds(score=0.3).scores().loc["boxes", "now"] == 2 and "2 boxes" in browser.picture.text
-    assert browser.open(tmp_path/"road.png").tasks == ("detection", "lane") and browser.open([tmp_path/"road.png"], tasks=("lane",)).tasks == ("lane",)
+        assert (
+            s["own"]
+            and not {"iou", "f1", "precision"} & set(s["scores"])
+            and bytes(browser.picture.png).startswith(b"\xff\xd8")
+        )
+    case = browser.cases["detection"][0]
+    case.raw = said(case.size, [([10, 10, 60, 50], 1, 0.9), ([100, 20, 150, 60], 2, 0.4)])
+    browser._found.clear()
+    browser._curves.clear()
+    assert (
+        browser.show("detection").scores().loc["boxes", "now"] == 1
+        and browser.set_thresholds(score=0.3).scores().loc["boxes", "now"] == 2
+        and "2 boxes" in browser.picture.text
+    )
+    assert browser.open(tmp_path / "road.png").tasks == ("detection", "lane") and browser.open(
+        [tmp_path / "road.png"], tasks=("lane",)
+    ).tasks == ("lane",)
     assert not browser.test_pictures().own and browser.tasks == ("classification", "detection", "lane")
-    assert PredictionBrowser(browser.model, paths=str(tmp_path/"sign.png"), progress=False).task == "classification"
+    assert PredictionBrowser(browser.model, paths=str(tmp_path / "sign.png"), progress=False).task == "classification"
 
 
 def test_colour_is_never_the_only_carrier(monkeypatch):
-    for kind in COLOURS: monkeypatch.setitem(COLOURS, kind, "#FFFFFF")
+    for kind in COLOURS:
+        monkeypatch.setitem(COLOURS, kind, "#FFFFFF")
     drawn = []
     for kind in ("found", "missed", "false"):
-        sheet = Sheet(60, 90); draw_box(sheet, (10, 15, 80, 50), kind); drawn.append(sheet.finished())
+        sheet = Sheet(60, 90)
+        draw_box(sheet, (10, 15, 80, 50), kind)
+        drawn.append(sheet.finished())
         assert (drawn[-1] < 255).any()
     assert all((drawn[i] != drawn[j]).sum() > 100 for i in range(3) for j in range(i))
     here, there, none = np.zeros((40, 40), bool), np.ones((40, 40), bool), None
     lanes = [np.full((40, 40, 3), 100, np.uint8) for _ in range(3)]
-    for pixels, lane, truth in zip(lanes, (there, here, there), (there, there, here)): paint_lanes(pixels, lane, truth)
+    for pixels, lane, truth in zip(lanes, (there, here, there), (there, there, here)):
+        paint_lanes(pixels, lane, truth)
     shares = [(x == 255).mean() for x in lanes]
     assert shares[0] == 1 and 0.4 < shares[1] < 0.6 and 0.1 < shares[2] < 0.4
 
@@ -213,15 +365,32 @@ def test_labels_of_boxes_do_not_cover_each_other():
     frame = (0, 0, 400, 120)
     generator = np.random.default_rng(0)
     corners = generator.uniform((150, 30), (220, 60), (25, 2))
-    boxes = [((*c, *(c + generator.uniform(15, 60, 2))), ("found", "missed", "false")[k % 3], f"Pedestrian {k}") for k, c in enumerate(corners)]
+    boxes = [
+        ((*c, *(c + generator.uniform(15, 60, 2))), ("found", "missed", "false")[k % 3], f"Pedestrian {k}")
+        for k, c in enumerate(corners)
+    ]
     sheet = Sheet(120, 400)
     written = label_boxes(sheet, boxes, frame)
     places = [(x, y - size - 3, x + module._font(size).getlength(words), y) for words, x, y, size, *_ in sheet.words]
-    assert all(a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1] for k, a in enumerate(places) for b in places[:k])
+    assert all(
+        a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1] for k, a in enumerate(places) for b in places[:k]
+    )
     assert all(x1 >= 0 and y1 >= 0 and x2 <= 400 and y2 <= 120 for x1, y1, x2, y2 in places)
-    assert written[:2] == ["✓ Pedestrian 0", "? Pedestrian 1"] and set(module.MARKS.values()) & set(written) and 6 < len(written) < 25   # the first in full, then marks alone, then nothing
-    apart = label_boxes(Sheet(120, 400), [((10, 40, 90, 90), "found", "Car 90"), ((200, 40, 290, 90), "missed", "Car"), ((310, 0, 399, 119), "false", "Van 60")], frame)
-    assert apart == ["✓ Car 90", "? Car", "✗ Van 60"]                                       # also where there is no room above
+    assert (
+        written[:2] == ["✓ Pedestrian 0", "? Pedestrian 1"]
+        and set(module.MARKS.values()) & set(written)
+        and 6 < len(written) < 25
+    )  # the first in full, then marks alone, then nothing
+    apart = label_boxes(
+        Sheet(120, 400),
+        [
+            ((10, 40, 90, 90), "found", "Car 90"),
+            ((200, 40, 290, 90), "missed", "Car"),
+            ((310, 0, 399, 119), "false", "Van 60"),
+        ],
+        frame,
+    )
+    assert apart == ["✓ Car 90", "? Car", "✗ Van 60"]  # also where there is no room above
 
 
 def test_the_page_labels_what_is_found_first(browser, monkeypatch):
@@ -236,25 +405,45 @@ def test_without_a_kernel(browser):
     html = browser.to_jshtml(pictures=2, levels=(0.3, 0.9))
     assert html.count("data:image/webp") == 4 and 'type="range"' in html and len(html) < 300_000
     assert browser.state() == before
-    assert 'aria-label="picture and score threshold"' in html and "Threshold 0.3. object detection, picture 1 of 3" in html
+    assert (
+        'aria-label="picture and score threshold"' in html and "Threshold 0.3. object detection, picture 1 of 3" in html
+    )
     bundle, metadata = browser._repr_mimebundle_()
-    assert {"image/jpeg", "text/plain"} <= set(bundle) and "picture 2 of 3" in bundle["text/plain"] and metadata["image/jpeg"]["alt"] == browser.picture.text
+    assert (
+        {"image/jpeg", "text/plain"} <= set(bundle)
+        and "picture 2 of 3" in bundle["text/plain"]
+        and metadata["image/jpeg"]["alt"] == browser.picture.text
+    )
 
 
-def test_without_arguments_the_best_network_is_taken_and_else_one_is_trained(browser, smoke, tmp_path, monkeypatch, capsys):
+def test_without_arguments_the_best_network_is_taken_and_else_one_is_trained(
+    browser, smoke, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(module, "project_root", lambda: tmp_path)
     assert find_checkpoint() is None
     asked = []
+
     def fake_train(config, progress):
         asked.append(config)
-        folder = tmp_path/config.results_dir/"checkpoints"; folder.mkdir(parents=True)
-        torch.save(dict(model=browser.model.state_dict(), config=smoke.to_dict()), folder/"model_best.pt")
+        folder = tmp_path / config.results_dir / "checkpoints"
+        folder.mkdir(parents=True)
+        torch.save(dict(model=browser.model.state_dict(), config=smoke.to_dict()), folder / "model_best.pt")
+
     monkeypatch.setattr(module, "train", fake_train)
-    monkeypatch.setattr(module, "resolve", lambda p: tmp_path/p)
-    assert trained_model(5).config.recipe == "smoke" and len(asked) == 1 and asked[0].steps_per_epoch == 5 and "about a minute" in capsys.readouterr().out
-    trained_model(); assert len(asked) == 1                                                 # the second time it is there
+    monkeypatch.setattr(module, "resolve", lambda p: tmp_path / p)
+    assert (
+        trained_model(5).config.recipe == "smoke"
+        and len(asked) == 1
+        and asked[0].steps_per_epoch == 5
+        and "about a minute" in capsys.readouterr().out
+    )
+    trained_model()
+    assert len(asked) == 1  # the second time it is there
     for place in ("results/seeds/1", "results"):
-        (tmp_path/place/"checkpoints").mkdir(parents=True); (tmp_path/place/"checkpoints"/"model_best.pt").write_bytes(b"")
-        assert find_checkpoint() == tmp_path/place/"checkpoints"/"model_best.pt"
-    with pytest.raises(UserError, match="carries no config"): PredictionBrowser(model_from_config(smoke))
-    with pytest.raises(UserError, match="no such checkpoint"): PredictionBrowser(tmp_path/"none.pt")
+        (tmp_path / place / "checkpoints").mkdir(parents=True)
+        (tmp_path / place / "checkpoints" / "model_best.pt").write_bytes(b"")
+        assert find_checkpoint() == tmp_path / place / "checkpoints" / "model_best.pt"
+    with pytest.raises(UserError, match="carries no config"):
+        PredictionBrowser(model_from_config(smoke))
+    with pytest.raises(UserError, match="no such checkpoint"):
+        PredictionBrowser(tmp_path / "none.pt")

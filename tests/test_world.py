@@ -1,4 +1,5 @@
 """The writer of the world: layouts, determinism, interruption, refusal."""
+
 import csv, json, os, shutil, subprocess, sys, time
 from pathlib import Path
 import cv2
@@ -47,9 +48,12 @@ def test_gtsrb_layout(small):
     root = small[0] / "gtsrb"
     folders = sorted((root / "GTSRB" / "Training").iterdir())
     assert [f.name for f in folders] == [f"{c:05d}" for c in range(43)]
-    tables = [(f, f / f"GT-{f.name}.csv") for f in folders] + [(root / "GTSRB" / "Final_Test" / "Images", root / "GT-final_test.csv")]
+    tables = [(f, f / f"GT-{f.name}.csv") for f in folders] + [
+        (root / "GTSRB" / "Final_Test" / "Images", root / "GT-final_test.csv")
+    ]
     for folder, table in tables:
-        with open(table) as file: rows = list(csv.DictReader(file, delimiter=";"))
+        with open(table) as file:
+            rows = list(csv.DictReader(file, delimiter=";"))
         assert len(rows) == len(list(folder.glob("*.ppm"))) > 0
         for row in rows:
             h, w = cv2.imread(str(folder / row["Filename"])).shape[:2]
@@ -75,7 +79,9 @@ def test_kitti_layout(small, root):
     assert objects
 
 
-@pytest.mark.parametrize("table", ["tusimple/label_data_0313.json", "tusimple/test_label.json", "joint/tusimple/label_data_joint.json"])
+@pytest.mark.parametrize(
+    "table", ["tusimple/label_data_0313.json", "tusimple/test_label.json", "joint/tusimple/label_data_joint.json"]
+)
 def test_tusimple_layout(small, table):
     table = small[0] / table
     for line in table.read_text().splitlines():
@@ -87,7 +93,8 @@ def test_tusimple_layout(small, table):
 
 def test_joint_signs(small):
     root = small[0] / "joint"
-    with open(root / "signs.csv") as file: rows = list(csv.DictReader(file, delimiter=";"))
+    with open(root / "signs.csv") as file:
+        rows = list(csv.DictReader(file, delimiter=";"))
     for row in rows:
         h, w = cv2.imread(str(root / "kitti" / "training" / "image_2" / row["Filename"])).shape[:2]
         assert 0 <= int(row["X1"]) < int(row["X2"]) <= w and 0 <= int(row["Y1"]) < int(row["Y2"]) <= h
@@ -105,18 +112,22 @@ def test_left_alone_when_it_matches_and_made_again_when_not(tmp_path):
     assert again["hash"] != first["hash"] and not (root / "kitti/training/image_2/000003.png").exists()
     assert [p.name for p in tmp_path.iterdir()] == ["world"]
     (root / "kitti" / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match="notes.txt"): W.make_world(root, "tiny", workers=1, progress=False, **options)
+    with pytest.raises(UserError, match="notes.txt"):
+        W.make_world(root, "tiny", workers=1, progress=False, **options)
     assert (root / "kitti" / "notes.txt").read_text() == "mine" and W.read_manifest(root) == again
 
 
 def test_foreign_folder_is_refused(tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(b"x")
-    with pytest.raises(UserError, match="not empty"): W.make_world(tmp_path, "tiny", progress=False)
+    with pytest.raises(UserError, match="not empty"):
+        W.make_world(tmp_path, "tiny", progress=False)
     assert [p.name for p in tmp_path.iterdir()] == ["holiday.jpg"]
-    with pytest.raises(UserError, match="is a file"): W.make_world(tmp_path / "holiday.jpg", "tiny", progress=False)
+    with pytest.raises(UserError, match="is a file"):
+        W.make_world(tmp_path / "holiday.jpg", "tiny", progress=False)
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "manifest.json").write_text("{")
-    with pytest.raises(UserError, match="manifest.json"): W.make_world(tmp_path / "w", "tiny", progress=False)
+    with pytest.raises(UserError, match="manifest.json"):
+        W.make_world(tmp_path / "w", "tiny", progress=False)
 
 
 def test_version_change_makes_it_again(tmp_path, monkeypatch):
@@ -127,8 +138,20 @@ def test_version_change_makes_it_again(tmp_path, monkeypatch):
     assert again["version"] == "2.0" and again["hash"] == first["hash"]
 
 
-CUSTOM = dict(SMALL, seed=7, signs=46, sign_test=2, scenes=2, lanes=1, lane_test=1, joint=1, sign_skew=.5, class_weights={"Van": 1., "Tram": .5},
-              scene_size=(128, 64), lane_size=(160, 96))
+CUSTOM = dict(
+    SMALL,
+    seed=7,
+    signs=46,
+    sign_test=2,
+    scenes=2,
+    lanes=1,
+    lane_test=1,
+    joint=1,
+    sign_skew=0.5,
+    class_weights={"Van": 1.0, "Tram": 0.5},
+    scene_size=(128, 64),
+    lane_size=(160, 96),
+)
 
 
 @pytest.mark.parametrize("by", ["prepare_data", "ensure_world"])
@@ -138,33 +161,52 @@ def test_an_outdated_world_is_made_again_with_its_own_options(tmp_path, monkeypa
     first = W.make_world(root, "tiny", workers=1, progress=False, **CUSTOM)
     monkeypatch.setattr(W, "world_version", lambda: "2.0")
     config = make_config("smoke", data_root=str(root), world_size="tiny")
-    prepare_data(config, progress=False) if by == "prepare_data" else W.ensure_world(root, "tiny", workers=1, progress=False)
+    prepare_data(config, progress=False) if by == "prepare_data" else W.ensure_world(
+        root, "tiny", workers=1, progress=False
+    )
     again = W.read_manifest(root)
     assert again == {**first, "version": "2.0"} and again["options"]["seed"] == 7
     assert cv2.imread(str(root / "kitti/training/image_2/000001.png")).shape == (64, 128, 3)
     stamp = (root / "manifest.json").stat().st_mtime_ns
-    assert W.ensure_world(root, "tiny", progress=False) == again and (root / "manifest.json").stat().st_mtime_ns == stamp
+    assert (
+        W.ensure_world(root, "tiny", progress=False) == again and (root / "manifest.json").stat().st_mtime_ns == stamp
+    )
 
 
-@pytest.mark.parametrize("change, says", [(dict(options=None), "options .* missing"), (dict(options={"seed": 1, "moons": 2}), "'moons', which no longer exists"),
-                                          (dict(options={"seed": -1}), "seed must be"), (dict(options={"scene_size": None}), "manifest.json"),
-                                          (dict(options={"class_weights": 3}), "manifest.json")])
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (dict(options=None), "options .* missing"),
+        (dict(options={"seed": 1, "moons": 2}), "'moons', which no longer exists"),
+        (dict(options={"seed": -1}), "seed must be"),
+        (dict(options={"scene_size": None}), "manifest.json"),
+        (dict(options={"class_weights": 3}), "manifest.json"),
+    ],
+)
 def test_an_outdated_world_whose_options_are_lost_is_left_alone(small, tmp_path, change, says):
     root = tmp_path / "world"
     shutil.copytree(small[0], root)
     (root / "manifest.json").write_text(json.dumps({**small[1], "version": "0", **change}))
     before = sorted((p, p.stat().st_mtime_ns) for p in root.rglob("*"))
-    with pytest.raises(UserError, match=says) as e: prepare_data(make_config("smoke", data_root=str(root)), progress=False)
-    assert str(root / "manifest.json") in str(e.value) and f"mtl_data make {root}" in str(e.value) and "\n" not in str(e.value)
+    with pytest.raises(UserError, match=says) as e:
+        prepare_data(make_config("smoke", data_root=str(root)), progress=False)
+    assert (
+        str(root / "manifest.json") in str(e.value)
+        and f"mtl_data make {root}" in str(e.value)
+        and "\n" not in str(e.value)
+    )
     assert sorted((p, p.stat().st_mtime_ns) for p in root.rglob("*")) == before
-    W.make_world(root, "tiny", workers=1, progress=False, signs=0, sign_test=1, scenes=1, lanes=1, lane_test=1, joint=0)  # what the sentence advises
+    W.make_world(
+        root, "tiny", workers=1, progress=False, signs=0, sign_test=1, scenes=1, lanes=1, lane_test=1, joint=0
+    )  # what the sentence advises
 
 
 def test_a_manifest_that_does_not_parse_is_one_sentence(small, tmp_path):
     root = tmp_path / "world"
     shutil.copytree(small[0], root)
     (root / "manifest.json").write_text("{")
-    with pytest.raises(UserError, match="delete the folder and make the world again with mtl_data make"): prepare_data(make_config("smoke", data_root=str(root)), progress=False)
+    with pytest.raises(UserError, match="delete the folder and make the world again with mtl_data make"):
+        prepare_data(make_config("smoke", data_root=str(root)), progress=False)
     assert (root / "kitti/training/image_2/000003.png").is_file()
 
 
@@ -175,9 +217,11 @@ def test_an_old_world_comes_back_when_its_replacement_stops_between_the_renames(
     options = dict(SMALL, seed=7, signs=0, sign_test=1, joint=0, scenes=1, lanes=1, lane_test=1)
     first = W.make_world(root, "tiny", workers=1, progress=False, **options)
     stop = "os._exit(1)" if how == "killed" else "raise_interrupt()"
-    code = (f"import os\nfrom mtl_course.data import world as W\nrename, n = os.rename, []\ndef raise_interrupt(): raise KeyboardInterrupt\n"
-            f"def stopping(*a):\n    n.append(a)\n    if len(n) == 2: {stop}\n    rename(*a)\n"
-            f"os.rename, W.world_version = stopping, lambda: '2.0'\nW.ensure_world({str(root)!r}, workers=1, progress=False)")
+    code = (
+        f"import os\nfrom mtl_course.data import world as W\nrename, n = os.rename, []\ndef raise_interrupt(): raise KeyboardInterrupt\n"
+        f"def stopping(*a):\n    n.append(a)\n    if len(n) == 2: {stop}\n    rename(*a)\n"
+        f"os.rename, W.world_version = stopping, lambda: '2.0'\nW.ensure_world({str(root)!r}, workers=1, progress=False)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(W.__file__).parents[2], capture_output=True).returncode
     assert root.exists() == (how == "interrupted")
     assert W.ensure_world(root, "tiny", workers=1, progress=False) == first
@@ -191,49 +235,92 @@ def test_killed_generation_leaves_nothing_that_looks_complete(tmp_path):
     code = f"from mtl_course.world.build import make_world; make_world({str(root)!r}, workers=2, progress=False)"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(W.__file__).parents[2], start_new_session=True)
     for _ in range(2400):  # importing torch on a busy machine takes its time
-        if any(tmp_path.glob("world.making-*/kitti/training/image_2/*.png")): break
-        time.sleep(.05)
-    else: pytest.fail("the generation did not start")
-    workers = [int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()] if Path("/proc").is_dir() else []
-    process.kill(); process.wait()
+        if any(tmp_path.glob("world.making-*/kitti/training/image_2/*.png")):
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the generation did not start")
+    workers = (
+        [int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+        if Path("/proc").is_dir()
+        else []
+    )
+    process.kill()
+    process.wait()
     assert not root.exists() and len(list(tmp_path.glob("world.making-*"))) == 1
     for _ in range(1200):  # the workers notice that their parent has gone
-        if not any(Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" for pid in workers): break
-        time.sleep(.05)
-    else: pytest.fail("worker processes outlive their killed parent")
+        if not any(
+            Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" for pid in workers
+        ):
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("worker processes outlive their killed parent")
     manifest = W.make_world(root, "tiny", workers=1, progress=False, **{**SMALL, "signs": 0})
     assert [p.name for p in tmp_path.iterdir()] == ["world"] and W.read_manifest(root) == manifest
 
 
 def test_failure_and_interrupt_remove_the_temporary_folder(tmp_path, monkeypatch):
-    def broken(*_): raise KeyboardInterrupt
+    def broken(*_):
+        raise KeyboardInterrupt
+
     monkeypatch.setitem(W._DRAW, "lane", broken)
-    with pytest.raises(KeyboardInterrupt): W.make_world(tmp_path / "w", "tiny", workers=1, progress=False, **SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        W.make_world(tmp_path / "w", "tiny", workers=1, progress=False, **SMALL)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_full_disk_is_one_sentence(tmp_path, monkeypatch):
-    def full(*_): raise OSError(28, "No space left on device")
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(W._Shelf, "put", full)
-    with pytest.raises(UserError, match="disk is full"): W.make_world(tmp_path / "w", "tiny", workers=1, progress=False, **SMALL)
+    with pytest.raises(UserError, match="disk is full"):
+        W.make_world(tmp_path / "w", "tiny", workers=1, progress=False, **SMALL)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("options", [dict(size="huge"), dict(sings=3), dict(scenes=-1), dict(scenes=1.5), dict(frames_per_track=0), dict(frames_per_track=31),
-                                     dict(sign_skew=-1), dict(class_weights={"Horse": 1}), dict(scene_size=(20, 20)), dict(workers=0), dict(seed=-1)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(size="huge"),
+        dict(sings=3),
+        dict(scenes=-1),
+        dict(scenes=1.5),
+        dict(frames_per_track=0),
+        dict(frames_per_track=31),
+        dict(sign_skew=-1),
+        dict(class_weights={"Horse": 1}),
+        dict(scene_size=(20, 20)),
+        dict(workers=0),
+        dict(seed=-1),
+    ],
+)
 def test_bad_options(options, tmp_path):
-    with pytest.raises(UserError): W.make_world(tmp_path / "w", progress=False, **options)
+    with pytest.raises(UserError):
+        W.make_world(tmp_path / "w", progress=False, **options)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_sign_counts():
-    even, skewed = W.sign_counts(430), W.sign_counts(4300, 1.)
+    even, skewed = W.sign_counts(430), W.sign_counts(4300, 1.0)
     assert even.tolist() == [10] * 43
-    assert skewed.sum() == 4300 and skewed.min() >= 1 and skewed.argmax() == int(np.argmax(W.GTSRB_COUNTS)) and skewed[2] > 7 * skewed[0]
+    assert (
+        skewed.sum() == 4300
+        and skewed.min() >= 1
+        and skewed.argmax() == int(np.argmax(W.GTSRB_COUNTS))
+        and skewed[2] > 7 * skewed[0]
+    )
     assert W.sign_counts(5).sum() == 5 and W.sign_counts(0).sum() == 0
 
 
 def test_class_weights_change_the_scenes(tmp_path):
-    W.make_world(tmp_path / "w", workers=1, progress=False, **{**SMALL, "signs": 0, "scenes": 6}, class_weights={"Truck": 1.})
-    names = {line.split()[0] for p in (tmp_path / "w/kitti/training/label_2").iterdir() for line in p.read_text().splitlines()}
+    W.make_world(
+        tmp_path / "w", workers=1, progress=False, **{**SMALL, "signs": 0, "scenes": 6}, class_weights={"Truck": 1.0}
+    )
+    names = {
+        line.split()[0]
+        for p in (tmp_path / "w/kitti/training/label_2").iterdir()
+        for line in p.read_text().splitlines()
+    }
     assert names <= {"Truck", "DontCare"} and "Truck" in names

@@ -1,4 +1,5 @@
 """Run by test_training and test_trunks under torchrun: writes the averaged gradients of one step on a global batch."""
+
 import sys, torch
 from mtl_course.config import make_config
 from mtl_course.core.seeds import seed_everything
@@ -9,16 +10,32 @@ from mtl_course.training.loop import start_fabric, compute_gradients
 
 
 def main(path, name, sharing="hard"):
-    config = make_config("smoke", precision="32-true", device="cpu", classification_batch_size=4, cache_images=False, sharing=sharing)
+    config = make_config(
+        "smoke", precision="32-true", device="cpu", classification_batch_size=4, cache_images=False, sharing=sharing
+    )
     fabric = start_fabric(config)
     loader, _ = create_dataloaders(config, rank=fabric.global_rank, processes=fabric.world_size)
     seed_everything(0)
-    model = model_from_config(config).eval()          # BatchNorm by its running statistics: a batch's own would depend on how it is divided
+    model = model_from_config(
+        config
+    ).eval()  # BatchNorm by its running statistics: a batch's own would depend on how it is divided
     head = model.heads["detection"]
-    head.rpn.fg_bg_sampler.batch_size_per_image = head.roi.fg_bg_sampler.batch_size_per_image = 10**6   # all samples: nothing is drawn at random
+    head.rpn.fg_bg_sampler.batch_size_per_image = head.roi.fg_bg_sampler.batch_size_per_image = (
+        10**6
+    )  # all samples: nothing is drawn at random
     step = compute_gradients(fabric, model, next(iter(loader)), make_balancer(name, config.tasks))
     if fabric.global_rank == 0:
-        torch.save(dict(processes=fabric.world_size, gradients={n: p.grad for n, p in model.named_parameters()}, losses=step.losses, weights=step.weights, gramian=step.gramian), path)
+        torch.save(
+            dict(
+                processes=fabric.world_size,
+                gradients={n: p.grad for n, p in model.named_parameters()},
+                losses=step.losses,
+                weights=step.weights,
+                gramian=step.gramian,
+            ),
+            path,
+        )
 
 
-if __name__ == "__main__": main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

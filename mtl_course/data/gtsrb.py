@@ -16,46 +16,68 @@ from .images import Problem, ReaderBase, raise_problems, read_image, read_text, 
 # %% ../../nbs/1_data/01_signs.ipynb #a3371c19
 CSV_COLUMNS = ("Filename", "Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2", "ClassId")
 NUM_CLASSES = 43
-TRAINING, FINAL_TRAINING = "gtsrb/GTSRB/Training", "gtsrb/GTSRB/Final_Training/Images"  # torchvision's archive, the larger official one
+TRAINING, FINAL_TRAINING = (
+    "gtsrb/GTSRB/Training",
+    "gtsrb/GTSRB/Final_Training/Images",
+)  # torchvision's archive, the larger official one
 TEST_IMAGES, TEST_CSV = "gtsrb/GTSRB/Final_Test/Images", "gtsrb/GT-final_test.csv"
 GTSRB_LAYOUT = f"{TRAINING}/000cc/TTTTT_FFFFF.ppm with GT-000cc.csv (cc: class 00-42)"
+
 
 @dataclass(frozen=True)
 class SignRecord:
     "What GTSRB says about one image; `track` and `frame` are -1 in the official test set."
-    file: str    # relative to the data root
-    label: int   # 0-42
-    track: int   # class*100000 + number of the track in its class
-    frame: int   # 0-29
+
+    file: str  # relative to the data root
+    label: int  # 0-42
+    track: int  # class*100000 + number of the track in its class
+    frame: int  # 0-29
     size: tuple  # (height, width) in pixels
-    roi: tuple   # (x1, y1, x2, y2) of the sign, pixels
+    roi: tuple  # (x1, y1, x2, y2) of the sign, pixels
 
 # %% ../../nbs/1_data/01_signs.ipynb #f58aa1cd
 def _parse_csv(path, file, problems):
     "Rows of a GTSRB csv as (line numbers, names, int64 (rows, 7)); every fault is added to `problems` and its row left out."
     lines = read_text(path, file, problems).splitlines()
     if lines and tuple(lines[0].strip().split(";")) != CSV_COLUMNS:
-        problems.append(Problem(file, "line 1", f"the header is {lines[0][:80]!r}, expected {';'.join(CSV_COLUMNS)!r}: add or mend it"))
+        problems.append(
+            Problem(
+                file, "line 1", f"the header is {lines[0][:80]!r}, expected {';'.join(CSV_COLUMNS)!r}: add or mend it"
+            )
+        )
         lines = []
     rows = [(n, l.strip().split(";")) for n, l in enumerate(lines[1:], 2) if l.strip()]
-    if lines and not rows: problems.append(Problem(file, "", "holds a header but no image, expected a line for each: unpack it again"))
-    try: return [n for n, _ in rows], [r[0] for _, r in rows], np.array([r[1:] for _, r in rows], dtype=str).reshape(-1, 7).astype(np.int64)
-    except (ValueError, OverflowError): pass  # some row is broken: go through them one by one
+    if lines and not rows:
+        problems.append(Problem(file, "", "holds a header but no image, expected a line for each: unpack it again"))
+    try:
+        return (
+            [n for n, _ in rows],
+            [r[0] for _, r in rows],
+            np.array([r[1:] for _, r in rows], dtype=str).reshape(-1, 7).astype(np.int64),
+        )
+    except (ValueError, OverflowError):
+        pass  # some row is broken: go through them one by one
     good = []
     for n, row in rows:
         fault = _row_fault(row)
-        if fault: problems.append(Problem(file, f"line {n}", fault))
-        else: good.append((n, row[0], [int(v) for v in row[1:]]))
+        if fault:
+            problems.append(Problem(file, f"line {n}", fault))
+        else:
+            good.append((n, row[0], [int(v) for v in row[1:]]))
     return [n for n, _, _ in good], [f for _, f, _ in good], np.array([v for _, _, v in good], np.int64).reshape(-1, 7)
 
 # %% ../../nbs/1_data/01_signs.ipynb #468bb9ac
 def _row_fault(row):
     "Why a csv row cannot be read, or ''."
-    if len(row) != len(CSV_COLUMNS): return f"{len(row)} columns, expected {len(CSV_COLUMNS)} separated by ';': mend or remove the line"
+    if len(row) != len(CSV_COLUMNS):
+        return f"{len(row)} columns, expected {len(CSV_COLUMNS)} separated by ';': mend or remove the line"
     for name, value in zip(CSV_COLUMNS[1:], row[1:]):
-        try: usual = abs(int(value)) < 1_000_000
-        except ValueError: usual = False
-        if not usual: return f"{name} is {value!r}, expected a whole number below a million: mend or remove the line"
+        try:
+            usual = abs(int(value)) < 1_000_000
+        except ValueError:
+            usual = False
+        if not usual:
+            return f"{name} is {value!r}, expected a whole number below a million: mend or remove the line"
     return ""
 
 # %% ../../nbs/1_data/01_signs.ipynb #5a848391
@@ -64,18 +86,30 @@ def _value_faults(values, folder_class):
     w, h, x1, y1, x2, y2, label = values.T
     inside, whole = (label >= 0) & (label < NUM_CLASSES), (x2 > x1) & (y2 > y1)
     roi = lambda i: f"the Roi ({x1[i]}, {y1[i]}, {x2[i]}, {y2[i]})"
-    tests = [(~inside, lambda i: f"ClassId is {label[i]}, expected 0-{NUM_CLASSES - 1}: mend the line"),
-             (~whole, lambda i: f"{roi(i)} is turned round or empty, expected X1 < X2 and Y1 < Y2: mend the line"),
-             (whole & ((np.minimum(x1, y1) < 0) | (x2 > w) | (y2 > h)),
-              lambda i: f"{roi(i)} leaves the image of {w[i]}x{h[i]} pixels, expected it inside: mend the line")]
+    tests = [
+        (~inside, lambda i: f"ClassId is {label[i]}, expected 0-{NUM_CLASSES - 1}: mend the line"),
+        (~whole, lambda i: f"{roi(i)} is turned round or empty, expected X1 < X2 and Y1 < Y2: mend the line"),
+        (
+            whole & ((np.minimum(x1, y1) < 0) | (x2 > w) | (y2 > h)),
+            lambda i: f"{roi(i)} leaves the image of {w[i]}x{h[i]} pixels, expected it inside: mend the line",
+        ),
+    ]
     if folder_class is not None:
-        tests.append((inside & (label != folder_class),
-                      lambda i: f"ClassId is {label[i]}, expected {folder_class} as its folder says: move the image or mend the line"))
+        tests.append(
+            (
+                inside & (label != folder_class),
+                lambda i: (
+                    f"ClassId is {label[i]}, expected {folder_class} as its folder says: move the image or mend the line"
+                ),
+            )
+        )
     return [(i, say(i)) for bad, say in tests for i in np.flatnonzero(bad)]
+
 
 def _name_fault(name, there, seen, line, tracked):
     "Why the file name of a csv line is wrong, or ''; remembers the name in `seen`."
-    if name in seen: return f"{name} was named in line {seen[name]} already: remove one of the two lines"
+    if name in seen:
+        return f"{name} was named in line {seen[name]} already: remove one of the two lines"
     seen[name] = line
     if tracked and not (len(name) == 15 and name[5] == "_" and (name[:5] + name[6:11]).isdigit()):
         return f"the file is called {name!r}, expected TTTTT_FFFFF.ppm: without its track an image cannot be split fairly, so rename or remove it"
@@ -85,79 +119,120 @@ def _name_fault(name, there, seen, line, tracked):
 def _index_folder(root, folder, csv, folder_class, problems):
     "Good rows of one csv as (files, int64 (rows, 9): width, height, roi, class, track, frame); faults go to `problems`, in the order of the lines."
     found = []
-    numbers, names, values = _parse_csv(root/csv, csv, found)
-    there = {e.name for e in os.scandir(root/folder) if e.name.endswith(".ppm")}
+    numbers, names, values = _parse_csv(root / csv, csv, found)
+    there = {e.name for e in os.scandir(root / folder) if e.name.endswith(".ppm")}
     bad, seen, extra = set(), {}, np.full((len(names), 2), -1, np.int64)
     faults = _value_faults(values, folder_class)
     for i, name in enumerate(names):
         fault = _name_fault(name, there, seen, numbers[i], folder_class is not None)
-        if fault: faults.append((i, fault))
-        elif folder_class is not None: extra[i] = int(name[:5]), int(name[6:11])
-    for i, sentence in faults: bad.add(i); found.append(Problem(csv, f"line {numbers[i]}", sentence))
+        if fault:
+            faults.append((i, fault))
+        elif folder_class is not None:
+            extra[i] = int(name[:5]), int(name[6:11])
+    for i, sentence in faults:
+        bad.add(i)
+        found.append(Problem(csv, f"line {numbers[i]}", sentence))
     problems += sorted(found, key=lambda p: int(p.where[5:] or 0))
-    if (root/csv).is_file():  # where the csv is missing, that is the problem, and not each of its images
-        named = _names_in(root/csv) if there - seen.keys() else seen
-        problems += [Problem(f"{folder}/{n}", "", f"has no line in {Path(csv).name}: add one, or remove the image") for n in sorted(there - set(named))]
+    if (root / csv).is_file():  # where the csv is missing, that is the problem, and not each of its images
+        named = _names_in(root / csv) if there - seen.keys() else seen
+        problems += [
+            Problem(f"{folder}/{n}", "", f"has no line in {Path(csv).name}: add one, or remove the image")
+            for n in sorted(there - set(named))
+        ]
     keep = np.array([i for i in range(len(names)) if i not in bad], np.int64)
     return [f"{folder}/{names[i]}" for i in keep], np.hstack([values, extra])[keep]
 
 # %% ../../nbs/1_data/01_signs.ipynb #7e496c90
 def _names_in(csv):
     "All file names in a csv, broken lines included; empty-handed for a file that is not text."
-    try: return {l.split(";")[0].strip() for l in csv.read_text(encoding="utf-8-sig").splitlines()}
-    except UnicodeDecodeError: return set()
+    try:
+        return {l.split(";")[0].strip() for l in csv.read_text(encoding="utf-8-sig").splitlines()}
+    except UnicodeDecodeError:
+        return set()
 
 # %% ../../nbs/1_data/01_signs.ipynb #6d67fc80
-def index_gtsrb(data_root: str | Path, # folder that holds gtsrb/
-                need_training: bool = True, # False: the official test set alone will do
-               ) -> tuple: # (files, int64 (n, 9): width, height, x1, y1, x2, y2, class, track, frame; bool (n,): official test; [Problem])
+def index_gtsrb(
+    data_root: str | Path,  # folder that holds gtsrb/
+    need_training: bool = True,  # False: the official test set alone will do
+) -> (
+    tuple
+):  # (files, int64 (n, 9): width, height, x1, y1, x2, y2, class, track, frame; bool (n,): official test; [Problem])
     "Parses every csv of GTSRB without opening an image; broken lines are left out and returned as problems."
     root, problems, files, tables = Path(data_root), [], [], []
-    base = FINAL_TRAINING if (root/FINAL_TRAINING).is_dir() and not (root/TRAINING).is_dir() else TRAINING
+    base = FINAL_TRAINING if (root / FINAL_TRAINING).is_dir() and not (root / TRAINING).is_dir() else TRAINING
     for name in _class_folders(root, base, need_training, problems):
         f, t = _index_folder(root, f"{base}/{name}", f"{base}/{name}/GT-{name}.csv", int(name), problems)
-        files += f; tables.append(t)
+        files += f
+        tables.append(t)
     n = len(files)
-    csv, images = (root/TEST_CSV).is_file(), (root/TEST_IMAGES).is_dir()
+    csv, images = (root / TEST_CSV).is_file(), (root / TEST_IMAGES).is_dir()
     if csv and images:
         f, t = _index_folder(root, TEST_IMAGES, TEST_CSV, None, problems)
-        files += f; tables.append(t)
+        files += f
+        tables.append(t)
     elif csv or images:
         missing = TEST_IMAGES if csv else TEST_CSV
-        problems.append(Problem(missing, "", "is missing, while the other half of the official test set is there: add or remove one"))
+        problems.append(
+            Problem(
+                missing, "", "is missing, while the other half of the official test set is there: add or remove one"
+            )
+        )
     table = np.concatenate(tables) if tables else np.empty((0, 9), np.int64)
     return files, table, np.arange(len(files)) >= n, problems
 
 # %% ../../nbs/1_data/01_signs.ipynb #421d353c
 def _class_folders(root, base, needed, problems):
     "Names of the class folders that hold something; faults go to `problems`."
-    if not (root/base).is_dir():
-        if needed or not (root/TEST_CSV).is_file():
-            problems.append(Problem(base, "", f"no such folder in {root.name or root}, expected {GTSRB_LAYOUT}: unpack the archive there"))
+    if not (root / base).is_dir():
+        if needed or not (root / TEST_CSV).is_file():
+            problems.append(
+                Problem(
+                    base,
+                    "",
+                    f"no such folder in {root.name or root}, expected {GTSRB_LAYOUT}: unpack the archive there",
+                )
+            )
         return []
-    good, folders = [], sorted(e.name for e in os.scandir(root/base) if e.is_dir() and not e.name.startswith("."))
-    if not folders: problems.append(Problem(base, "", f"is an empty folder, expected {GTSRB_LAYOUT}: unpack the archive there"))
+    good, folders = [], sorted(e.name for e in os.scandir(root / base) if e.is_dir() and not e.name.startswith("."))
+    if not folders:
+        problems.append(Problem(base, "", f"is an empty folder, expected {GTSRB_LAYOUT}: unpack the archive there"))
     for name in folders:
         if not (len(name) == 5 and name.isdigit() and int(name) < NUM_CLASSES):
-            problems.append(Problem(f"{base}/{name}", "", f"is not the folder of a class, expected 00000-{NUM_CLASSES - 1:05d}: rename or remove it"))
-        elif not any(os.scandir(root/base/name)):
-            problems.append(Problem(f"{base}/{name}", "", f"is an empty folder, expected images and GT-{name}.csv: unpack it again or remove it"))
-        else: good.append(name)
+            problems.append(
+                Problem(
+                    f"{base}/{name}",
+                    "",
+                    f"is not the folder of a class, expected 00000-{NUM_CLASSES - 1:05d}: rename or remove it",
+                )
+            )
+        elif not any(os.scandir(root / base / name)):
+            problems.append(
+                Problem(
+                    f"{base}/{name}",
+                    "",
+                    f"is an empty folder, expected images and GT-{name}.csv: unpack it again or remove it",
+                )
+            )
+        else:
+            good.append(name)
     return good
 
 # %% ../../nbs/1_data/01_signs.ipynb #1b9780d0
 def _deal_out(files, labels, tracks, official, split, seed):
     "The part of every image: 0 train, 1 val, 2 test."
     parts, own = np.full(len(files), 2), ~official
-    fractions = (.7, .15, .15) if own.all() else (.85, .15)
-    if split == "held_out": parts[own] = split_groups(tracks[own], fractions, seed, strata=labels[own])
-    else: parts[own] = split_groups(files[own], (.9, .1), seed)
+    fractions = (0.7, 0.15, 0.15) if own.all() else (0.85, 0.15)
+    if split == "held_out":
+        parts[own] = split_groups(tracks[own], fractions, seed, strata=labels[own])
+    else:
+        parts[own] = split_groups(files[own], (0.9, 0.1), seed)
     return parts
+
 
 def _grown(roi, size, margin):
     "The box of a sign grown by `margin` times its sides all round and clipped to the image, (x1, y1, x2, y2)."
     (x1, y1, x2, y2), (h, w) = map(int, roi), map(int, size)
-    dx, dy = round((x2 - x1)*margin), round((y2 - y1)*margin)
+    dx, dy = round((x2 - x1) * margin), round((y2 - y1) * margin)
     return max(0, x1 - dx), max(0, y1 - dy), min(w, x2 + dx), min(h, y2 + dy)
 
 # %% ../../nbs/1_data/01_signs.ipynb #8501e845
@@ -169,30 +244,47 @@ class GTSRB(ReaderBase):
     set, or the validation images where there is none. Per image: `files`, `labels` (0-42), `tracks` (class*100000 + number, -1 in the
     official test set), `frames`, `sizes` (height, width), `rois`. Raises `UserError` for broken labels or an image that cannot be read.
     """
+
     task = "classification"
 
-    def __init__(self, data_root: str | Path, # folder that holds gtsrb/
-                 part: str = "train", # train, val, test or all
-                 split: str = "held_out", # held_out (by track) or specification (by image)
-                 seed: int = 0, # fixes the split
-                 size: tuple | None = None, # (height, width) of the images; None: as published
-                 roi_margin: float | None = None): # None: the whole crop; 0.1: the sign's box plus a tenth of its sides all round
+    def __init__(
+        self,
+        data_root: str | Path,  # folder that holds gtsrb/
+        part: str = "train",  # train, val, test or all
+        split: str = "held_out",  # held_out (by track) or specification (by image)
+        seed: int = 0,  # fixes the split
+        size: tuple | None = None,  # (height, width) of the images; None: as published
+        roi_margin: float | None = None,
+    ):  # None: the whole crop; 0.1: the sign's box plus a tenth of its sides all round
         super().__init__(data_root, part, split, seed, size)
         files, table, official, problems = index_gtsrb(self.data_root, need_training=part in ("train", "val"))
         raise_problems(problems)
         labels = table[:, 6]
-        tracks = np.where(official, -1, labels*100_000 + table[:, 7])  # a track's number counts within its class only
+        tracks = np.where(official, -1, labels * 100_000 + table[:, 7])  # a track's number counts within its class only
         parts = _deal_out(np.array(files), labels, tracks, official, split, seed)
         keep = self._wanted(parts, test_is_val=split == "specification" and not official.any())
-        self.files, self.labels, self.tracks, self.frames = np.array(files)[keep], labels[keep], tracks[keep], table[keep, 8]
+        self.files, self.labels, self.tracks, self.frames = (
+            np.array(files)[keep],
+            labels[keep],
+            tracks[keep],
+            table[keep, 8],
+        )
         self.sizes, self.rois, self.roi_margin = table[keep, 1::-1], table[keep, 2:6], roi_margin
 
-    def __getitem__(self, i: int) -> dict: # {"image": uint8 (3, H, W), "label": 0-42, "file": path in data_root}
+    def __getitem__(self, i: int) -> dict:  # {"image": uint8 (3, H, W), "label": 0-42, "file": path in data_root}
         "Image `i`, decoded now, with its class."
-        crop, file = None if self.roi_margin is None else _grown(self.rois[i], self.sizes[i], self.roi_margin), str(self.files[i])
+        crop, file = (
+            None if self.roi_margin is None else _grown(self.rois[i], self.sizes[i], self.roi_margin),
+            str(self.files[i]),
+        )
         return {"image": read_image(self.path(i), self.size, crop, file)[0], "label": int(self.labels[i]), "file": file}
 
-    def record(self, i: int) -> SignRecord: # all that the csv says
+    def record(self, i: int) -> SignRecord:  # all that the csv says
         "The published facts on image `i`."
         ints = lambda row: tuple(map(int, row))
-        return SignRecord(str(self.files[i]), *ints((self.labels[i], self.tracks[i], self.frames[i])), ints(self.sizes[i]), ints(self.rois[i]))
+        return SignRecord(
+            str(self.files[i]),
+            *ints((self.labels[i], self.tracks[i], self.frames[i])),
+            ints(self.sizes[i]),
+            ints(self.rois[i]),
+        )

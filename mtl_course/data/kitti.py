@@ -12,80 +12,150 @@ from pathlib import Path
 import numpy as np, torch
 from torchvision import tv_tensors
 from ..config import DETECTION_CLASSES
-from .images import Problem, ReaderBase, image_size, number, raise_problems, read_image, read_text, split_groups
+from mtl_course.data.images import (
+    Problem,
+    ReaderBase,
+    image_size,
+    number,
+    raise_problems,
+    read_image,
+    read_text,
+    split_groups,
+)
 
 # %% ../../nbs/1_data/02_objects.ipynb #910eeb3c
 IMAGES, LABELS = "kitti/training/image_2", "kitti/training/label_2"
 KITTI_LAYOUT = f"{IMAGES}/NNNNNN.png and {LABELS}/NNNNNN.txt"
-COLUMNS = ("type", "truncated", "occluded", "alpha", "x1", "y1", "x2", "y2", "height", "width", "length", "x", "y", "z", "rotation_y")
+COLUMNS = (
+    "type",
+    "truncated",
+    "occluded",
+    "alpha",
+    "x1",
+    "y1",
+    "x2",
+    "y2",
+    "height",
+    "width",
+    "length",
+    "x",
+    "y",
+    "z",
+    "rotation_y",
+)
 IGNORED = ("DontCare", "Person_sitting")
 _NUMBER_OF = {name: i for i, name in enumerate(DETECTION_CLASSES, 1)} | dict.fromkeys(IGNORED, 0)  # 0: not a target
+
 
 @dataclass(frozen=True)
 class KittiRecord:
     "All annotations of one frame as published; the arrays have one row per object, in the order of the file."
-    file: str                # relative to the data root
-    image_size: tuple        # (height, width) in pixels
-    names: np.ndarray        # (N,) str, as written
-    truncation: np.ndarray   # (N,) 0 (inside) to 1, -1 for DontCare
-    occlusion: np.ndarray    # (N,) int64 0 visible, 1 partly, 2 largely hidden, 3 unknown, -1 for DontCare
-    alpha: np.ndarray        # (N,) radians, -10 for DontCare
-    boxes: np.ndarray        # float32 (N, 4) x1, y1, x2, y2 in pixels of the original image
-    dimensions: np.ndarray   # (N, 3) height, width, length in metres
-    location: np.ndarray     # (N, 3) x, y, z in metres, camera coordinates
-    rotation_y: np.ndarray   # (N,) radians
+
+    file: str  # relative to the data root
+    image_size: tuple  # (height, width) in pixels
+    names: np.ndarray  # (N,) str, as written
+    truncation: np.ndarray  # (N,) 0 (inside) to 1, -1 for DontCare
+    occlusion: np.ndarray  # (N,) int64 0 visible, 1 partly, 2 largely hidden, 3 unknown, -1 for DontCare
+    alpha: np.ndarray  # (N,) radians, -10 for DontCare
+    boxes: np.ndarray  # float32 (N, 4) x1, y1, x2, y2 in pixels of the original image
+    dimensions: np.ndarray  # (N, 3) height, width, length in metres
+    location: np.ndarray  # (N, 3) x, y, z in metres, camera coordinates
+    rotation_y: np.ndarray  # (N,) radians
 
 # %% ../../nbs/1_data/02_objects.ipynb #1ee02a69
-def parse_label(text: str, # the content of a label file
-                file: str, # its name, for errors
-                problems: list, # faults are added here
-               ) -> tuple: # (names, float64 (objects, 14): the columns after the name)
+def parse_label(
+    text: str,  # the content of a label file
+    file: str,  # its name, for errors
+    problems: list,  # faults are added here
+) -> tuple:  # (names, float64 (objects, 14): the columns after the name)
     "The objects of one KITTI label file; broken lines are left out and added to `problems`."
     names, values = [], []
     for n, line in enumerate(text.splitlines(), 1):
         row = line.split()
-        if not row: continue
-        try: v, good = [float(x) for x in row[1:]], len(row) == 15 and row[0] in _NUMBER_OF
-        except ValueError: good = False
-        if good and v[5] > v[3] and v[6] > v[4] and -1 <= v[0] <= 1 and v[1] in (-1, 0, 1, 2, 3) and all(-1e6 < x < 1e6 for x in v):
-            names.append(row[0]); values.append(v)
-        else: problems.append(Problem(file, f"line {n}", _line_fault(row) + ": mend the line"))
+        if not row:
+            continue
+        try:
+            v, good = [float(x) for x in row[1:]], len(row) == 15 and row[0] in _NUMBER_OF
+        except ValueError:
+            good = False
+        if (
+            good
+            and v[5] > v[3]
+            and v[6] > v[4]
+            and -1 <= v[0] <= 1
+            and v[1] in (-1, 0, 1, 2, 3)
+            and all(-1e6 < x < 1e6 for x in v)
+        ):
+            names.append(row[0])
+            values.append(v)
+        else:
+            problems.append(Problem(file, f"line {n}", _line_fault(row) + ": mend the line"))
     return names, np.array(values, np.float64).reshape(-1, 14)
 
 # %% ../../nbs/1_data/02_objects.ipynb #3e41eaf1
 def _line_fault(row):
     "What is wrong with a label line."
     if len(row) != 15:
-        return f"{len(row)} columns, expected 15 ({' '.join(COLUMNS)})" + "; a 16th is the score of a detection, not of a label"*(len(row) == 16)
-    if row[0] not in _NUMBER_OF: return f"{row[0]!r} is not a class of KITTI, expected one of {', '.join(_NUMBER_OF)}, spelt like that"
+        return (
+            f"{len(row)} columns, expected 15 ({' '.join(COLUMNS)})"
+            + "; a 16th is the score of a detection, not of a label" * (len(row) == 16)
+        )
+    if row[0] not in _NUMBER_OF:
+        return f"{row[0]!r} is not a class of KITTI, expected one of {', '.join(_NUMBER_OF)}, spelt like that"
     for name, value in zip(COLUMNS[1:], row[1:]):
-        try: number(value)
-        except ValueError: return f"{name} is {value!r}, expected a finite number"
+        try:
+            number(value)
+        except ValueError:
+            return f"{name} is {value!r}, expected a finite number"
     x1, y1, x2, y2 = map(float, row[4:8])
-    if x2 <= x1 or y2 <= y1: return f"the box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is turned round or empty, expected x1 < x2 and y1 < y2"
-    if not -1 <= float(row[1]) <= 1: return f"truncated is {row[1]}, expected 0 to 1 (-1 for DontCare)"
-    if float(row[2]) not in (-1, 0, 1, 2, 3): return f"occluded is {row[2]}, expected 0, 1, 2 or 3 (-1 for DontCare)"
+    if x2 <= x1 or y2 <= y1:
+        return f"the box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is turned round or empty, expected x1 < x2 and y1 < y2"
+    if not -1 <= float(row[1]) <= 1:
+        return f"truncated is {row[1]}, expected 0 to 1 (-1 for DontCare)"
+    if float(row[2]) not in (-1, 0, 1, 2, 3):
+        return f"occluded is {row[2]}, expected 0, 1, 2 or 3 (-1 for DontCare)"
     return "a number is beyond a million, expected pixels, metres and radians"
 
 # %% ../../nbs/1_data/02_objects.ipynb #c0bfce57
-def index_kitti(data_root: str | Path, # folder that holds kitti/
-               ) -> tuple: # (files, [(names, float64 (objects, 14))], [Problem])
+def index_kitti(
+    data_root: str | Path,  # folder that holds kitti/
+) -> tuple:  # (files, [(names, float64 (objects, 14))], [Problem])
     "Parses every label of KITTI's training folder without opening an image; faults are returned as problems."
     root, problems, files, labels = Path(data_root), [], [], []
     for folder in (IMAGES, LABELS):
-        fault = "no such folder" if not (root/folder).is_dir() else "" if any(os.scandir(root/folder)) else "is an empty folder"
-        if fault: problems.append(Problem(folder, "", f"{fault} in {root.name or root}, expected {KITTI_LAYOUT}: unpack the archives there"))
-    if problems: return files, labels, problems
-    images = {Path(e.name).stem: e.name for e in os.scandir(root/IMAGES) if e.name.endswith((".png", ".jpg"))}
-    texts = {Path(e.name).stem for e in os.scandir(root/LABELS) if e.name.endswith(".txt")}
+        fault = (
+            "no such folder"
+            if not (root / folder).is_dir()
+            else ""
+            if any(os.scandir(root / folder))
+            else "is an empty folder"
+        )
+        if fault:
+            problems.append(
+                Problem(
+                    folder, "", f"{fault} in {root.name or root}, expected {KITTI_LAYOUT}: unpack the archives there"
+                )
+            )
+    if problems:
+        return files, labels, problems
+    images = {Path(e.name).stem: e.name for e in os.scandir(root / IMAGES) if e.name.endswith((".png", ".jpg"))}
+    texts = {Path(e.name).stem for e in os.scandir(root / LABELS) if e.name.endswith(".txt")}
     for stem in sorted(images.keys() | texts):
         file, label = f"{IMAGES}/{images.get(stem, stem + '.png')}", f"{LABELS}/{stem}.txt"
-        if stem not in texts: problems.append(Problem(file, "", f"has no label {label}: add it, or remove the image")); continue
-        if stem not in images: problems.append(Problem(label, "", f"has no image {file}: add it, or remove the label"))
-        text = read_text(root/label, label, problems, "copy it again; a frame that shows no object has a label of one empty line")
+        if stem not in texts:
+            problems.append(Problem(file, "", f"has no label {label}: add it, or remove the image"))
+            continue
+        if stem not in images:
+            problems.append(Problem(label, "", f"has no image {file}: add it, or remove the label"))
+        text = read_text(
+            root / label, label, problems, "copy it again; a frame that shows no object has a label of one empty line"
+        )
         parsed = parse_label(text, label, problems)
-        if stem in images: files.append(file); labels.append(parsed)
-    if not images and not texts: problems.append(Problem(IMAGES, "", f"holds no image, expected {KITTI_LAYOUT}: unpack the archives there"))
+        if stem in images:
+            files.append(file)
+            labels.append(parsed)
+    if not images and not texts:
+        problems.append(Problem(IMAGES, "", f"holds no image, expected {KITTI_LAYOUT}: unpack the archives there"))
     return files, labels, problems
 
 # %% ../../nbs/1_data/02_objects.ipynb #b7a332bc
@@ -96,35 +166,61 @@ class KITTI(ReaderBase):
     (int64, 1-7 as in `DETECTION_CLASSES`), `boxes` and `ignored` (DontCare and Person_sitting), float32 (N, 4) in pixels of the original.
     Raises `UserError` for broken labels or an image that cannot be read.
     """
+
     task = "detection"
-    def __init__(self, data_root: str | Path, # folder that holds kitti/
-                 part: str = "train", # train, val, test or all
-                 split: str = "held_out", # held_out (70/15/15) or specification (80/20)
-                 seed: int = 0, # fixes the split
-                 size: tuple | None = None): # (height, width); None: as published
+
+    def __init__(
+        self,
+        data_root: str | Path,  # folder that holds kitti/
+        part: str = "train",  # train, val, test or all
+        split: str = "held_out",  # held_out (70/15/15) or specification (80/20)
+        seed: int = 0,  # fixes the split
+        size: tuple | None = None,
+    ):  # (height, width); None: as published
         super().__init__(data_root, part, split, seed, size)
         files, labels, problems = index_kitti(self.data_root)
         raise_problems(problems)
-        fractions = (.7, .15, .15) if split == "held_out" else (.8, .2)
-        keep = self._wanted(split_groups([Path(f).stem for f in files], fractions, seed), test_is_val=split == "specification")
+        fractions = (0.7, 0.15, 0.15) if split == "held_out" else (0.8, 0.2)
+        keep = self._wanted(
+            split_groups([Path(f).stem for f in files], fractions, seed), test_is_val=split == "specification"
+        )
         self.files, self._rows = np.array(files)[keep], [labels[i] for i in keep]
         numbers = [np.array([_NUMBER_OF[n] for n in names], np.int64) for names, _ in self._rows]
         self.labels = [k[k > 0] for k in numbers]
         self.boxes = [v[k > 0, 3:7].astype(np.float32) for (_, v), k in zip(self._rows, numbers)]
         self.ignored = [v[k == 0, 3:7].astype(np.float32) for (_, v), k in zip(self._rows, numbers)]
 
-    def __getitem__(self, i: int) -> dict: # {"image", "boxes" (N, 4), "labels" (N,) 1-7, "ignore" (M, 4), "file"}
+    def __getitem__(self, i: int) -> dict:  # {"image", "boxes" (N, 4), "labels" (N,) 1-7, "ignore" (M, 4), "file"}
         "Image `i`, decoded now, with its boxes in pixels of the scaled image."
         file = str(self.files[i])
         image, (h, w) = read_image(self.path(i), self.size, name=file)
         canvas = tuple(image.shape[-2:])
-        scale = np.array([canvas[1]/w, canvas[0]/h]*2, np.float32)
-        box = lambda b: tv_tensors.BoundingBoxes(torch.from_numpy(b*scale), format="XYXY", canvas_size=canvas)  # b*scale is a new array
-        return {"image": image, "boxes": box(self.boxes[i]), "labels": torch.tensor(self.labels[i]), "ignore": box(self.ignored[i]), "file": file}
+        scale = np.array([canvas[1] / w, canvas[0] / h] * 2, np.float32)
+        box = lambda b: tv_tensors.BoundingBoxes(
+            torch.from_numpy(b * scale), format="XYXY", canvas_size=canvas
+        )  # b*scale is a new array
+        return {
+            "image": image,
+            "boxes": box(self.boxes[i]),
+            "labels": torch.tensor(self.labels[i]),
+            "ignore": box(self.ignored[i]),
+            "file": file,
+        }
 
-    def record(self, i: int) -> KittiRecord: # arrays of its own
+    def record(self, i: int) -> KittiRecord:  # arrays of its own
         "The published annotations of image `i`."
         (names, v), file = self._rows[i], str(self.files[i])
         boxes, occlusion = v[:, 3:7].astype(np.float32), v[:, 1].astype(np.int64)
         v = v.copy()
-        return KittiRecord(file, image_size(self.path(i), file), np.array(names), v[:, 0], occlusion, v[:, 2], boxes, v[:, 7:10], v[:, 10:13], v[:, 13])
+        return KittiRecord(
+            file,
+            image_size(self.path(i), file),
+            np.array(names),
+            v[:, 0],
+            occlusion,
+            v[:, 2],
+            boxes,
+            v[:, 7:10],
+            v[:, 10:13],
+            v[:, 13],
+        )

@@ -34,46 +34,73 @@ READERS = {"classification": GTSRB, "detection": KITTI, "lane": TuSimple}
 
 WORLDS = ("world", "world-tiny")  # names of folders in which the built-in world is made on first use
 
+
 def is_world(root: Path) -> bool:
     "Whether a data root is the built-in world, there already or to be made: the name alone does not turn real data into it."
-    return (root/"manifest.json").is_file() or (root.name in WORLDS and not any(root.glob("*/*")))
+    return (root / "manifest.json").is_file() or (root.name in WORLDS and not any(root.glob("*/*")))
+
 
 def prepare_data(config: Config, progress: bool = True) -> Path:
     "The data root of a config; makes the built-in world when that is what it names, anew with its own options when it is out of date. Raises `UserError` when real data is missing."
     root = resolve(config.data_root)
-    if is_world(root): ensure_world(root, config.world_size, progress=progress)
-    elif not root.is_dir(): raise UserError(f"data_root {root}: no such folder; `mtl_data get` says how to obtain the real sets, `mtl_data make {config.data_root}` makes a built-in world there")
+    if is_world(root):
+        ensure_world(root, config.world_size, progress=progress)
+    elif not root.is_dir():
+        raise UserError(
+            f"data_root {root}: no such folder; `mtl_data get` says how to obtain the real sets, `mtl_data make {config.data_root}` makes a built-in world there"
+        )
     return root
 
 # %% ../../nbs/1_data/05_loaders.ipynb #6b18f795
-def make_reader(config: Config, task: str, part: str): # part: train, val, test or all
+def make_reader(config: Config, task: str, part: str):  # part: train, val, test or all
     "The reader of one task's data, which must be there (`prepare_data`), at the config's image size. The split does not depend on the run's seed, so that runs can be compared."
     options = dict(roi_margin=config.roi_margin) if task == "classification" else {}
-    return READERS[task](resolve(config.data_root), part=part, split=config.split, size=config.image_size_of(task), **options)
+    return READERS[task](
+        resolve(config.data_root), part=part, split=config.split, size=config.image_size_of(task), **options
+    )
 
-def training_images(config: Config, task: str) -> list[int]: # indices in the training part
+
+def training_images(config: Config, task: str) -> list[int]:  # indices in the training part
     "Which training images of a task the config uses (its `…_limit` and `class_skew`); raises `UserError` when there are none, or fewer than asked for."
     reader = make_reader(config, task, "train")
-    if not len(reader): raise UserError(f"{config.data_root}: no training images for {task}; `mtl_data check {config.data_root}` says what is there")
-    try: return subsample_indices(reader.labels if task == "classification" else None, len(reader), getattr(config, f"{task}_limit"), config.class_skew).tolist()
-    except UserError as e: raise UserError(f"config field '{task}_limit': {e}") from None
+    if not len(reader):
+        raise UserError(
+            f"{config.data_root}: no training images for {task}; `mtl_data check {config.data_root}` says what is there"
+        )
+    try:
+        return subsample_indices(
+            reader.labels if task == "classification" else None,
+            len(reader),
+            getattr(config, f"{task}_limit"),
+            config.class_skew,
+        ).tolist()
+    except UserError as e:
+        raise UserError(f"config field '{task}_limit': {e}") from None
 
 # %% ../../nbs/1_data/05_loaders.ipynb #a22ab849
 MAX_ROTATION = {"classification": 10.0, "detection": 2.0, "lane": 2.0}  # degrees
 
-def augment(sample: dict, # as a reader gives it
-            task: str,
-            config: Config, # its use_… flags say what may be done
-            seed: int) -> dict: # a new sample of the same form
+
+def augment(
+    sample: dict,  # as a reader gives it
+    task: str,
+    config: Config,  # its use_… flags say what may be done
+    seed: int,
+) -> dict:  # a new sample of the same form
     "Changes a sample at random, labels included; the same seed gives the same change."
     rng = np.random.default_rng(seed)
     flip, angle, brightness, contrast, noise = rng.random(), *rng.uniform(-1, 1, 3), rng.random()
     sample = dict(sample)
-    if config.use_horizontal_flip and flip < 0.5: sample = _mirror(sample)
-    if config.use_rotation: sample = _each(sample, lambda x: F.rotate(x, angle*MAX_ROTATION[task], _interpolation(x)))
-    if config.use_brightness: sample["image"] = F.adjust_brightness(sample["image"], 1 + 0.3*brightness)
-    if config.use_contrast: sample["image"] = F.adjust_contrast(sample["image"], 1 + 0.3*contrast)
-    if config.use_gaussian_noise: sample["image"] = _noisy(sample["image"], 0.05*noise, int(rng.integers(2**62)))
+    if config.use_horizontal_flip and flip < 0.5:
+        sample = _mirror(sample)
+    if config.use_rotation:
+        sample = _each(sample, lambda x: F.rotate(x, angle * MAX_ROTATION[task], _interpolation(x)))
+    if config.use_brightness:
+        sample["image"] = F.adjust_brightness(sample["image"], 1 + 0.3 * brightness)
+    if config.use_contrast:
+        sample["image"] = F.adjust_contrast(sample["image"], 1 + 0.3 * contrast)
+    if config.use_gaussian_noise:
+        sample["image"] = _noisy(sample["image"], 0.05 * noise, int(rng.integers(2**62)))
     return _without_slivers(sample) if "boxes" in sample else sample
 
 # %% ../../nbs/1_data/05_loaders.ipynb #9378147c
@@ -81,40 +108,57 @@ def _each(sample, change):
     "Applies `change` to everything that lives in the image plane."
     return {k: change(v) if isinstance(v, tv_tensors.TVTensor) else v for k, v in sample.items()}
 
-def _interpolation(x): return InterpolationMode.NEAREST if isinstance(x, tv_tensors.Mask) else InterpolationMode.BILINEAR
+
+def _interpolation(x):
+    return InterpolationMode.NEAREST if isinstance(x, tv_tensors.Mask) else InterpolationMode.BILINEAR
+
 
 def _mirror(sample):
-    if "label" not in sample: return _each(sample, F.horizontal_flip)
-    if sample["label"] not in SIGN_MIRROR: return sample
+    if "label" not in sample:
+        return _each(sample, F.horizontal_flip)
+    if sample["label"] not in SIGN_MIRROR:
+        return sample
     return _each(sample, F.horizontal_flip) | dict(label=SIGN_MIRROR[sample["label"]])
+
 
 def _noisy(image, sigma, seed):
     noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed))
-    return tv_tensors.wrap((image + 255*sigma*noise).clamp_(0, 255).to(torch.uint8), like=image)
+    return tv_tensors.wrap((image + 255 * sigma * noise).clamp_(0, 255).to(torch.uint8), like=image)
 
 # %% ../../nbs/1_data/05_loaders.ipynb #ffc2620e
-def _without_slivers(sample, smallest=2.0): # pixels
+def _without_slivers(sample, smallest=2.0):  # pixels
     "Clips boxes to the image and drops those of which next to nothing is left."
     sample = _each(sample, lambda x: F.clamp_bounding_boxes(x) if isinstance(x, tv_tensors.BoundingBoxes) else x)
     size = sample["boxes"].as_subclass(Tensor)
     keep = ((size[:, 2:] - size[:, :2]) >= smallest).all(1)
-    return sample | dict(boxes=tv_tensors.wrap(sample["boxes"][keep], like=sample["boxes"]), labels=sample["labels"][keep])
+    return sample | dict(
+        boxes=tv_tensors.wrap(sample["boxes"][keep], like=sample["boxes"]), labels=sample["labels"][keep]
+    )
 
 # %% ../../nbs/1_data/05_loaders.ipynb #c22dc6b2
 class CachedDataset(Dataset):
     "A reader's samples, decoded once and kept (uint8: three bytes per pixel)."
-    def __init__(self,
-                 reader, # has task, files and, for signs, labels; reader[i] -> sample
-                 threads: int = 2, # that decode
-                 progress: bool = False): # show a bar
+
+    def __init__(
+        self,
+        reader,  # has task, files and, for signs, labels; reader[i] -> sample
+        threads: int = 2,  # that decode
+        progress: bool = False,
+    ):  # show a bar
         self.reader, self.task, self.files = reader, reader.task, reader.files
         with ThreadPoolExecutor(threads) as pool:
             loaded = pool.map(reader.__getitem__, range(len(reader)))
-            self.samples = list(tqdm(loaded, total=len(reader), desc=f"decoding {reader.task}", disable=not progress, leave=False))
-        if self.task == "classification": self.labels = reader.labels
+            self.samples = list(
+                tqdm(loaded, total=len(reader), desc=f"decoding {reader.task}", disable=not progress, leave=False)
+            )
+        if self.task == "classification":
+            self.labels = reader.labels
 
-    def __len__(self): return len(self.samples)
-    def __getitem__(self, i): return self.samples[i]
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, i):
+        return self.samples[i]
 
 # %% ../../nbs/1_data/05_loaders.ipynb #e6994579
 class MultiTaskBatchSampler(Sampler):
@@ -122,23 +166,37 @@ class MultiTaskBatchSampler(Sampler):
 
     Steps are counted over the whole run: the end of an epoch leads to the next one. Set `epoch` to go elsewhere, and `start` to skip steps of it that are done already. `rank` of `processes` takes every `processes`-th image.
     """
-    def __init__(self,
-                 lengths: dict[str, int], # images per task
-                 batch_sizes: dict[str, int], # images per task and step, all processes together
-                 seed: int,
-                 steps: int = 0, # per epoch; 0: one pass over the task that needs most steps
-                 rank: int = 0, processes: int = 1,
-                 draw: TaskSampler | None = None): # which one task a step is about; None: all tasks in every step
+
+    def __init__(
+        self,
+        lengths: dict[str, int],  # images per task
+        batch_sizes: dict[str, int],  # images per task and step, all processes together
+        seed: int,
+        steps: int = 0,  # per epoch; 0: one pass over the task that needs most steps
+        rank: int = 0,
+        processes: int = 1,
+        draw: TaskSampler | None = None,
+    ):  # which one task a step is about; None: all tasks in every step
         for t, b in batch_sizes.items():
-            if b % processes: raise UserError(f"the batch of {b} {t} images cannot be divided among {processes} processes: choose a multiple")
-        self.lengths, self.batch_sizes, self.seed, self.rank, self.processes = lengths, batch_sizes, seed, rank, processes
-        self.steps = steps or max(math.ceil(n/batch_sizes[t]) for t, n in lengths.items())
+            if b % processes:
+                raise UserError(
+                    f"the batch of {b} {t} images cannot be divided among {processes} processes: choose a multiple"
+                )
+        self.lengths, self.batch_sizes, self.seed, self.rank, self.processes = (
+            lengths,
+            batch_sizes,
+            seed,
+            rank,
+            processes,
+        )
+        self.steps = steps or max(math.ceil(n / batch_sizes[t]) for t, n in lengths.items())
         self.epoch, self.start, self.draw = 0, 0, draw
         self._order = {}  # task -> (pass, its permutation): the latest one is enough
 
-    def __len__(self): return self.steps - self.start
+    def __len__(self):
+        return self.steps - self.start
 
-    def image_at(self, task: str, position: int) -> int: # position: in the task's endless sequence, from 0
+    def image_at(self, task: str, position: int) -> int:  # position: in the task's endless sequence, from 0
         "Index of the image at a position: the sequence is one shuffled pass over the task's images after another."
         passes, place = divmod(position, self.lengths[task])
         if self._order.get(task, (None,))[0] != passes:
@@ -146,74 +204,109 @@ class MultiTaskBatchSampler(Sampler):
             self._order[task] = passes, rng.permutation(self.lengths[task])
         return int(self._order[task][1][place])
 
-    def keys(self, step: int) -> list[tuple]: # step: of the whole run, from 0; [(task, image, augmentation seed), …]
+    def keys(self, step: int) -> list[tuple]:  # step: of the whole run, from 0; [(task, image, augmentation seed), …]
         "What this process reads for one step."
         tasks = [self.draw.task(step)] if self.draw else self.batch_sizes
-        positions = ((t, step*b + j) for t in tasks for b in [self.batch_sizes[t]] for j in range(self.rank, b, self.processes))
+        positions = (
+            (t, step * b + j) for t in tasks for b in [self.batch_sizes[t]] for j in range(self.rank, b, self.processes)
+        )
         return [(t, self.image_at(t, q), derive_seed(self.seed, TASKS.index(t), q, 1)) for t, q in positions]
 
     def __iter__(self):
-        epoch, first = self.epoch, self.epoch*self.steps
+        epoch, first = self.epoch, self.epoch * self.steps
         yield from (self.keys(s) for s in range(first + self.start, first + self.steps))
         self.epoch, self.start = epoch + 1, 0
 
 # %% ../../nbs/1_data/05_loaders.ipynb #73dd33d8
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, red-green-blue, in 0..1
 
-def normalise(images: Tensor) -> Tensor: # uint8 (…, 3, H, W) -> float32 of the same shape
+
+def normalise(images: Tensor) -> Tensor:  # uint8 (…, 3, H, W) -> float32 of the same shape
     "Pixels to zero mean and unit variance as of ImageNet."
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, STD))
-    return images.float().mul_(1/(255*std)).sub_(mean/std)
+    return images.float().mul_(1 / (255 * std)).sub_(mean / std)
 
-def collate(samples: list[dict]) -> dict: # from MultiTaskDataset
-    "Samples of one or more tasks -> {\"images\": {task: (B, 3, H, W)}, task: its labels, \"files\": {task: names}}."
+
+def collate(samples: list[dict]) -> dict:  # from MultiTaskDataset
+    'Samples of one or more tasks -> {"images": {task: (B, 3, H, W)}, task: its labels, "files": {task: names}}.'
     batch = dict(images={}, files={})
     for task in dict.fromkeys(s["task"] for s in samples):
         own = [s for s in samples if s["task"] == task]
         batch["images"][task] = normalise(torch.stack([s["image"].as_subclass(Tensor) for s in own]))
         batch["files"][task] = [s["file"] for s in own]
-        if task == "classification": batch[task] = torch.tensor([s["label"] for s in own])                            # (B,)
-        if task == "lane": batch[task] = torch.stack([s["mask"].as_subclass(Tensor) for s in own]).long()             # (B, H, W)
-        if task == "detection": batch[task] = [{k: s[k].as_subclass(Tensor) for k in ("boxes", "labels", "ignore")} for s in own]
+        if task == "classification":
+            batch[task] = torch.tensor([s["label"] for s in own])  # (B,)
+        if task == "lane":
+            batch[task] = torch.stack([s["mask"].as_subclass(Tensor) for s in own]).long()  # (B, H, W)
+        if task == "detection":
+            batch[task] = [{k: s[k].as_subclass(Tensor) for k in ("boxes", "labels", "ignore")} for s in own]
     return batch
 
 # %% ../../nbs/1_data/05_loaders.ipynb #c6304e59
 class MultiTaskDataset(Dataset):
     "Several tasks' images behind one key (task, image, augmentation seed or None)."
-    def __init__(self, datasets: dict, config: Config): self.datasets, self.config = datasets, config
+
+    def __init__(self, datasets: dict, config: Config):
+        self.datasets, self.config = datasets, config
 
     def __getitem__(self, key: tuple) -> dict:
         task, i, seed = key
         sample = self.datasets[task][i]
         return (sample if seed is None else augment(sample, task, self.config, seed)) | dict(task=task)
 
+
 def _loader(datasets, config, batches):
     "A `DataLoader` whose batches are given as lists of keys."
-    return DataLoader(MultiTaskDataset(datasets, config), batch_sampler=batches, collate_fn=collate, num_workers=config.num_workers,
-                      persistent_workers=config.num_workers > 0, pin_memory=torch.cuda.is_available())
+    return DataLoader(
+        MultiTaskDataset(datasets, config),
+        batch_sampler=batches,
+        collate_fn=collate,
+        num_workers=config.num_workers,
+        persistent_workers=config.num_workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
 
 # %% ../../nbs/1_data/05_loaders.ipynb #c1600d93
-def create_dataloaders(config: Config | None = None, # or a recipe and fields that differ from it:
-                       recipe: str = "laptop", rank: int = 0, processes: int = 1, progress: bool = False,
-                       **overrides) -> tuple[DataLoader, DataLoader]: # for example batch_size=4, num_workers=4
+def create_dataloaders(
+    config: Config | None = None,  # or a recipe and fields that differ from it:
+    recipe: str = "laptop",
+    rank: int = 0,
+    processes: int = 1,
+    progress: bool = False,
+    **overrides,
+) -> tuple[DataLoader, DataLoader]:  # for example batch_size=4, num_workers=4
     "The training and the validation loader; makes the built-in world when it is missing. Raises `UserError` for broken or missing data."
     config = config or make_config(recipe, **overrides)
     prepare_data(config, progress)
     return training_loader(config, rank, processes, progress), evaluation_loader(config, "val")
 
+
 def training_loader(config: Config, rank: int = 0, processes: int = 1, progress: bool = False) -> DataLoader:
     "One batch per step with every task in it; `rank` of `processes` gets its share of each batch."
     data = {t: TaskSubset(make_reader(config, t, "train"), training_images(config, t)) for t in config.tasks}
     images = {t: len(d) for t, d in data.items()}
-    sampler = MultiTaskBatchSampler(images, {t: config.batch_size_of(t) for t in config.tasks}, config.seed, config.steps_per_epoch, rank, processes)
+    sampler = MultiTaskBatchSampler(
+        images, {t: config.batch_size_of(t) for t in config.tasks}, config.seed, config.steps_per_epoch, rank, processes
+    )
     if config.task_sampling != "all":
-        sampler.draw = TaskSampler(images, config.seed, sampler.steps*config.epochs, config.sampling_temperature, config.sampling_temperature_end, config.task_sampling == "loss")
-    if config.cache_images: data = {t: CachedDataset(d, progress=progress) for t, d in data.items()}
+        sampler.draw = TaskSampler(
+            images,
+            config.seed,
+            sampler.steps * config.epochs,
+            config.sampling_temperature,
+            config.sampling_temperature_end,
+            config.task_sampling == "loss",
+        )
+    if config.cache_images:
+        data = {t: CachedDataset(d, progress=progress) for t, d in data.items()}
     return _loader(data, config, sampler)
 
 # %% ../../nbs/1_data/05_loaders.ipynb #f73f4a55
-def evaluation_loader(config: Config, part: str = "val", # val, test or train
-                      tasks: tuple | None = None) -> DataLoader:
+def evaluation_loader(
+    config: Config,
+    part: str = "val",  # val, test or train
+    tasks: tuple | None = None,
+) -> DataLoader:
     "Each image of a part once, unchanged, task after task (one task per batch)."
     data = {t: make_reader(config, t, part) for t in tasks or config.tasks}
     keys = []

@@ -1,73 +1,109 @@
-""""The data are imbalanced" can mean three different things. Here each of them is a number that can be turned alone."""
+""" "The data are imbalanced" can mean three different things. Here each of them is a number that can be turned alone."""
 
-__all__ = ['long_tail', 'subsample_indices', 'TaskSubset', 'task_probabilities', 'TaskSampler']
+__all__ = ["long_tail", "subsample_indices", "TaskSubset", "task_probabilities", "TaskSampler"]
 
 import numpy as np
 from torch.utils.data import Dataset
 from ..core.errors import UserError
 from ..core.seeds import derive_seed
 
-def long_tail(num_classes: int, # C
-              skew: float, # ρ ≥ 1: images of the most frequent class for each of the rarest
-              seed: int = 0) -> np.ndarray: # (C,) shares of the most frequent class, in (0, 1]
+
+def long_tail(
+    num_classes: int,  # C
+    skew: float,  # ρ ≥ 1: images of the most frequent class for each of the rarest
+    seed: int = 0,
+) -> np.ndarray:  # (C,) shares of the most frequent class, in (0, 1]
     "ρ^(−r/(C−1)) for each class, r its rank in a fixed shuffle (Cao et al. 2019, section 4)."
     rank = np.random.default_rng(derive_seed(seed, num_classes)).permutation(num_classes)
-    return float(skew)**(-rank/max(1, num_classes - 1))
+    return float(skew) ** (-rank / max(1, num_classes - 1))
 
-def _class_quota(counts: np.ndarray, share: np.ndarray, limit: int) -> np.ndarray: # (C,) images to keep
+
+def _class_quota(counts: np.ndarray, share: np.ndarray, limit: int) -> np.ndarray:  # (C,) images to keep
     "The largest n₀ · share that the classes have, and that sums to at most `limit` (0: no limit); one at least of every class that there is."
     there = counts > 0
-    largest = (counts[there]/share[there]).min()
-    if limit: largest = min(largest, limit/share[there].sum())
-    return np.where(there, np.maximum(1, np.floor(largest*share + 1e-9)), 0).astype(int)
+    largest = (counts[there] / share[there]).min()
+    if limit:
+        largest = min(largest, limit / share[there].sum())
+    return np.where(there, np.maximum(1, np.floor(largest * share + 1e-9)), 0).astype(int)
 
-def subsample_indices(labels: np.ndarray | None, # (N,) class of each image; None: a task without classes of its own
-                  n: int, # N
-                  limit: int = 0, # images to keep; 0: all
-                  skew: float = 1.0, # of the classes; 1: as they are
-                  seed: int = 0) -> np.ndarray: # sorted indices
+
+def subsample_indices(
+    labels: np.ndarray | None,  # (N,) class of each image; None: a task without classes of its own
+    n: int,  # N
+    limit: int = 0,  # images to keep; 0: all
+    skew: float = 1.0,  # of the classes; 1: as they are
+    seed: int = 0,
+) -> np.ndarray:  # sorted indices
     """Which images of a training part are used; of two limits the smaller set lies within the larger.
 
     The choice does not depend on the run's seed. Raises `UserError` when there are fewer images than `limit`.
     """
-    if limit > n: raise UserError(f"{limit} training images are asked for, but there are {n}: choose a smaller limit, or make a larger world")
+    if limit > n:
+        raise UserError(
+            f"{limit} training images are asked for, but there are {n}: choose a smaller limit, or make a larger world"
+        )
     order = np.random.default_rng(derive_seed(seed, n)).permutation(n)
-    if skew == 1 or labels is None: return np.sort(order[:limit or n])
+    if skew == 1 or labels is None:
+        return np.sort(order[: limit or n])
     labels = np.asarray(labels)
     quota = _class_quota(np.bincount(labels), long_tail(labels.max() + 1, skew), limit)
     return np.sort(np.concatenate([order[labels[order] == c][:k] for c, k in enumerate(quota)]))
 
+
 class TaskSubset(Dataset):
     "Some images of a reader, with its `task`, `files` and, for signs, `labels`."
-    def __init__(self, reader, # of one task
-                 indices: np.ndarray): # (n,) which of its images, in this order
+
+    def __init__(
+        self,
+        reader,  # of one task
+        indices: np.ndarray,
+    ):  # (n,) which of its images, in this order
         self.reader, self.indices, self.task = reader, np.asarray(indices), reader.task
         self.files = [reader.files[i] for i in self.indices]
-        if self.task == "classification": self.labels = np.asarray(reader.labels)[self.indices]
+        if self.task == "classification":
+            self.labels = np.asarray(reader.labels)[self.indices]
 
-    def __len__(self): return len(self.indices)
-    def __getitem__(self, i): return self.reader[int(self.indices[i])]
+    def __len__(self):
+        return len(self.indices)
 
-def task_probabilities(images: dict[str, int], # task -> number of training images
-                       temperature: float = 1.0) -> dict[str, float]: # task -> p, their sum is 1
+    def __getitem__(self, i):
+        return self.reader[int(self.indices[i])]
+
+
+def task_probabilities(
+    images: dict[str, int],  # task -> number of training images
+    temperature: float = 1.0,
+) -> dict[str, float]:  # task -> p, their sum is 1
     "n^(1/τ) / Σ n^(1/τ) (Arivazhagan et al. 2019, section 3.2)."
-    powers = {t: n**(1/temperature) for t, n in images.items()}
-    return {t: p/sum(powers.values()) for t, p in powers.items()}
+    powers = {t: n ** (1 / temperature) for t, n in images.items()}
+    return {t: p / sum(powers.values()) for t, p in powers.items()}
+
 
 class TaskSampler:
     """Which task a step is about: a function of (seed, step), so that a resumed run draws the same.
 
     `losses` (task -> mean loss of the epoch before, or None) takes the place of the numbers of images when it is set.
     """
-    def __init__(self, images: dict[str, int], seed: int, total_steps: int, temperature: float = 1.0, end: float = 0.0, by_loss: bool = False):
+
+    def __init__(
+        self,
+        images: dict[str, int],
+        seed: int,
+        total_steps: int,
+        temperature: float = 1.0,
+        end: float = 0.0,
+        by_loss: bool = False,
+    ):
         self.images, self.seed, self.total_steps, self.by_loss, self.losses = images, seed, total_steps, by_loss, None
         self.temperatures = (temperature, end or temperature)
 
-    def probabilities(self, step: int) -> dict[str, float]: # of the tasks at a step of the whole run
-        if self.by_loss:                                                      # a task that was not drawn in that epoch counts as the worst one
-            return task_probabilities({t: (self.losses or {}).get(t, max((self.losses or {t: 1.0}).values())) for t in self.images})
+    def probabilities(self, step: int) -> dict[str, float]:  # of the tasks at a step of the whole run
+        if self.by_loss:  # a task that was not drawn in that epoch counts as the worst one
+            return task_probabilities(
+                {t: (self.losses or {}).get(t, max((self.losses or {t: 1.0}).values())) for t in self.images}
+            )
         first, last = self.temperatures
-        return task_probabilities(self.images, first + (last - first)*min(1.0, step/max(1, self.total_steps)))
+        return task_probabilities(self.images, first + (last - first) * min(1.0, step / max(1, self.total_steps)))
 
     def task(self, step: int) -> str:
         p = self.probabilities(step)

@@ -17,13 +17,15 @@ from .images import Problem, ReaderBase, image_size, raise_problems, read_image,
 TUSIMPLE_LAYOUT = "tusimple/label_data_*.json with tusimple/clips/<date>/<id>/20.jpg"
 LINE_WIDTH = 30  # pixels in an image 1280 wide: 7.5 at 320
 
+
 @dataclass(frozen=True)
 class LaneRecord:
     "What TuSimple says about one frame: `lanes[k, j]` is the x of lane k at height `h_samples[j]` in pixels, negative where absent."
-    file: str              # relative to the data root
-    raw_file: str          # as written in the json
-    image_size: tuple      # (height, width) in pixels
-    lanes: np.ndarray      # float32 (lanes, heights)
+
+    file: str  # relative to the data root
+    raw_file: str  # as written in the json
+    image_size: tuple  # (height, width) in pixels
+    lanes: np.ndarray  # float32 (lanes, heights)
     h_samples: np.ndarray  # float32 (heights,)
 
 # %% ../../nbs/1_data/03_lanes.ipynb #235909ac
@@ -36,10 +38,13 @@ def _entry_fault(entry):
         return "raw_file is not a path below tusimple/, expected such as clips/0601/1494453497604532231/20.jpg"
     if not _is_numbers(heights) or not heights or any(b <= a for a, b in zip(heights, heights[1:])):
         return "h_samples is not a list of rising numbers, expected pixels from the top"
-    if not isinstance(lanes, list): return "lanes is not a list, expected a list of lanes"
+    if not isinstance(lanes, list):
+        return "lanes is not a list, expected a list of lanes"
     for k, lane in enumerate(lanes):
-        if not _is_numbers(lane): return f"lane {k} is not a list of numbers, expected one x for each height"
-        if len(lane) != len(heights): return f"lane {k} has {len(lane)} values, expected {len(heights)} as h_samples has (-2 where the lane is absent)"
+        if not _is_numbers(lane):
+            return f"lane {k} is not a list of numbers, expected one x for each height"
+        if len(lane) != len(heights):
+            return f"lane {k} has {len(lane)} values, expected {len(heights)} as h_samples has (-2 where the lane is absent)"
     return ""
 
 # %% ../../nbs/1_data/03_lanes.ipynb #08efaeb0
@@ -47,63 +52,98 @@ def _is_numbers(values):
     "Whether `values` is a list of numbers of a sensible size (which leaves out the NaN and Infinity that Python's json accepts)."
     return isinstance(values, list) and all(type(v) in (int, float) and -1e6 < v < 1e6 for v in values)
 
+
 def _file_fault(folder, raw_file, seen, here):
     "Why the image of a label line cannot be used, or ''; remembers the image in `seen`."
     name = raw_file.strip("/")
     first = seen.setdefault(name, here)
-    if first != here: return f"{raw_file} was labelled in {first} already, expected once: remove one of the two lines"
-    return "" if (folder/name).is_file() else f"names {raw_file}, which is not there: copy the image to tusimple/{name} or remove the line"
+    if first != here:
+        return f"{raw_file} was labelled in {first} already, expected once: remove one of the two lines"
+    return (
+        ""
+        if (folder / name).is_file()
+        else f"names {raw_file}, which is not there: copy the image to tusimple/{name} or remove the line"
+    )
 
 # %% ../../nbs/1_data/03_lanes.ipynb #1907d4ab
-def index_tusimple(data_root: str | Path, # folder that holds tusimple/
-                  ) -> tuple: # ([(file, raw_file, lanes float32 (L, h), h_samples float32 (h,))], bool (n,): official test, [Problem])
+def index_tusimple(
+    data_root: str | Path,  # folder that holds tusimple/
+) -> tuple:  # ([(file, raw_file, lanes float32 (L, h), h_samples float32 (h,))], bool (n,): official test, [Problem])
     "Parses every TuSimple label line without opening an image; faults are returned as problems."
     root, problems, entries, official, seen = Path(data_root), [], [], [], {}
-    folder, names = root/"tusimple", sorted(p.name for p in (root/"tusimple").glob("label_data_*.json"))
+    folder, names = root / "tusimple", sorted(p.name for p in (root / "tusimple").glob("label_data_*.json"))
     fault = "no such folder" if not folder.is_dir() else "" if names else "holds no label_data_*.json"
-    if fault: problems.append(Problem("tusimple", "", f"{fault} in {root.name or root}, expected {TUSIMPLE_LAYOUT}: unpack the archives there"))
-    for name in names + ["test_label.json"]*(folder/"test_label.json").exists():
-        lines = read_text(folder/name, f"tusimple/{name}", problems).split("\n")
+    if fault:
+        problems.append(
+            Problem(
+                "tusimple", "", f"{fault} in {root.name or root}, expected {TUSIMPLE_LAYOUT}: unpack the archives there"
+            )
+        )
+    for name in names + ["test_label.json"] * (folder / "test_label.json").exists():
+        lines = read_text(folder / name, f"tusimple/{name}", problems).split("\n")
         for n, line in enumerate(lines, 1):
-            if not line.strip(): continue
+            if not line.strip():
+                continue
             entry = _parse_line(line, folder, seen, f"tusimple/{name}", n, problems)
-            if entry: entries.append(entry); official.append(name == "test_label.json")
+            if entry:
+                entries.append(entry)
+                official.append(name == "test_label.json")
     if names and not entries and not problems:
-        problems.append(Problem("tusimple", "", "its label files hold no label, expected one JSON object a line: unpack them again"))
+        problems.append(
+            Problem("tusimple", "", "its label files hold no label, expected one JSON object a line: unpack them again")
+        )
     return entries, np.array(official, bool), problems
 
 # %% ../../nbs/1_data/03_lanes.ipynb #fe7ad873
 def _parse_line(line, folder, seen, file, n, problems):
     "One label line as (file, raw_file, lanes, h_samples), or None with the fault added to `problems`."
-    try: entry = json.loads(line)
+    try:
+        entry = json.loads(line)
     except (ValueError, RecursionError) as e:
         reason = f"{e.msg} at column {e.colno}" if isinstance(e, json.JSONDecodeError) else e
         fault = f"is not JSON ({reason}), expected one object a line: mend or remove the line"
     else:
         fault = _entry_fault(entry)
-        fault = f"{fault}: mend the line" if fault else _file_fault(folder, entry["raw_file"], seen, f"{file}, line {n}")
-    if fault: problems.append(Problem(file, f"line {n}", fault)); return None
+        fault = (
+            f"{fault}: mend the line" if fault else _file_fault(folder, entry["raw_file"], seen, f"{file}, line {n}")
+        )
+    if fault:
+        problems.append(Problem(file, f"line {n}", fault))
+        return None
     heights = np.array(entry["h_samples"], np.float32)
-    return f"tusimple/{entry['raw_file'].strip('/')}", entry["raw_file"], np.array(entry["lanes"], np.float32).reshape(-1, len(heights)), heights
+    return (
+        f"tusimple/{entry['raw_file'].strip('/')}",
+        entry["raw_file"],
+        np.array(entry["lanes"], np.float32).reshape(-1, len(heights)),
+        heights,
+    )
 
 # %% ../../nbs/1_data/03_lanes.ipynb #e037a295
-def draw_lanes(lanes: np.ndarray, # (lanes, heights) x in pixels of the original image, negative where absent
-               h_samples: np.ndarray, # (heights,) y in pixels of the original image
-               native: tuple, # (height, width) of the original image
-               size: tuple, # (height, width) of the mask
-               line_width: float = LINE_WIDTH, # pixels in an image 1280 wide
-              ) -> np.ndarray: # uint8 (height, width), 1 on lanes, else 0
+def draw_lanes(
+    lanes: np.ndarray,  # (lanes, heights) x in pixels of the original image, negative where absent
+    h_samples: np.ndarray,  # (heights,) y in pixels of the original image
+    native: tuple,  # (height, width) of the original image
+    size: tuple,  # (height, width) of the mask
+    line_width: float = LINE_WIDTH,  # pixels in an image 1280 wide
+) -> np.ndarray:  # uint8 (height, width), 1 on lanes, else 0
     "The mask of some lanes, drawn at its own size; neighbouring points are joined, gaps stay gaps."
-    mask = np.zeros((2*size[0], 2*size[1]), np.uint8)  # twice the size: OpenCV's lines are an odd number of pixels wide, one more than asked for
-    width = max(2, 2*round(line_width*size[1]/1280) - 2)
-    x = (np.asarray(lanes, np.float32) + .5)*(2*size[1]/native[1]) - .5
-    y = (np.asarray(h_samples, np.float32) + .5)*(2*size[0]/native[0]) - .5
+    mask = np.zeros(
+        (2 * size[0], 2 * size[1]), np.uint8
+    )  # twice the size: OpenCV's lines are an odd number of pixels wide, one more than asked for
+    width = max(2, 2 * round(line_width * size[1] / 1280) - 2)
+    x = (np.asarray(lanes, np.float32) + 0.5) * (2 * size[1] / native[1]) - 0.5
+    y = (np.asarray(h_samples, np.float32) + 0.5) * (2 * size[0] / native[0]) - 0.5
     for lane, xs in zip(np.asarray(lanes), x):
-        points = np.round(np.stack([xs, y], 1)*16).astype(np.int32)  # OpenCV draws at sixteenths of a pixel (shift=4)
+        points = np.round(np.stack([xs, y], 1) * 16).astype(np.int32)  # OpenCV draws at sixteenths of a pixel (shift=4)
         present = np.flatnonzero(lane >= 0)
         for run in np.split(present, np.flatnonzero(np.diff(present) > 1) + 1):
-            if len(run): cv2.polylines(mask, [points[[run[0], *run]]], False, 255, width, cv2.LINE_8, 4)  # twice the first: one point is a dot
-    return (cv2.resize(mask, size[::-1], interpolation=cv2.INTER_AREA) > 127).astype(np.uint8)  # pixels of which half is covered
+            if len(run):
+                cv2.polylines(
+                    mask, [points[[run[0], *run]]], False, 255, width, cv2.LINE_8, 4
+                )  # twice the first: one point is a dot
+    return (cv2.resize(mask, size[::-1], interpolation=cv2.INTER_AREA) > 127).astype(
+        np.uint8
+    )  # pixels of which half is covered
 
 # %% ../../nbs/1_data/03_lanes.ipynb #763f0912
 class TuSimple(ReaderBase):
@@ -113,34 +153,37 @@ class TuSimple(ReaderBase):
     `specification` splits 80/20; its test part is test_label.json, or the validation part where there is none. Per image: `files` and
     `labels` (lanes, float32 (L, heights), pixels of the original). Raises `UserError` for broken labels or an image that cannot be read.
     """
+
     task = "lane"
 
-    def __init__(self,
-                 data_root: str | Path, # folder that holds tusimple/
-                 part: str = "train", # train, val, test or all
-                 split: str = "held_out", # held_out (70/15/15 by clip) or specification (80/20)
-                 seed: int = 0, # fixes the split
-                 size: tuple | None = None, # (height, width); None: as published
-                 line_width: float = LINE_WIDTH): # of a lane in the mask, pixels in an image 1280 wide
+    def __init__(
+        self,
+        data_root: str | Path,  # folder that holds tusimple/
+        part: str = "train",  # train, val, test or all
+        split: str = "held_out",  # held_out (70/15/15 by clip) or specification (80/20)
+        seed: int = 0,  # fixes the split
+        size: tuple | None = None,  # (height, width); None: as published
+        line_width: float = LINE_WIDTH,
+    ):  # of a lane in the mask, pixels in an image 1280 wide
         super().__init__(data_root, part, split, seed, size)
         entries, official, problems = index_tusimple(self.data_root)
         raise_problems(problems)
         parts, own = np.full(len(entries), 2), ~official
         clips = np.array([e[0].rpartition("/")[0] for e in entries])
-        fractions = (.8, .2) if split == "specification" else (.85, .15) if official.any() else (.7, .15, .15)
+        fractions = (0.8, 0.2) if split == "specification" else (0.85, 0.15) if official.any() else (0.7, 0.15, 0.15)
         parts[own] = split_groups(clips[own], fractions, seed)
         keep = self._wanted(parts, test_is_val=split == "specification" and own.all())
         self._entries, self.line_width = [entries[i] for i in keep], line_width
         self.files, self.labels = np.array([e[0] for e in self._entries]), [e[2] for e in self._entries]
 
-    def __getitem__(self, i: int) -> dict: # {"image" uint8 (3, H, W), "mask" uint8 (H, W) in {0, 1}, "file"}
+    def __getitem__(self, i: int) -> dict:  # {"image" uint8 (3, H, W), "mask" uint8 (H, W) in {0, 1}, "file"}
         "Image `i`, decoded now, with its lanes drawn at the size of the scaled image."
         file, _, lanes, heights = self._entries[i]
         image, native = read_image(self.path(i), self.size, name=file)
         mask = draw_lanes(lanes, heights, native, tuple(image.shape[-2:]), self.line_width)
         return {"image": image, "mask": tv_tensors.Mask(torch.from_numpy(mask)), "file": file}
 
-    def record(self, i: int) -> LaneRecord: # arrays of its own
+    def record(self, i: int) -> LaneRecord:  # arrays of its own
         "The published lanes of image `i`."
         file, raw_file, lanes, heights = self._entries[i]
         return LaneRecord(file, raw_file, image_size(self.path(i), file), lanes.copy(), heights.copy())

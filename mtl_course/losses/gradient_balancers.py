@@ -18,330 +18,454 @@ from .loss_balancers import Balancer, IMTLL, TaskAdam
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #249c3184
 class GramianBalancer(Balancer):
     "A rule that weighs the tasks by the Gramian of their shared gradients; subclasses fill in `solve`."
+
     needs = "gramian"
 
-    def weights(self, gramian: Tensor,          # (K, K) inner products of the present tasks' shared gradients
-                losses: dict[str, float]        # the K present tasks' losses, in the Gramian's order
-               ) -> Tensor:                     # (K,) float64: the shared gradient becomes Σ w_t g_t
+    def weights(
+        self,
+        gramian: Tensor,  # (K, K) inner products of the present tasks' shared gradients
+        losses: dict[str, float],  # the K present tasks' losses, in the Gramian's order
+    ) -> Tensor:  # (K,) float64: the shared gradient becomes Σ w_t g_t
         "The weights of this step; moves the state on. Raises `UserError` when a gradient is not finite."
         gramian = gramian.detach().to("cpu", torch.float64)
-        if gramian.shape != (len(losses), len(losses)): raise ValueError(f"a Gramian of shape {tuple(gramian.shape)} for {len(losses)} tasks")
-        for t in losses: self.index(t)
+        if gramian.shape != (len(losses), len(losses)):
+            raise ValueError(f"a Gramian of shape {tuple(gramian.shape)} for {len(losses)} tasks")
+        for t in losses:
+            self.index(t)
         if not gramian.isfinite().all():
             bad = [t for t, row in zip(losses, gramian) if not row.isfinite().any()] or list(losses)
-            raise UserError(f"the shared gradient of {' and '.join(bad)} is not finite: lower the learning rate or look at the step's images")
-        return self.solve((gramian + gramian.T)/2, losses)
+            raise UserError(
+                f"the shared gradient of {' and '.join(bad)} is not finite: lower the learning rate or look at the step's images"
+            )
+        return self.solve((gramian + gramian.T) / 2, losses)
 
-    def solve(self, gramian: Tensor, losses: dict[str, float]) -> Tensor: # (K, K) → (K,)
+    def solve(self, gramian: Tensor, losses: dict[str, float]) -> Tensor:  # (K, K) → (K,)
         "The method itself, for a checked Gramian."
         raise NotImplementedError
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #d277e28c
-def unit_gramian(gramian: Tensor) -> tuple[Tensor, Tensor]: # (T, T) → cosines (T, T), lengths (T,)
+def unit_gramian(gramian: Tensor) -> tuple[Tensor, Tensor]:  # (T, T) → cosines (T, T), lengths (T,)
     "Splits G = D C D into the cosines between the gradients and their lengths; a zero gradient gets zeros and, to divide by, the length 1."
     lengths = gramian.diagonal().clamp_min(0).sqrt()
     lengths = torch.where(lengths > 0, lengths, 1.0)
-    return gramian/lengths[:, None]/lengths[None, :], lengths
+    return gramian / lengths[:, None] / lengths[None, :], lengths
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #f5880b62
 @functools.cache
-def _faces(num_tasks: int) -> Tensor: # (2^T, T) of 0 and 1
+def _faces(num_tasks: int) -> Tensor:  # (2^T, T) of 0 and 1
     "All subsets of the tasks, the empty one first."
-    if num_tasks > 12: raise UserError(f"{num_tasks} tasks have {2**num_tasks} faces: mgda, cagrad and upgrad are solved exactly for at most 12 tasks; choose another balancer")
+    if num_tasks > 12:
+        raise UserError(
+            f"{num_tasks} tasks have {2**num_tasks} faces: mgda, cagrad and upgrad are solved exactly for at most 12 tasks; choose another balancer"
+        )
     return (torch.arange(2**num_tasks)[:, None] >> torch.arange(num_tasks) & 1).double()
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #aeef480b
-def _solve_on_faces(cosines: Tensor,            # (T, T)
-                    right: Tensor,              # (T, K) right-hand sides, or (T + 1, K) with the constraint's
-                    edge: Tensor | None = None  # (T,) a in the constraint a·y = right[T]
-                   ) -> Tensor:                 # (faces, T, K); not finite where a face is singular
+def _solve_on_faces(
+    cosines: Tensor,  # (T, T)
+    right: Tensor,  # (T, K) right-hand sides, or (T + 1, K) with the constraint's
+    edge: Tensor | None = None,  # (T,) a in the constraint a·y = right[T]
+) -> Tensor:  # (faces, T, K); not finite where a face is singular
     "Solves C_SS y_S = right_S, with a multiplier for a·y = right[T] if `edge` is given, for all faces S at once; y is 0 off the face."
     tasks, constrained = len(cosines), edge is not None
     faces = _faces(tasks)[1:] if constrained else _faces(tasks)
     system = torch.zeros(len(faces), tasks + constrained, tasks + constrained, dtype=torch.float64)
-    system[:, :tasks, :tasks] = cosines*faces[:, :, None]*faces[:, None, :] + torch.diag_embed(1 - faces)
-    rights = right*torch.cat([faces, torch.ones(len(faces), constrained, dtype=torch.float64)], 1)[..., None]
+    system[:, :tasks, :tasks] = cosines * faces[:, :, None] * faces[:, None, :] + torch.diag_embed(1 - faces)
+    rights = right * torch.cat([faces, torch.ones(len(faces), constrained, dtype=torch.float64)], 1)[..., None]
     if constrained:
-        largest = (faces*edge).amax(1, keepdim=True)                       # each constraint scaled to entries of at most 1
-        system[:, :tasks, tasks] = system[:, tasks, :tasks] = faces*edge/largest
+        largest = (faces * edge).amax(1, keepdim=True)  # each constraint scaled to entries of at most 1
+        system[:, :tasks, tasks] = system[:, tasks, :tasks] = faces * edge / largest
         rights[:, tasks] /= largest
     first = torch.linalg.solve_ex(system, rights)[0]
-    return (first + torch.linalg.solve_ex(system, rights - system@first)[0])[:, :tasks]   # one step of refinement
+    return (first + torch.linalg.solve_ex(system, rights - system @ first)[0])[:, :tasks]  # one step of refinement
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #00f45689
-def _best_of(candidates: Tensor, # (N, T) weights
-             slope               # w (N, T) → gradient of the convex objective (N, T)
-            ) -> Tensor:         # (T,)
+def _best_of(
+    candidates: Tensor,  # (N, T) weights
+    slope,  # w (N, T) → gradient of the convex objective (N, T)
+) -> Tensor:  # (T,)
     "Of the candidates on the simplex the one with the smallest duality gap w·∇f - min_t ∇f_t, which is 0 at the minimum and bounds the error elsewhere."
     feasible = candidates.isfinite().all(1) & (candidates > -1e-9).all(1)
     w = torch.where(feasible[:, None], candidates, 1.0).clamp_min(0)
-    w = w/w.sum(1, keepdim=True)
+    w = w / w.sum(1, keepdim=True)
     gradient = slope(w)
-    gap = (w*gradient).sum(1) - gradient.amin(1)
+    gap = (w * gradient).sum(1) - gradient.amin(1)
     return w[torch.where(feasible & gap.isfinite(), gap, math.inf).argmin()]
 
-def min_norm_weights(gramian: Tensor # (T, T), T ≤ 12
-                    ) -> Tensor:     # (T,) ≥ 0, sum 1
+
+def min_norm_weights(
+    gramian: Tensor,  # (T, T), T ≤ 12
+) -> Tensor:  # (T,) ≥ 0, sum 1
     "The weights of the shortest vector in the convex hull of the gradients, to rounding."
     cosines, lengths = unit_gramian(gramian)
-    right = torch.zeros(len(gramian) + 1, 1, dtype=torch.float64); right[-1] = 1
-    candidates = _solve_on_faces(cosines, right, 1/lengths)[..., 0]/lengths
-    return _best_of(candidates, lambda w: w@gramian)
+    right = torch.zeros(len(gramian) + 1, 1, dtype=torch.float64)
+    right[-1] = 1
+    candidates = _solve_on_faces(cosines, right, 1 / lengths)[..., 0] / lengths
+    return _best_of(candidates, lambda w: w @ gramian)
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #f5e496ce
 class MGDA(GramianBalancer):
     """w_t = α_t/n_t with α the min-norm point of the gradients g_t/n_t (Sener & Koltun 2018, eq. 3; Désidéri 2012). n_t is 1 (none), the gradient's
     length (l2), the loss (loss), or their product (loss+); a task with n_t = 0 is left out."""
-    def __init__(self, tasks: Sequence[str], normalization: str = "none"): # none, l2, loss or loss+
+
+    def __init__(self, tasks: Sequence[str], normalization: str = "none"):  # none, l2, loss or loss+
         super().__init__(tasks)
-        if normalization not in ("none", "l2", "loss", "loss+"): raise UserError(f"mgda has normalization {normalization!r}: expected none, l2, loss or loss+")
+        if normalization not in ("none", "l2", "loss", "loss+"):
+            raise UserError(f"mgda has normalization {normalization!r}: expected none, l2, loss or loss+")
         self.normalization = normalization
 
     def solve(self, gramian, losses):
         n = torch.ones(len(losses), dtype=torch.float64)
-        if self.normalization in ("loss", "loss+"): n = n*self.present(losses)[1].abs()
-        if self.normalization in ("l2", "loss+"):   n = n*gramian.diagonal().sqrt()
+        if self.normalization in ("loss", "loss+"):
+            n = n * self.present(losses)[1].abs()
+        if self.normalization in ("l2", "loss+"):
+            n = n * gramian.diagonal().sqrt()
         keep = n > 0
         weights, n = torch.zeros_like(n), n[keep]
-        if keep.any(): weights[keep] = min_norm_weights(gramian[keep][:, keep]/n[:, None]/n[None, :])/n
+        if keep.any():
+            weights[keep] = min_norm_weights(gramian[keep][:, keep] / n[:, None] / n[None, :]) / n
         return weights
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #691fdc59
 class PCGrad(GramianBalancer):
     "The sum of the gradients, each with its conflicting parts taken out one after another in random order (Yu et al. 2020, algorithm 1)."
+
     state = ("generator",)
-    def __init__(self, tasks: Sequence[str], seed: int = 0): # of the order of the projections
+
+    def __init__(self, tasks: Sequence[str], seed: int = 0):  # of the order of the projections
         super().__init__(tasks)
         self.generator = torch.Generator().manual_seed(seed)
 
     def solve(self, gramian, losses):
         weights = torch.zeros(len(gramian), dtype=torch.float64)
         for i in range(len(gramian)):
-            c = torch.zeros_like(weights); c[i] = 1                            # g_i = Jᵀc
+            c = torch.zeros_like(weights)
+            c[i] = 1  # g_i = Jᵀc
             for j in torch.randperm(len(gramian), generator=self.generator).tolist():
-                inner = gramian[j]@c                                           # g_j · g_i
-                if j != i and inner < 0: c[j] -= inner/gramian[j, j]           # a conflict: g_i -= (g_j·g_i/‖g_j‖²) g_j
+                inner = gramian[j] @ c  # g_j · g_i
+                if j != i and inner < 0:
+                    c[j] -= inner / gramian[j, j]  # a conflict: g_i -= (g_j·g_i/‖g_j‖²) g_j
             weights += c
         return weights
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #94dcfb1e
-def dual_cone_weights(gramian: Tensor, # (T, T), T ≤ 12
-                      start: Tensor    # (K, T): rows u
-                     ) -> Tensor:      # (K, T): rows v
+def dual_cone_weights(
+    gramian: Tensor,  # (T, T), T ≤ 12
+    start: Tensor,  # (K, T): rows u
+) -> Tensor:  # (K, T): rows v
     "For each row u the weights v ≥ u whose Jᵀv is the projection of Jᵀu onto {d : J d ≥ 0} (Quinton & Rey 2024, proposition 1)."
     cosines, lengths = unit_gramian(gramian)
-    u = (start*lengths).T                                                     # (T, K) in units of the gradients' lengths
-    size = u.abs().amax(0).clamp_min(1e-300); u = u/size
-    rise = _solve_on_faces(cosines, -cosines@u)                               # (faces, T, K): y - u, zero slope on the face
+    u = (start * lengths).T  # (T, K) in units of the gradients' lengths
+    size = u.abs().amax(0).clamp_min(1e-300)
+    u = u / size
+    rise = _solve_on_faces(cosines, -cosines @ u)  # (faces, T, K): y - u, zero slope on the face
     feasible = rise.isfinite().all(1) & (rise > -1e-9).all(1)
     rise = torch.where(feasible[:, None], rise, 0.0).clamp_min(0)
-    slope = cosines@(u + rise)                                                # optimal: slope ≥ 0, and = 0 where v > u
-    violation = torch.maximum((-slope).amax(1), (rise*slope).abs().amax(1))
-    best = torch.where(feasible, violation, math.inf).argmin(0)               # (K,)
-    return ((u + rise[best, :, torch.arange(len(start))].T)*size).T/lengths
+    slope = cosines @ (u + rise)  # optimal: slope ≥ 0, and = 0 where v > u
+    violation = torch.maximum((-slope).amax(1), (rise * slope).abs().amax(1))
+    best = torch.where(feasible, violation, math.inf).argmin(0)  # (K,)
+    return ((u + rise[best, :, torch.arange(len(start))].T) * size).T / lengths
+
 
 class UPGrad(GramianBalancer):
     "The mean of the gradients, each projected onto the cone of directions that conflict with no task (Quinton & Rey 2024, section 3)."
+
     def solve(self, gramian, losses):
-        return dual_cone_weights(gramian, torch.eye(len(gramian), dtype=torch.float64)/len(gramian)).sum(0)
+        return dual_cone_weights(gramian, torch.eye(len(gramian), dtype=torch.float64) / len(gramian)).sum(0)
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #b1291483
 class CAGrad(GramianBalancer):
     "The step within c‖g₀‖ of the mean gradient g₀ that helps the least helped task most: w = 1/T + c‖g₀‖ α/‖g_α‖ (Liu et al. 2021, eqs. 3 and 4, algorithm 1)."
-    def __init__(self, tasks: Sequence[str], c: float = 0.5): # radius relative to ‖g₀‖
+
+    def __init__(self, tasks: Sequence[str], c: float = 0.5):  # radius relative to ‖g₀‖
         super().__init__(tasks)
-        if not 0 <= c < math.inf: raise UserError(f"cagrad has c = {c}: expected a number of at least 0")
+        if not 0 <= c < math.inf:
+            raise UserError(f"cagrad has c = {c}: expected a number of at least 0")
         self.c = float(c)
 
     def solve(self, gramian, losses):
-        weights = torch.full((len(gramian),), 1/len(gramian), dtype=torch.float64)
-        keep = gramian.diagonal() > 0                                         # a zero gradient cannot be helped: it counts in g₀ alone
-        if keep.any(): weights[keep] = self._in_ball(gramian[keep][:, keep]/gramian.diagonal().max(), weights[keep])
+        weights = torch.full((len(gramian),), 1 / len(gramian), dtype=torch.float64)
+        keep = gramian.diagonal() > 0  # a zero gradient cannot be helped: it counts in g₀ alone
+        if keep.any():
+            weights[keep] = self._in_ball(gramian[keep][:, keep] / gramian.diagonal().max(), weights[keep])
         return weights
 
     def _in_ball(self, gramian, mean):
-        norm = lambda w: ((w@gramian)*w).sum(-1).clamp_min(0).sqrt()
-        radius, with_mean = self.c*norm(mean), gramian@mean                   # c‖g₀‖, g_t · g₀
-        if radius == 0: return mean
+        norm = lambda w: ((w @ gramian) * w).sum(-1).clamp_min(0).sqrt()
+        radius, with_mean = self.c * norm(mean), gramian @ mean  # c‖g₀‖, g_t · g₀
+        if radius == 0:
+            return mean
         cosines = unit_gramian(gramian)[0]
         stuck = min_norm_weights(cosines)
-        if stuck@cosines@stuck < 1e-12:                                       # Pareto-stationary: nobody can be helped but at another's cost
+        if stuck @ cosines @ stuck < 1e-12:  # Pareto-stationary: nobody can be helped but at another's cost
             harmless = dual_cone_weights(gramian, mean[None])[0]
-            if norm(harmless - mean) <= radius*(1 + 1e-6): return harmless
-        w = _best_of(self._candidates(gramian, with_mean/radius), lambda w: with_mean + radius*(w@gramian)/norm(w)[:, None])
-        return mean + radius*w/norm(w)
+            if norm(harmless - mean) <= radius * (1 + 1e-6):
+                return harmless
+        w = _best_of(
+            self._candidates(gramian, with_mean / radius),
+            lambda w: with_mean + radius * (w @ gramian) / norm(w)[:, None],
+        )
+        return mean + radius * w / norm(w)
 
     def _candidates(self, gramian, pull):
         "(2·faces, T): on each face the minimiser p + λq for both roots λ of ‖p + λq‖ = λ, in weights of the raw gradients."
         cosines, lengths = unit_gramian(gramian)
         right = torch.zeros(len(gramian) + 1, 2, dtype=torch.float64)
-        right[-1, 0], right[:-1, 1] = 1, -pull/lengths
-        p, q = _solve_on_faces(cosines, right, 1/lengths).unbind(-1)
-        dot = lambda x, y: ((x@cosines)*y).sum(1)
-        a, b, c = dot(q, q) - 1, dot(p, q), dot(p, p)                         # aλ² + 2bλ + c = 0
-        root = (b*b - a*c).clamp_min(0).sqrt()
+        right[-1, 0], right[:-1, 1] = 1, -pull / lengths
+        p, q = _solve_on_faces(cosines, right, 1 / lengths).unbind(-1)
+        dot = lambda x, y: ((x @ cosines) * y).sum(1)
+        a, b, c = dot(q, q) - 1, dot(p, q), dot(p, p)  # aλ² + 2bλ + c = 0
+        root = (b * b - a * c).clamp_min(0).sqrt()
         sign = torch.where(b < 0, -1.0, 1.0)
-        both = torch.stack([-(b + sign*root)/a, -c/(b + sign*root)])          # the stable pair of formulas
+        both = torch.stack([-(b + sign * root) / a, -c / (b + sign * root)])  # the stable pair of formulas
         both = torch.where(both >= 0, both, math.nan)[..., None]
-        return ((p + both*q)/lengths).reshape(-1, len(gramian))
+        return ((p + both * q) / lengths).reshape(-1, len(gramian))
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #bae54d34
-def equal_projection_weights(gramian: Tensor) -> Tensor: # (T, T) → (T,)
+def equal_projection_weights(gramian: Tensor) -> Tensor:  # (T, T) → (T,)
     "Weights with absolute sum 1 whose step has the same positive projection on all unit gradients, or nearly the same if the gradients are dependent."
     cosines, lengths = unit_gramian(gramian)
-    w = torch.linalg.pinv(cosines, rtol=1e-12, hermitian=True).sum(1)/lengths           # D⁻¹ C⁻¹ 1
+    w = torch.linalg.pinv(cosines, rtol=1e-12, hermitian=True).sum(1) / lengths  # D⁻¹ C⁻¹ 1
     total = w.sum().abs()
-    return w/total if total > 1e-12*w.abs().sum() else torch.zeros_like(w)
+    return w / total if total > 1e-12 * w.abs().sum() else torch.zeros_like(w)
+
 
 class IMTLG(GramianBalancer):
     "IMTL-G: the step has equal projections on all unit gradients, Σ w_t = 1 (Liu et al. 2021, section 3.1)."
-    def solve(self, gramian, losses): return equal_projection_weights(gramian)
+
+    def solve(self, gramian, losses):
+        return equal_projection_weights(gramian)
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #ab6a4514
 class IMTL(GramianBalancer):
     """IMTL: IMTL-G on the gradients of the losses that IMTL-L has scaled, w_t = exp(s_t) α_t (Liu et al. 2021, algorithm 1).
     In the paper the scaled losses train the heads, too; here heads get their loss's own gradient."""
+
     state = ("scaling",)
-    def __init__(self, tasks: Sequence[str], lr: float = 0.01): # learning rate of s
+
+    def __init__(self, tasks: Sequence[str], lr: float = 0.01):  # learning rate of s
         super().__init__(tasks)
         self.scaling = IMTLL(tasks, lr)
 
     def solve(self, gramian, losses):
         scale = self.scaling.log_scale[self.present(losses)[0]].exp()
         self.scaling.finish(losses)
-        return scale*equal_projection_weights(gramian*scale[:, None]*scale[None, :])
+        return scale * equal_projection_weights(gramian * scale[:, None] * scale[None, :])
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #b79dca40
 class NashMTL(GramianBalancer):
     "The Nash bargaining solution w > 0 with G w = 1/w (Navon et al. 2022, claim 3.2), by damped Newton; ‖Σ w g‖ = √T unless `max_norm` is smaller."
-    def __init__(self, tasks: Sequence[str], max_norm: float = 0.0, # longest step allowed (the authors' program: 1); 0: as it comes
-                 limit: float = 1e3):                               # largest w_t‖g_t‖, reached near Pareto-stationary points
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        max_norm: float = 0.0,  # longest step allowed (the authors' program: 1); 0: as it comes
+        limit: float = 1e3,
+    ):  # largest w_t‖g_t‖, reached near Pareto-stationary points
         super().__init__(tasks)
         self.max_norm, self.limit = float(max_norm), float(limit)
 
     def solve(self, gramian, losses):
-        keep = gramian.diagonal() > 0                                          # a zero gradient has nothing to bargain with
+        keep = gramian.diagonal() > 0  # a zero gradient has nothing to bargain with
         weights = torch.zeros(len(gramian), dtype=torch.float64)
-        if not keep.any(): return weights
+        if not keep.any():
+            return weights
         cosines, lengths = unit_gramian(gramian[keep][:, keep])
-        y = torch.full_like(lengths, len(lengths)**-0.5)                       # y = w · lengths; right if all gradients are parallel
+        y = torch.full_like(lengths, len(lengths) ** -0.5)  # y = w · lengths; right if all gradients are parallel
         for _ in range(200):
-            slope = cosines@y - 1/y
-            step = torch.linalg.solve(cosines + torch.diag(1/y**2), slope)
-            decrement = (slope@step).clamp_min(0).sqrt()                       # Newton decrement: √(2 × what is left to gain), nearly
-            y = y - step/(1 + decrement if decrement > 0.25 else 1)            # stays positive: f is self-concordant
-            if decrement < 1e-12 or (y > self.limit).any(): break
-        y = y*(self.limit/y.max()).clamp_max(1)
-        norm = (y@cosines@y).clamp_min(0).sqrt()
-        if 0 < self.max_norm < norm: y = y*self.max_norm/norm
-        weights[keep] = y/lengths
+            slope = cosines @ y - 1 / y
+            step = torch.linalg.solve(cosines + torch.diag(1 / y**2), slope)
+            decrement = (slope @ step).clamp_min(0).sqrt()  # Newton decrement: √(2 × what is left to gain), nearly
+            y = y - step / (1 + decrement if decrement > 0.25 else 1)  # stays positive: f is self-concordant
+            if decrement < 1e-12 or (y > self.limit).any():
+                break
+        y = y * (self.limit / y.max()).clamp_max(1)
+        norm = (y @ cosines @ y).clamp_min(0).sqrt()
+        if 0 < self.max_norm < norm:
+            y = y * self.max_norm / norm
+        weights[keep] = y / lengths
         return weights
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #d0194ae6
 class AlignedMTL(GramianBalancer):
     "The mean of the gradients after all singular values of J are set to one of them (Senushkin et al. 2023, algorithm 1)."
-    def __init__(self, tasks: Sequence[str], scale: str = "min"): # which: min (the paper), median, or rmse (the root of the mean eigenvalue)
+
+    def __init__(
+        self, tasks: Sequence[str], scale: str = "min"
+    ):  # which: min (the paper), median, or rmse (the root of the mean eigenvalue)
         super().__init__(tasks)
-        if scale not in ("min", "median", "rmse"): raise UserError(f"aligned has scale {scale!r}: expected min, median or rmse")
+        if scale not in ("min", "median", "rmse"):
+            raise UserError(f"aligned has scale {scale!r}: expected min, median or rmse")
         self.scale = scale
 
     def solve(self, gramian, losses):
-        mean = torch.full((len(gramian),), 1/len(gramian), dtype=torch.float64)
+        mean = torch.full((len(gramian),), 1 / len(gramian), dtype=torch.float64)
         eigenvalues, vectors = torch.linalg.eigh(gramian)
-        keep = eigenvalues > eigenvalues.max()*len(gramian)*torch.finfo(torch.float64).eps   # the rank of J
-        if not keep.any(): return mean
+        keep = eigenvalues > eigenvalues.max() * len(gramian) * torch.finfo(torch.float64).eps  # the rank of J
+        if not keep.any():
+            return mean
         eigenvalues, vectors = eigenvalues[keep], vectors[:, keep]
         target = dict(min=eigenvalues.min(), median=eigenvalues.median(), rmse=eigenvalues.mean())[self.scale]
-        return vectors@((vectors.T@mean)*(target/eigenvalues).sqrt())                        # √λ_min V λ^(-1/2) Vᵀ 1/T
+        return vectors @ ((vectors.T @ mean) * (target / eigenvalues).sqrt())  # √λ_min V λ^(-1/2) Vᵀ 1/T
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #47e92967
 class GradNorm(GramianBalancer):
     """Learned weights, Σ w_t = T, that pull each w_t‖g_t‖ to the mean of them all times r_t^α (Chen et al. 2018, eqs. 1 and 2); norms over all shared parameters.
     In the paper heads get w_t times their loss's gradient; here, as with all methods of this kind, their loss's own."""
+
     state = ("task_weights", "first", "adam")
-    def __init__(self, tasks: Sequence[str], alpha: float = 1.5, # how strongly tasks that lag behind are favoured
-                 lr: float = 0.025):                             # of Adam on the weights
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        alpha: float = 1.5,  # how strongly tasks that lag behind are favoured
+        lr: float = 0.025,
+    ):  # of Adam on the weights
         super().__init__(tasks)
         self.alpha, self.adam, self.first = float(alpha), TaskAdam(len(self.tasks), lr), {}
         self.task_weights = torch.ones(len(self.tasks), dtype=torch.float64)
 
     def solve(self, gramian, losses):
         present, values = self.present(losses)
-        for task, loss in losses.items(): self.first.setdefault(task, float(loss))           # L_t(0)
-        weights, lengths = self.task_weights[present], gramian.diagonal().sqrt()             # indexing copies
-        progress = values.clamp_min(1e-8)/torch.tensor([max(self.first[t], 1e-8) for t in losses], dtype=torch.float64)
-        norms  = weights*lengths
-        target = norms.mean()*(progress/progress.mean())**self.alpha
-        slope  = torch.sign(norms - target)*lengths                                          # ∂L_grad/∂w_t
+        for task, loss in losses.items():
+            self.first.setdefault(task, float(loss))  # L_t(0)
+        weights, lengths = self.task_weights[present], gramian.diagonal().sqrt()  # indexing copies
+        progress = values.clamp_min(1e-8) / torch.tensor(
+            [max(self.first[t], 1e-8) for t in losses], dtype=torch.float64
+        )
+        norms = weights * lengths
+        target = norms.mean() * (progress / progress.mean()) ** self.alpha
+        slope = torch.sign(norms - target) * lengths  # ∂L_grad/∂w_t
         self.adam.step(self.task_weights, slope, present)
         self.task_weights = self.task_weights.clamp_min(1e-3)
-        self.task_weights = self.task_weights*len(self.tasks)/self.task_weights.sum()
+        self.task_weights = self.task_weights * len(self.tasks) / self.task_weights.sum()
         return weights
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #50d942f0
 class GradDrop(Balancer):
     "In each coordinate the sum of the positive entries, with probability ½(1 + Σg/Σ|g|), or else of the negative ones (Chen et al. 2020, algorithm 1, lines 10 to 15)."
+
     needs, state = "gradients", ("generator",)
-    def __init__(self, tasks: Sequence[str], leak: dict[str, float] | None = None, # task -> share of its gradient that is never dropped, 0..1
-                 seed: int = 0):
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        leak: dict[str, float] | None = None,  # task -> share of its gradient that is never dropped, 0..1
+        seed: int = 0,
+    ):
         super().__init__(tasks)
         self.leak, self.generator = {t: 0.0 for t in self.tasks} | (leak or {}), torch.Generator().manual_seed(seed)
-        for t in self.leak: self.index(t)
+        for t in self.leak:
+            self.index(t)
 
-    def combine(self, jacobian: Tensor, losses: dict[str, float]) -> Tensor: # (K, P) → (P,)
+    def combine(self, jacobian: Tensor, losses: dict[str, float]) -> Tensor:  # (K, P) → (P,)
         "The shared gradient; the random numbers are the same on every process and after a restart."
-        seed = torch.randint(2**62, (), generator=self.generator).item()                     # one number a step: the state stays small on any device
+        seed = torch.randint(
+            2**62, (), generator=self.generator
+        ).item()  # one number a step: the state stays small on any device
         device_generator = torch.Generator(jacobian.device).manual_seed(seed)
-        return torch.cat([self._combine_piece(piece, losses, device_generator) for piece in jacobian.split(2**18, dim=1)])   # pieces that stay in the cache
+        return torch.cat(
+            [self._combine_piece(piece, losses, device_generator) for piece in jacobian.split(2**18, dim=1)]
+        )  # pieces that stay in the cache
 
     def _combine_piece(self, jacobian, losses, generator):
-        purity = 0.5*(1 + jacobian.sum(0)/jacobian.abs().sum(0).clamp_min(torch.finfo(jacobian.dtype).tiny))
-        sign = torch.where(purity > torch.rand(purity.shape, generator=generator, dtype=purity.dtype, device=purity.device), 1.0, -1.0).to(purity.dtype)
-        return sum(torch.where(g*sign > 0, g, self.leak[t]*g) for t, g in zip(losses, jacobian))
+        purity = 0.5 * (1 + jacobian.sum(0) / jacobian.abs().sum(0).clamp_min(torch.finfo(jacobian.dtype).tiny))
+        sign = torch.where(
+            purity > torch.rand(purity.shape, generator=generator, dtype=purity.dtype, device=purity.device), 1.0, -1.0
+        ).to(purity.dtype)
+        return sum(torch.where(g * sign > 0, g, self.leak[t] * g) for t, g in zip(losses, jacobian))
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #640e9ee3
-COORDINATE_FREE = ("MeanWeighting", "SumWeighting", "RandomWeighting", "ConstantWeighting") # TorchJD's weightings of a matrix that only count its rows
+COORDINATE_FREE = (
+    "MeanWeighting",
+    "SumWeighting",
+    "RandomWeighting",
+    "ConstantWeighting",
+)  # TorchJD's weightings of a matrix that only count its rows
+
 
 def _find_torchjd(method, options: dict):
     "A TorchJD object from its class name, or the object itself."
-    if not isinstance(method, str): return method
-    try: import torchjd.aggregation as library
-    except ImportError as e: raise UserError("the balancer 'torchjd' needs the package torchjd: pip install 'mtl_course[balancers]'") from e
-    if not hasattr(library, method): raise UserError(f"torchjd.aggregation has no {method!r}: expected one of {', '.join(sorted(library.__all__))}")
-    try: return getattr(library, method)(**options)
-    except (TypeError, ValueError, ImportError) as e: raise UserError(f"torchjd's {method} cannot be made with the options {options}: {e}") from e
+    if not isinstance(method, str):
+        return method
+    try:
+        import torchjd.aggregation as library
+    except ImportError as e:
+        raise UserError("the balancer 'torchjd' needs the package torchjd: pip install 'mtl_course[balancers]'") from e
+    if not hasattr(library, method):
+        raise UserError(f"torchjd.aggregation has no {method!r}: expected one of {', '.join(sorted(library.__all__))}")
+    try:
+        return getattr(library, method)(**options)
+    except (TypeError, ValueError, ImportError) as e:
+        raise UserError(f"torchjd's {method} cannot be made with the options {options}: {e}") from e
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #b1878706
 def _weighting_inside(method, statistic: str):
     "The weighting that makes up an aggregator, where there is one; raises `UserError` for one of the gradients themselves that would be given their Gramian."
-    if f"{type(method).__name__}Weighting" in COORDINATE_FREE: method = method.weighting
+    if f"{type(method).__name__}Weighting" in COORDINATE_FREE:
+        method = method.weighting
     method = getattr(method, "gramian_weighting", method)
-    if statistic == "gramian" and type(method).__name__ not in COORDINATE_FREE and any(c.__name__ == "_MatrixWeighting" for c in type(method).__mro__):
-        raise UserError(f"torchjd's {type(method).__name__} weighs gradients, not their Gramian: choose statistic=matrix if their inner products are all that it uses, else an aggregator")
+    if (
+        statistic == "gramian"
+        and type(method).__name__ not in COORDINATE_FREE
+        and any(c.__name__ == "_MatrixWeighting" for c in type(method).__mro__)
+    ):
+        raise UserError(
+            f"torchjd's {type(method).__name__} weighs gradients, not their Gramian: choose statistic=matrix if their inner products are all that it uses, else an aggregator"
+        )
     return method
 
-def _plain_state(module) -> list[dict]: # one dictionary for each of its parts
+
+def _plain_state(module) -> list[dict]:  # one dictionary for each of its parts
     "The attributes of a TorchJD object and its parts that can be saved: tensors, numbers, names and tuples of them."
-    plain = lambda x: x is None or isinstance(x, (Tensor, bool, int, float, str, torch.dtype)) or (isinstance(x, (tuple, list)) and all(map(plain, x)))
-    parts = [{k: v for k, v in (vars(m) | m._buffers).items() if k != "training" and not k.startswith("__")} for m in module.modules()]
+    plain = lambda x: (
+        x is None
+        or isinstance(x, (Tensor, bool, int, float, str, torch.dtype))
+        or (isinstance(x, (tuple, list)) and all(map(plain, x)))
+    )
+    parts = [
+        {k: v for k, v in (vars(m) | m._buffers).items() if k != "training" and not k.startswith("__")}
+        for m in module.modules()
+    ]
     for attributes in parts:
         odd = [k for k, v in attributes.items() if type(v).__module__.partition(".")[0] in ("cvxpy", "numpy")]
-        if odd: raise UserError(f"torchjd's {type(module).__name__} keeps {', '.join(odd)}, which cannot be saved for an exact resume: use the course's own version")
-    return [{k: v.clone() if isinstance(v, Tensor) else v for k, v in attributes.items() if plain(v)} for attributes in parts]
+        if odd:
+            raise UserError(
+                f"torchjd's {type(module).__name__} keeps {', '.join(odd)}, which cannot be saved for an exact resume: use the course's own version"
+            )
+    return [
+        {k: v.clone() if isinstance(v, Tensor) else v for k, v in attributes.items() if plain(v)}
+        for attributes in parts
+    ]
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #f61c60ad
 class TorchJDBalancer(GramianBalancer):
     """Any method of `torchjd.aggregation`, by class name or as an object: weightings of the Gramian at the price of a Gramian, other aggregators on the gradients.
     Raises `UserError` when torchjd is missing, has no such class, does not take the options, for its NashMTL by name (it cannot be saved), or for a weighting of the gradients themselves that is given their Gramian."""
-    def __init__(self, tasks: Sequence[str], method="UPGradWeighting", # class name in torchjd.aggregation, or an object
-                 statistic: str = "gramian",                           # what a Weighting is given: "gramian", or "matrix" with the same inner products
-                 seed: int = 0, **options):                            # options of the class
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        method="UPGradWeighting",  # class name in torchjd.aggregation, or an object
+        statistic: str = "gramian",  # what a Weighting is given: "gramian", or "matrix" with the same inner products
+        seed: int = 0,
+        **options,
+    ):  # options of the class
         super().__init__(tasks)
-        self.method, self.statistic, self.generator = _find_torchjd(method, options), statistic, torch.Generator().manual_seed(seed)
-        if statistic not in ("gramian", "matrix"): raise UserError(f"torchjd has statistic {statistic!r}: expected gramian or matrix")
-        if method == "NashMTL": raise UserError("torchjd's NashMTL keeps solver objects that cannot be saved for an exact resume: use the balancer nash")
+        self.method, self.statistic, self.generator = (
+            _find_torchjd(method, options),
+            statistic,
+            torch.Generator().manual_seed(seed),
+        )
+        if statistic not in ("gramian", "matrix"):
+            raise UserError(f"torchjd has statistic {statistic!r}: expected gramian or matrix")
+        if method == "NashMTL":
+            raise UserError(
+                "torchjd's NashMTL keeps solver objects that cannot be saved for an exact resume: use the balancer nash"
+            )
         self.method = _weighting_inside(self.method, statistic)
         from torchjd.aggregation import Weighting
+
         self.needs = "gramian" if isinstance(self.method, Weighting) else "gradients"
 
     def _call(self, x: Tensor) -> Tensor:
@@ -352,21 +476,40 @@ class TorchJDBalancer(GramianBalancer):
             return self.method(x)
 
     def solve(self, gramian, losses):
-        if self.statistic == "gramian": return self._call(gramian)
+        if self.statistic == "gramian":
+            return self._call(gramian)
         eigenvalues, vectors = torch.linalg.eigh(gramian)
-        return self._call(vectors*eigenvalues.clamp_min(0).sqrt())            # S with S Sᵀ = G
+        return self._call(vectors * eigenvalues.clamp_min(0).sqrt())  # S with S Sᵀ = G
 
-    def combine(self, jacobian: Tensor, losses: dict[str, float]) -> Tensor: return self._call(jacobian) # (K, P) → (P,)
+    def combine(self, jacobian: Tensor, losses: dict[str, float]) -> Tensor:
+        return self._call(jacobian)  # (K, P) → (P,)
 
-    def state_dict(self): return dict(tasks=list(self.tasks), generator=self.generator.get_state(), parts=_plain_state(self.method))
+    def state_dict(self):
+        return dict(tasks=list(self.tasks), generator=self.generator.get_state(), parts=_plain_state(self.method))
 
     def load_state_dict(self, state):
-        if list(state.get("tasks", [])) != list(self.tasks) or len(state.get("parts", [])) != len(list(self.method.modules())):
-            raise UserError(f"the saved state is not one of torchjd's {type(self.method).__name__} for the tasks {list(self.tasks)}")
+        if list(state.get("tasks", [])) != list(self.tasks) or len(state.get("parts", [])) != len(
+            list(self.method.modules())
+        ):
+            raise UserError(
+                f"the saved state is not one of torchjd's {type(self.method).__name__} for the tasks {list(self.tasks)}"
+            )
         self.generator.set_state(state["generator"].cpu())
         for module, attributes in zip(self.method.modules(), state["parts"]):
-            for name, value in attributes.items(): setattr(module, name, value)
+            for name, value in attributes.items():
+                setattr(module, name, value)
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #8777cfb8
-GRAMIAN_BALANCERS = {"gradnorm": GradNorm, "mgda": MGDA, "pcgrad": PCGrad, "graddrop": GradDrop, "cagrad": CAGrad, "imtl_g": IMTLG, "imtl": IMTL,
-                     "nash": NashMTL, "aligned": AlignedMTL, "upgrad": UPGrad, "torchjd": TorchJDBalancer}
+GRAMIAN_BALANCERS = {
+    "gradnorm": GradNorm,
+    "mgda": MGDA,
+    "pcgrad": PCGrad,
+    "graddrop": GradDrop,
+    "cagrad": CAGrad,
+    "imtl_g": IMTLG,
+    "imtl": IMTL,
+    "nash": NashMTL,
+    "aligned": AlignedMTL,
+    "upgrad": UPGrad,
+    "torchjd": TorchJDBalancer,
+}

@@ -16,44 +16,59 @@ from ..core.errors import UserError
 # %% ../../nbs/4_balancing/16_loss_balancers.ipynb #dde887d4
 class TaskAdam:
     "Adam (Kingma & Ba 2015, algorithm 1) on one number per task, in float64; a task that is absent from a step keeps its value and its moments."
+
     state = ("mean", "square", "steps")
-    def __init__(self, num_tasks: int, # T
-                 lr: float,            # learning rate: about the largest change of a number in one step
-                 weight_decay: float = 0.0): # added to the gradient, times the value
+
+    def __init__(
+        self,
+        num_tasks: int,  # T
+        lr: float,  # learning rate: about the largest change of a number in one step
+        weight_decay: float = 0.0,
+    ):  # added to the gradient, times the value
         self.lr, self.weight_decay = float(lr), float(weight_decay)
         self.mean, self.square, self.steps = (torch.zeros(num_tasks, dtype=torch.float64) for _ in range(3))
 
-    def step(self, values: Tensor,   # (T,) float64, changed in place
-             gradient: Tensor,       # (K,) of the present tasks
-             present: list[int]):    # their K indices
+    def step(
+        self,
+        values: Tensor,  # (T,) float64, changed in place
+        gradient: Tensor,  # (K,) of the present tasks
+        present: list[int],
+    ):  # their K indices
         "One descent step of the present tasks' values."
-        gradient = gradient + self.weight_decay*values[present]
+        gradient = gradient + self.weight_decay * values[present]
         self.steps[present] += 1
-        self.mean[present]   = 0.9*self.mean[present] + 0.1*gradient
-        self.square[present] = 0.999*self.square[present] + 0.001*gradient**2
-        mean   = self.mean[present]/(1 - 0.9**self.steps[present])
-        square = self.square[present]/(1 - 0.999**self.steps[present])
-        values[present] -= self.lr*mean/(square.sqrt() + 1e-8)
+        self.mean[present] = 0.9 * self.mean[present] + 0.1 * gradient
+        self.square[present] = 0.999 * self.square[present] + 0.001 * gradient**2
+        mean = self.mean[present] / (1 - 0.9 ** self.steps[present])
+        square = self.square[present] / (1 - 0.999 ** self.steps[present])
+        values[present] -= self.lr * mean / (square.sqrt() + 1e-8)
 
 # %% ../../nbs/4_balancing/16_loss_balancers.ipynb #c005b056
 def _pack(x):
     "A copy of `x` made of tensors, numbers, lists and dictionaries only."
-    if isinstance(x, torch.Generator): return x.get_state()
-    if hasattr(x, "state"): return {name: _pack(getattr(x, name)) for name in x.state}
+    if isinstance(x, torch.Generator):
+        return x.get_state()
+    if hasattr(x, "state"):
+        return {name: _pack(getattr(x, name)) for name in x.state}
     return copy.deepcopy(x)
+
 
 def _unpack(owner, name: str, saved):
     "Puts what `_pack` made of `owner.name` back."
     present = getattr(owner, name)
-    if isinstance(present, torch.Generator): present.set_state(saved.cpu())
+    if isinstance(present, torch.Generator):
+        present.set_state(saved.cpu())
     elif hasattr(present, "state"):
-        for n in present.state: _unpack(present, n, saved[n])
-    else: setattr(owner, name, copy.deepcopy(saved))
+        for n in present.state:
+            _unpack(present, n, saved[n])
+    else:
+        setattr(owner, name, copy.deepcopy(saved))
 
 # %% ../../nbs/4_balancing/16_loss_balancers.ipynb #0dbae452
 class Resumable:
     "Stores and restores the attributes named in `state`, for an object with `tasks`."
-    state = ()                  # names of the attributes that change during training
+
+    state = ()  # names of the attributes that change during training
 
     def state_dict(self) -> dict:
         "Everything that changes during training, as tensors, numbers, lists and dictionaries (`torch.load(weights_only=True)` reads it)."
@@ -62,208 +77,282 @@ class Resumable:
     def load_state_dict(self, state: dict):
         "Goes on where `state_dict` was taken; raises `UserError` when the state is of another method or of other tasks."
         if list(state.get("tasks", [])) != list(self.tasks) or set(state) != {"tasks", *self.state}:
-            raise UserError(f"the saved state holds {sorted(state)} for the tasks {state.get('tasks')}, but this {type(self).__name__} needs "
-                            f"{sorted(['tasks', *self.state])} for {list(self.tasks)}: resume with the balancer and the tasks of the saved run")
-        for name in self.state: _unpack(self, name, state[name])
+            raise UserError(
+                f"the saved state holds {sorted(state)} for the tasks {state.get('tasks')}, but this {type(self).__name__} needs "
+                f"{sorted(['tasks', *self.state])} for {list(self.tasks)}: resume with the balancer and the tasks of the saved run"
+            )
+        for name in self.state:
+            _unpack(self, name, state[name])
 
 # %% ../../nbs/4_balancing/16_loss_balancers.ipynb #9f4b5f90
 class Balancer(Resumable):
     """A rule that weighs the tasks of a training step; subclasses fill in `weight` and `finish` (needs = "losses"), `weights` (needs = "gramian")
     or `combine` (needs = "gradients"). Raises `UserError` for an empty or doubled list of tasks."""
-    needs = "losses"            # "losses", "gramian" or "gradients": what the rule looks at
+
+    needs = "losses"  # "losses", "gramian" or "gradients": what the rule looks at
     wants_losses_after = False  # True: evaluate the batch again after the optimiser's step and call `after_step`
-    weight_needs_loss = False   # True: `weight` looks at the value of the loss
-    has_factor = False          # True: `finish` may return something else than 1
+    weight_needs_loss = False  # True: `weight` looks at the value of the loss
+    has_factor = False  # True: `finish` may return something else than 1
 
-    def __init__(self, tasks: Sequence[str]): # names of all tasks, in a fixed order
+    def __init__(self, tasks: Sequence[str]):  # names of all tasks, in a fixed order
         self.tasks = tuple(tasks)
-        if not self.tasks or len(set(self.tasks)) < len(self.tasks): raise UserError(f"a balancer needs one or more different tasks, not {list(self.tasks)}")
+        if not self.tasks or len(set(self.tasks)) < len(self.tasks):
+            raise UserError(f"a balancer needs one or more different tasks, not {list(self.tasks)}")
 
-    def index(self, task: str) -> int: # position in `tasks`
+    def index(self, task: str) -> int:  # position in `tasks`
         "Position of a task; raises `UserError` for one that this balancer does not have."
-        if task not in self.tasks: raise UserError(f"the balancer was made for the tasks {', '.join(self.tasks)}; it has no task {task!r}")
+        if task not in self.tasks:
+            raise UserError(f"the balancer was made for the tasks {', '.join(self.tasks)}; it has no task {task!r}")
         return self.tasks.index(task)
 
-    def present(self, losses: dict) -> tuple[list[int], Tensor]: # indices (K,), losses (K,) float64
+    def present(self, losses: dict) -> tuple[list[int], Tensor]:  # indices (K,), losses (K,) float64
         "The tasks of a step as indices, and their losses as a tensor, in the order of `losses`."
         return [self.index(t) for t in losses], torch.tensor([float(l) for l in losses.values()], dtype=torch.float64)
 
-    def weight(self, task: str,   # whose forward pass is done
-               loss: Tensor       # its loss, detached, 0-dimensional
-              ) -> float | Tensor:
+    def weight(
+        self,
+        task: str,  # whose forward pass is done
+        loss: Tensor,  # its loss, detached, 0-dimensional
+    ) -> float | Tensor:
         "The task's weight up to the factor that `finish` returns; does not change the state."
         raise NotImplementedError
 
-    def finish(self, losses: dict[str, float]) -> float: # task -> loss of this step, averaged over processes
+    def finish(self, losses: dict[str, float]) -> float:  # task -> loss of this step, averaged over processes
         "Ends a step: updates the state, returns the factor common to all weights of this step."
         return 1.0
 
-    def __repr__(self): return f"{type(self).__name__}({', '.join(self.tasks)})"
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(self.tasks)})"
 
 # %% ../../nbs/4_balancing/16_loss_balancers.ipynb #eb42b50c
 class FixedWeights(Balancer):
     "w_t as given (1 where none is given): the weighted sum Σ w_t L_t. Raises `UserError` for a negative or non-finite weight."
+
     state = ("task_weights",)
-    def __init__(self, tasks: Sequence[str],
-                 weights: dict[str, float] | Sequence[float] | None = None): # by task, or in the order of `tasks`
+
+    def __init__(
+        self, tasks: Sequence[str], weights: dict[str, float] | Sequence[float] | None = None
+    ):  # by task, or in the order of `tasks`
         super().__init__(tasks)
         self.task_weights = dict.fromkeys(self.tasks, 1.0)
         if weights is not None and not isinstance(weights, dict):
-            if len(weights) != len(self.tasks): raise UserError(f"{len(weights)} weights for {len(self.tasks)} tasks: give one for each of {', '.join(self.tasks)}")
+            if len(weights) != len(self.tasks):
+                raise UserError(
+                    f"{len(weights)} weights for {len(self.tasks)} tasks: give one for each of {', '.join(self.tasks)}"
+                )
             weights = dict(zip(self.tasks, weights))
         self.set_task_weights(**(weights or {}))
 
-    def set_task_weights(self, **weights: float): # task -> weight
+    def set_task_weights(self, **weights: float):  # task -> weight
         "Changes some of the weights."
         for task, w in weights.items():
             self.index(task)
-            if not (math.isfinite(w) and w >= 0): raise UserError(f"the weight of task {task!r} is {w}: expected a finite number of at least 0")
+            if not (math.isfinite(w) and w >= 0):
+                raise UserError(f"the weight of task {task!r} is {w}: expected a finite number of at least 0")
             self.task_weights[task] = float(w)
 
-    def weight(self, task, loss): return self.task_weights[self.tasks[self.index(task)]]
+    def weight(self, task, loss):
+        return self.task_weights[self.tasks[self.index(task)]]
 
 # %% ../../nbs/4_balancing/16_loss_balancers.ipynb #766af5ec
 class Uncertainty(Balancer):
     "w_t = exp(-s_t), or ½exp(-s_t) for squared errors, with learned s_t = log σ_t² that minimises w_t L_t + s_t/2 (Kendall et al. 2018, eqs. 7 and 10)."
+
     state = ("log_variance", "adam")
-    def __init__(self, tasks: Sequence[str], lr: float = 0.01, # learning rate of s
-                 squared_errors: Sequence[str] = ()):          # tasks whose loss is a squared error
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        lr: float = 0.01,  # learning rate of s
+        squared_errors: Sequence[str] = (),
+    ):  # tasks whose loss is a squared error
         super().__init__(tasks)
         self.log_variance, self.adam = torch.zeros(len(self.tasks), dtype=torch.float64), TaskAdam(len(self.tasks), lr)
         self.scale = torch.ones_like(self.log_variance)
         self.scale[[self.index(t) for t in squared_errors]] = 0.5
 
-    def weight(self, task, loss): t = self.index(task); return self.scale[t].item()*math.exp(-self.log_variance[t])
+    def weight(self, task, loss):
+        t = self.index(task)
+        return self.scale[t].item() * math.exp(-self.log_variance[t])
 
     def finish(self, losses):
         present, values = self.present(losses)
-        gradient = 0.5 - self.scale[present]*torch.exp(-self.log_variance[present])*values   # ∂/∂s (w L + s/2)
+        gradient = 0.5 - self.scale[present] * torch.exp(-self.log_variance[present]) * values  # ∂/∂s (w L + s/2)
         self.adam.step(self.log_variance, gradient, present)
         return 1.0
 
 # %% ../../nbs/4_balancing/16_loss_balancers.ipynb #44e9df59
 class PositiveUncertainty(Uncertainty):
     "w_t = ½exp(-s_t) with learned s_t = log σ_t² that minimises w_t L_t + log(1 + σ_t²), never negative (Liebel & Körner 2018, eq. 2)."
-    def __init__(self, tasks: Sequence[str], lr: float = 0.01): # learning rate of s
+
+    def __init__(self, tasks: Sequence[str], lr: float = 0.01):  # learning rate of s
         super().__init__(tasks, lr, squared_errors=tasks)
 
     def finish(self, losses):
         present, values = self.present(losses)
         s = self.log_variance[present]
-        self.adam.step(self.log_variance, torch.sigmoid(s) - 0.5*torch.exp(-s)*values, present)   # ∂/∂s (½e⁻ˢL + log(1 + eˢ))
+        self.adam.step(
+            self.log_variance, torch.sigmoid(s) - 0.5 * torch.exp(-s) * values, present
+        )  # ∂/∂s (½e⁻ˢL + log(1 + eˢ))
         return 1.0
 
 # %% ../../nbs/4_balancing/16_loss_balancers.ipynb #ca742661
 class IMTLL(Balancer):
     "IMTL-L: w_t = exp(s_t) with learned s_t that minimises exp(s_t) L_t - s_t, so that w_t L_t goes to 1 (Liu et al. 2021, section 3.2)."
+
     state = ("log_scale", "adam")
-    def __init__(self, tasks: Sequence[str], lr: float = 0.01): # learning rate of s
+
+    def __init__(self, tasks: Sequence[str], lr: float = 0.01):  # learning rate of s
         super().__init__(tasks)
         self.log_scale, self.adam = torch.zeros(len(self.tasks), dtype=torch.float64), TaskAdam(len(self.tasks), lr)
 
-    def weight(self, task, loss): return math.exp(self.log_scale[self.index(task)])
+    def weight(self, task, loss):
+        return math.exp(self.log_scale[self.index(task)])
 
     def finish(self, losses):
         present, values = self.present(losses)
-        self.adam.step(self.log_scale, torch.exp(self.log_scale[present])*values - 1, present)   # ∂/∂s (eˢL - s)
+        self.adam.step(self.log_scale, torch.exp(self.log_scale[present]) * values - 1, present)  # ∂/∂s (eˢL - s)
         return 1.0
 
 # %% ../../nbs/4_balancing/16_loss_balancers.ipynb #0212676e
 class GeometricMean(Balancer):
     "GLS: w_t = (Π L)^(1/T)/(T L_t), the gradient of the losses' geometric mean (Chennupati et al. 2019, eq. 6). Losses must be positive."
+
     weight_needs_loss = has_factor = True
-    def __init__(self, tasks: Sequence[str], smallest: float = 1e-8): # losses below it count as this much
+
+    def __init__(self, tasks: Sequence[str], smallest: float = 1e-8):  # losses below it count as this much
         super().__init__(tasks)
         self.smallest = float(smallest)
 
-    def weight(self, task, loss): self.index(task); return 1/loss.double().clamp_min(self.smallest)   # a tensor: nobody waits for a GPU
+    def weight(self, task, loss):
+        self.index(task)
+        return 1 / loss.double().clamp_min(self.smallest)  # a tensor: nobody waits for a GPU
 
     def finish(self, losses):
         _, values = self.present(losses)
-        return math.exp(values.clamp_min(self.smallest).log().mean())/len(losses)
+        return math.exp(values.clamp_min(self.smallest).log().mean()) / len(losses)
 
 # %% ../../nbs/4_balancing/16_loss_balancers.ipynb #9fc8c314
 class DynamicWeightAverage(Balancer):
     "DWA: w_t = T softmax(r/τ)_t with r_t the ratio of the task's last two mean losses; 1 in the first two periods (Liu, Johns & Davison 2019, eq. 7)."
+
     state = ("total", "count", "older", "newer", "steps", "task_weights")
-    def __init__(self, tasks: Sequence[str], temperature: float = 2.0, # τ: higher is closer to equal weights
-                 period: int = 100):                                    # steps over which losses are averaged (the paper: an epoch)
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        temperature: float = 2.0,  # τ: higher is closer to equal weights
+        period: int = 100,
+    ):  # steps over which losses are averaged (the paper: an epoch)
         super().__init__(tasks)
-        if temperature <= 0 or period < 1: raise UserError(f"dwa has temperature {temperature} and period {period}: expected a temperature above 0 and a period of at least 1")
+        if temperature <= 0 or period < 1:
+            raise UserError(
+                f"dwa has temperature {temperature} and period {period}: expected a temperature above 0 and a period of at least 1"
+            )
         self.temperature, self.period, self.steps = temperature, period, 0
         self.total, self.count = (torch.zeros(len(self.tasks), dtype=torch.float64) for _ in range(2))
         self.older, self.newer, self.task_weights = self.total + math.nan, self.total + math.nan, self.total + 1
 
-    def weight(self, task, loss): return self.task_weights[self.index(task)].item()
+    def weight(self, task, loss):
+        return self.task_weights[self.index(task)].item()
 
     def finish(self, losses):
         present, values = self.present(losses)
-        self.total[present] += values; self.count[present] += 1; self.steps += 1
-        if self.steps % self.period == 0: self._next_period()
+        self.total[present] += values
+        self.count[present] += 1
+        self.steps += 1
+        if self.steps % self.period == 0:
+            self._next_period()
         return 1.0
 
     def _next_period(self):
-        seen = self.count > 0                                                  # a task that never came keeps its averages
+        seen = self.count > 0  # a task that never came keeps its averages
         self.older = torch.where(seen, self.newer, self.older)
-        self.newer = torch.where(seen, self.total/self.count, self.newer)
+        self.newer = torch.where(seen, self.total / self.count, self.newer)
         self.total, self.count = torch.zeros_like(self.total), torch.zeros_like(self.count)
-        ratio = self.newer/self.older                                          # r_t
-        ratio = torch.where(ratio.isfinite(), ratio, 1.0)                      # no two averages yet
-        self.task_weights = len(self.tasks)*torch.softmax(ratio/self.temperature, 0)
+        ratio = self.newer / self.older  # r_t
+        ratio = torch.where(ratio.isfinite(), ratio, 1.0)  # no two averages yet
+        self.task_weights = len(self.tasks) * torch.softmax(ratio / self.temperature, 0)
 
 # %% ../../nbs/4_balancing/16_loss_balancers.ipynb #6f9a73f9
 class FAMO(Balancer):
     "w_t = c z_t/(L_t - b_t) with z = softmax(ξ) and weights that sum to one; ξ learns to make all log losses fall equally fast (Liu et al. 2023, algorithm 1)."
+
     weight_needs_loss = has_factor = True
     state, wants_losses_after = ("logits", "adam", "before"), True
-    def __init__(self, tasks: Sequence[str], lr: float = 0.025,       # β, the rate of Adam on ξ (their program; algorithm 1 has plain descent)
-                 weight_decay: float = 1e-3,                          # γ
-                 lower_bounds: dict[str, float] | None = None):       # b_t: the least loss a task can have, 0 unless given
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        lr: float = 0.025,  # β, the rate of Adam on ξ (their program; algorithm 1 has plain descent)
+        weight_decay: float = 1e-3,  # γ
+        lower_bounds: dict[str, float] | None = None,
+    ):  # b_t: the least loss a task can have, 0 unless given
         super().__init__(tasks)
-        self.logits, self.adam, self.before = torch.zeros(len(self.tasks), dtype=torch.float64), TaskAdam(len(self.tasks), lr, weight_decay), {}
+        self.logits, self.adam, self.before = (
+            torch.zeros(len(self.tasks), dtype=torch.float64),
+            TaskAdam(len(self.tasks), lr, weight_decay),
+            {},
+        )
         self.bounds = torch.tensor([(lower_bounds or {}).get(t, 0.0) for t in self.tasks], dtype=torch.float64)
 
-    def _excess(self, present, values): return (values - self.bounds[present]).clamp_min(1e-8)   # L_t - b_t, kept positive
+    def _excess(self, present, values):
+        return (values - self.bounds[present]).clamp_min(1e-8)  # L_t - b_t, kept positive
 
     def weight(self, task, loss):
         t = self.index(task)
-        return math.exp(self.logits[t])/(loss.double() - self.bounds[t].item()).clamp_min(1e-8)  # ∝ z_t/L_t
+        return math.exp(self.logits[t]) / (loss.double() - self.bounds[t].item()).clamp_min(1e-8)  # ∝ z_t/L_t
 
     def finish(self, losses):
         present, values = self.present(losses)
         self.before = dict(losses)
-        return 1/float((self.logits[present].exp()/self._excess(present, values)).sum())         # c, with the softmax's denominator
+        return 1 / float(
+            (self.logits[present].exp() / self._excess(present, values)).sum()
+        )  # c, with the softmax's denominator
 
-    def after_step(self, losses: dict[str, float]): # task -> loss of the same batch under the new parameters
+    def after_step(self, losses: dict[str, float]):  # task -> loss of the same batch under the new parameters
         "Moves the logits by how far each loss fell; tasks without a loss before and after are left alone."
         both = [t for t in losses if t in self.before and math.isfinite(losses[t]) and math.isfinite(self.before[t])]
-        if not both: return
+        if not both:
+            return
         present, after = self.present({t: losses[t] for t in both})
         before = self.present({t: self.before[t] for t in both})[1]
-        delta = self._excess(present, before).log() - self._excess(present, after).log()         # δ_t
+        delta = self._excess(present, before).log() - self._excess(present, after).log()  # δ_t
         z = torch.softmax(self.logits[present], 0)
-        self.adam.step(self.logits, z*(delta - z @ delta), present)                              # Jᵀδ
+        self.adam.step(self.logits, z * (delta - z @ delta), present)  # Jᵀδ
 
 # %% ../../nbs/4_balancing/16_loss_balancers.ipynb #f421c8b2
 class RandomWeights(Balancer):
     "RLW: w = softmax(z) over the tasks of the step, z_t ~ N(0, 1) drawn anew in each step (Lin et al. 2022, algorithm 2). The weights sum to one."
+
     has_factor = True
     state = ("generator", "logits")
+
     def __init__(self, tasks: Sequence[str], seed: int = 0):
         super().__init__(tasks)
         self.generator = torch.Generator().manual_seed(seed)
         self._draw()
 
-    def _draw(self): self.logits = torch.randn(len(self.tasks), generator=self.generator, dtype=torch.float64)
+    def _draw(self):
+        self.logits = torch.randn(len(self.tasks), generator=self.generator, dtype=torch.float64)
 
-    def weight(self, task, loss): return math.exp(self.logits[self.index(task)])
+    def weight(self, task, loss):
+        return math.exp(self.logits[self.index(task)])
 
     def finish(self, losses):
         present, _ = self.present(losses)
-        factor = 1/float(self.logits[present].exp().sum())                                       # the softmax's denominator
+        factor = 1 / float(self.logits[present].exp().sum())  # the softmax's denominator
         self._draw()
         return factor
 
 # %% ../../nbs/4_balancing/16_loss_balancers.ipynb #76551f22
-LOSS_BALANCERS = {"fixed": FixedWeights, "uncertainty": Uncertainty, "uncertainty_positive": PositiveUncertainty, "dwa": DynamicWeightAverage,
-                  "random": RandomWeights, "geometric_mean": GeometricMean, "famo": FAMO, "imtl_l": IMTLL}
+LOSS_BALANCERS = {
+    "fixed": FixedWeights,
+    "uncertainty": Uncertainty,
+    "uncertainty_positive": PositiveUncertainty,
+    "dwa": DynamicWeightAverage,
+    "random": RandomWeights,
+    "geometric_mean": GeometricMean,
+    "famo": FAMO,
+    "imtl_l": IMTLL,
+}

@@ -21,54 +21,70 @@ from .loss_balancers import LOSS_BALANCERS, Balancer
 def _take(parameters: list[nn.Parameter]) -> list[Tensor]:
     "The gradients out of `.grad`, which is left empty; zeros for a parameter that the loss does not depend on."
     rows = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    for p in parameters: p.grad = None
+    for p in parameters:
+        p.grad = None
     return rows
+
 
 def _leaves(loss: Tensor) -> list[nn.Parameter]:
     "All parameters that a loss depends on, found by walking its graph."
     found, seen, todo = [], set(), [loss.grad_fn]
     while todo:
         node = todo.pop()
-        if node is None or node in seen: continue
+        if node is None or node in seen:
+            continue
         seen.add(node)
-        if hasattr(node, "variable"): found.append(node.variable)
+        if hasattr(node, "variable"):
+            found.append(node.variable)
         todo += [n for n, _ in node.next_functions]
     return found
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #ef3662e7
-def layer_gramians(rows: list[list[Tensor]] # task -> parameter -> its gradient
-                  ) -> Tensor: # (parameters, T, T) float64 on the CPU
+def layer_gramians(
+    rows: list[list[Tensor]],  # task -> parameter -> its gradient
+) -> Tensor:  # (parameters, T, T) float64 on the CPU
     "The inner products of the tasks' gradients, parameter by parameter; their sum is the Gramian."
     grams = []
-    for gradients in zip(*rows):                                                      # one parameter, all tasks
-        flat = torch.stack([g.reshape(-1) for g in gradients])                        # (T, n)
-        grams.append(flat @ flat.T)                                                   # (T, T)
+    for gradients in zip(*rows):  # one parameter, all tasks
+        flat = torch.stack([g.reshape(-1) for g in gradients])  # (T, n)
+        grams.append(flat @ flat.T)  # (T, T)
     T = len(rows)
     return torch.stack(grams).double().cpu() if grams else torch.zeros(0, T, T, dtype=torch.float64)
+
 
 def _combine(rows: list[list[Tensor]], weights: list[float]) -> list[Tensor]:
     "Σ wₜ gₜ for each parameter, in the memory of the first task's gradients."
     total = rows[0]
     torch._foreach_mul_(total, weights[0])
-    for row, w in zip(rows[1:], weights[1:]): torch._foreach_add_(total, row, alpha=w)
+    for row, w in zip(rows[1:], weights[1:]):
+        torch._foreach_add_(total, row, alpha=w)
     return total
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #fc419eb6
 class NotFinite(ValueError):
     "A task's loss or gradient is NaN or infinite; `task` says whose."
+
     def __init__(self, task: str, what: str, value: float):
         self.task = task
-        super().__init__(f"the {what} of task {task!r} is {value}: lower the learning rate or the task's weight, or look at its images")
+        super().__init__(
+            f"the {what} of task {task!r} is {value}: lower the learning rate or the task's weight, or look at its images"
+        )
+
 
 @dataclass
 class BalancedStep:
     "What a step's backward pass tells besides the gradients it leaves."
-    losses: dict[str, float]                # task -> its loss, averaged over parts and processes
-    weights: dict[str, float]               # task -> what its shared gradient was multiplied by (NaN where the balancer has no such number)
-    layers: Tensor | None = None            # (parameters, T, T) float64: inner products of the tasks' gradients, parameter by parameter
+
+    losses: dict[str, float]  # task -> its loss, averaged over parts and processes
+    weights: dict[
+        str, float
+    ]  # task -> what its shared gradient was multiplied by (NaN where the balancer has no such number)
+    layers: Tensor | None = (
+        None  # (parameters, T, T) float64: inner products of the tasks' gradients, parameter by parameter
+    )
 
     @property
-    def gramian(self) -> Tensor | None: # (T, T) float64, tasks in the order of `losses`
+    def gramian(self) -> Tensor | None:  # (T, T) float64, tasks in the order of `losses`
         return None if self.layers is None else self.layers.sum(0)
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #543ead57
@@ -79,45 +95,61 @@ def _run_task(parts: Callable | list[Callable], weigh: Callable, backward: Calla
     for part in parts:
         loss = part()
         losses.append(loss.detach())
-        if walk: leaves |= {id(p): p for p in _leaves(loss)}
+        if walk:
+            leaves |= {id(p): p for p in _leaves(loss)}
         weight = weigh(losses[-1])
-        backward(loss*(weight/len(parts)))                                            # .grad += w ∇L/k, and the graph is freed
+        backward(loss * (weight / len(parts)))  # .grad += w ∇L/k, and the graph is freed
     return torch.stack(losses).mean(), weight, leaves
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #e59197da
 def _checked(losses: dict[str, Tensor], average: Callable | None) -> dict[str, float]:
     "The losses as numbers, averaged over processes: here a GPU is waited for, once a step. Raises `NotFinite`."
     values = torch.stack([l.float() for l in losses.values()])
-    if average: average([values])
+    if average:
+        average([values])
     values = dict(zip(losses, values.tolist()))
     for task, value in values.items():
-        if not math.isfinite(value): raise NotFinite(task, "loss", value)
+        if not math.isfinite(value):
+            raise NotFinite(task, "loss", value)
     return values
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #5bedb359
-def _own(leaves: dict[str, dict], shared: list) -> dict[str, list]: # task -> its head's parameters that have a gradient
+def _own(
+    leaves: dict[str, dict], shared: list
+) -> dict[str, list]:  # task -> its head's parameters that have a gradient
     "The parameters of each task that are not shared; raises `ValueError` for one that two tasks use."
     known, owner = {id(p) for p in shared}, {}
     for task, parameters in leaves.items():
         for k, p in parameters.items():
-            if k in known: continue
+            if k in known:
+                continue
             if owner.setdefault(k, task) != task:
-                raise ValueError(f"tasks {owner[k]!r} and {task!r} both use a parameter of shape {tuple(p.shape)} that is not in shared_parameters: add it there")
-    return {task: [p for k, p in parameters.items() if k not in known and p.grad is not None] for task, parameters in leaves.items()}
+                raise ValueError(
+                    f"tasks {owner[k]!r} and {task!r} both use a parameter of shape {tuple(p.shape)} that is not in shared_parameters: add it there"
+                )
+    return {
+        task: [p for k, p in parameters.items() if k not in known and p.grad is not None]
+        for task, parameters in leaves.items()
+    }
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #4d1db8b1
-def _listen(shared: list, rows: list[list]) -> list: # handles, to be removed
+def _listen(shared: list, rows: list[list]) -> list:  # handles, to be removed
     "From now on a backward pass also adds each parameter's gradient to the last of `rows`."
-    def hear(i, g): rows[-1][i] = g if rows[-1][i] is None else rows[-1][i] + g
+
+    def hear(i, g):
+        rows[-1][i] = g if rows[-1][i] is None else rows[-1][i] + g
+
     return [p.register_hook(partial(hear, i)) for i, p in enumerate(shared)]
 
-def _heard_gramians(shared, rows, weights, average, loss_scale) -> Tensor: # (parameters, T, T)
+
+def _heard_gramians(shared, rows, weights, average, loss_scale) -> Tensor:  # (parameters, T, T)
     "`layer_gramians` of the tasks' own gradients, from weighted ones."
     rows = [[torch.zeros_like(p) if g is None else g for p, g in zip(shared, row)] for row in rows]
     if average:
-        for row in rows: average(row)
-    inverse = torch.tensor([1/w if w else 0.0 for w in weights], dtype=torch.float64)
-    return layer_gramians(rows)*torch.outer(inverse, inverse)/loss_scale**2
+        for row in rows:
+            average(row)
+    inverse = torch.tensor([1 / w if w else 0.0 for w in weights], dtype=torch.float64)
+    return layer_gramians(rows) * torch.outer(inverse, inverse) / loss_scale**2
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #a9036b13
 def _summed(shared, closures, balancer, factors, backward, average, loss_scale, record) -> BalancedStep:
@@ -126,115 +158,165 @@ def _summed(shared, closures, balancer, factors, backward, average, loss_scale, 
     handles = _listen(shared, rows) if record else []
     try:
         for task, parts in closures.items():
-            rows.append([None]*len(shared))
-            losses[task], weights[task], leaves[task] = _run_task(parts, lambda loss: balancer.weight(task, loss)*factors[task], backward, average or balancer.has_factor)
+            rows.append([None] * len(shared))
+            losses[task], weights[task], leaves[task] = _run_task(
+                parts,
+                lambda loss: balancer.weight(task, loss) * factors[task],
+                backward,
+                average or balancer.has_factor,
+            )
     finally:
-        for h in handles: h.remove()
+        for h in handles:
+            h.remove()
     losses, weights = _checked(losses, average), {t: float(w) for t, w in weights.items()}
     layers = _heard_gramians(shared, rows, weights.values(), average, loss_scale) if record else None
-    gradients = [p.grad for p in shared if p.grad is not None] + [p.grad for own in _own(leaves, shared).values() for p in own]
-    if average: average(gradients)
+    gradients = [p.grad for p in shared if p.grad is not None] + [
+        p.grad for own in _own(leaves, shared).values() for p in own
+    ]
+    if average:
+        average(gradients)
     factor = balancer.finish(losses)
-    if factor != 1: torch._foreach_mul_(gradients, factor)
-    return BalancedStep(losses, {t: w*factor for t, w in weights.items()}, layers)
+    if factor != 1:
+        torch._foreach_mul_(gradients, factor)
+    return BalancedStep(losses, {t: w * factor for t, w in weights.items()}, layers)
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #e77bb3a4
 def _stashed(shared, closures, balancer, factors, backward, average, loss_scale, record) -> BalancedStep:
     "The step of a balancer that has to see the gradients, or all losses, before it can weigh them."
     losses, leaves, rows = {}, {}, []
     for task, parts in closures.items():
-        losses[task], _, leaves[task] = _run_task(parts, lambda loss: 1.0, backward, average or balancer.needs == "losses" or factors[task] != 1)
-        rows.append(_take(shared))                                                    # g_t
+        losses[task], _, leaves[task] = _run_task(
+            parts, lambda loss: 1.0, backward, average or balancer.needs == "losses" or factors[task] != 1
+        )
+        rows.append(_take(shared))  # g_t
     losses, heads = _checked(losses, average), _own(leaves, shared)
     if average:
-        for row in (*rows, [p.grad for own in heads.values() for p in own]): average(row)
-    layers = layer_gramians(rows)/loss_scale**2 if record or balancer.needs == "gramian" else None
-    weights = [w*factors[t] for t, w in zip(losses, _weights(balancer, losses, layers, loss_scale))]
-    for task, w in zip(losses, weights if balancer.needs == "losses" else factors.values()):          # of one total loss, heads get their share; else their own gradient
-        if w != 1 and heads[task]: torch._foreach_mul_([p.grad for p in heads[task]], w)
-    if balancer.needs == "gradients" and shared: _spread(balancer.combine(torch.stack([factors[t]*_flat(row) for t, row in zip(losses, rows)]), losses), rows[0])
-    elif shared: _combine(rows, weights)
-    for p, g in zip(shared, rows[0]): p.grad = g
+        for row in (*rows, [p.grad for own in heads.values() for p in own]):
+            average(row)
+    layers = layer_gramians(rows) / loss_scale**2 if record or balancer.needs == "gramian" else None
+    weights = [w * factors[t] for t, w in zip(losses, _weights(balancer, losses, layers, loss_scale))]
+    for task, w in zip(
+        losses, weights if balancer.needs == "losses" else factors.values()
+    ):  # of one total loss, heads get their share; else their own gradient
+        if w != 1 and heads[task]:
+            torch._foreach_mul_([p.grad for p in heads[task]], w)
+    if balancer.needs == "gradients" and shared:
+        _spread(
+            balancer.combine(torch.stack([factors[t] * _flat(row) for t, row in zip(losses, rows)]), losses), rows[0]
+        )
+    elif shared:
+        _combine(rows, weights)
+    for p, g in zip(shared, rows[0]):
+        p.grad = g
     return BalancedStep(losses, dict(zip(losses, weights)), layers)
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #ca459905
 def _weights(balancer, losses, layers, loss_scale) -> list[float]:
     "What each task's shared gradient is multiplied by."
-    if balancer.needs == "gradients": return [math.nan]*len(losses)
+    if balancer.needs == "gradients":
+        return [math.nan] * len(losses)
     if balancer.needs == "losses":
         weights = [float(balancer.weight(t, torch.tensor(l))) for t, l in losses.items()]
         factor = balancer.finish(losses)
-        return [w*factor for w in weights]
+        return [w * factor for w in weights]
     gramian = layers.sum(0)
-    if gramian.isfinite().all(): return balancer.weights(gramian, losses).tolist()
-    if loss_scale != 1: return [1.0]*len(losses)                                      # float16 overflowed: the scaler will skip this step
+    if gramian.isfinite().all():
+        return balancer.weights(gramian, losses).tolist()
+    if loss_scale != 1:
+        return [1.0] * len(losses)  # float16 overflowed: the scaler will skip this step
     task = list(losses)[int((~gramian.diagonal().isfinite()).int().argmax())]
     raise NotFinite(task, "squared gradient norm", float(gramian.diagonal()[list(losses).index(task)]))
 
-def _flat(row: list[Tensor]) -> Tensor: return torch.cat([g.reshape(-1) for g in row])
+
+def _flat(row: list[Tensor]) -> Tensor:
+    return torch.cat([g.reshape(-1) for g in row])
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #b319bfb3
 def _spread(vector: Tensor, row: list[Tensor]):
     "Writes a flat gradient back into the shapes of `row`."
-    for g, v in zip(row, vector.split([g.numel() for g in row])): g.copy_(v.view_as(g))
+    for g, v in zip(row, vector.split([g.numel() for g in row])):
+        g.copy_(v.view_as(g))
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #509430c5
-def streamed_backward(shared_parameters: Iterable[nn.Parameter], # every parameter that more than one task uses: the trunk's
-                      closures: dict[str, Callable | list[Callable]], # task -> () -> scalar loss, or a list of them, one for each part of the batch
-                      balancer: Balancer | str = "fixed", # or the name of one that needs no options
-                      backward: Callable = Tensor.backward, # loss -> None; Fabric's, for example
-                      average: Callable | None = None, # [tensor, …] -> None: puts their means over all processes in their place
-                      loss_scale: float = 1.0, # by which `backward` multiplies a loss (float16 training)
-                      factors: dict[str, float] | None = None, # task -> what the balancer's weight is multiplied by: a schedule, a preference; scales the head's gradient too (1 where absent)
-                      record: bool = False # make the Gramian for its own sake; the gradients stay the same, digit for digit
-                     ) -> BalancedStep:
+def streamed_backward(
+    shared_parameters: Iterable[nn.Parameter],  # every parameter that more than one task uses: the trunk's
+    closures: dict[
+        str, Callable | list[Callable]
+    ],  # task -> () -> scalar loss, or a list of them, one for each part of the batch
+    balancer: Balancer | str = "fixed",  # or the name of one that needs no options
+    backward: Callable = Tensor.backward,  # loss -> None; Fabric's, for example
+    average: Callable | None = None,  # [tensor, …] -> None: puts their means over all processes in their place
+    loss_scale: float = 1.0,  # by which `backward` multiplies a loss (float16 training)
+    factors: dict[str, float]
+    | None = None,  # task -> what the balancer's weight is multiplied by: a schedule, a preference; scales the head's gradient too (1 where absent)
+    record: bool = False,  # make the Gramian for its own sake; the gradients stay the same, digit for digit
+) -> BalancedStep:
     """Leaves the balanced gradient in `.grad` of the shared parameters and each head's own in the heads', one task's graph at a time.
 
     Start with empty gradients (`optimizer.zero_grad()`); a task that is absent from `closures` takes no part. A name makes a fresh balancer, so
     methods with a memory have to be made by `make_balancer`. Raises `NotFinite` naming the task, and `ValueError` for no task at all, for a factor
     below zero or not finite, and for a parameter that two tasks use but that is not among the shared ones (seen where heads have to be scaled or averaged).
     """
-    if not closures: raise ValueError("no task in this step: give at least one closure")
+    if not closures:
+        raise ValueError("no task in this step: give at least one closure")
     balancer = make_balancer(balancer, list(closures)) if isinstance(balancer, str) else balancer
     shared = [p for p in shared_parameters if p.requires_grad]
-    for p in shared: p.grad = None
+    for p in shared:
+        p.grad = None
     several = average is not None or any(isinstance(c, (list, tuple)) and len(c) > 1 for c in closures.values())
     factors = dict.fromkeys(closures, 1.0) | (factors or {})
-    if wrong := {t: f for t, f in factors.items() if not 0 <= f < float("inf")}: raise ValueError(f"factors must be finite and not negative: {wrong}")
-    step = _summed if balancer.needs == "losses" and not (balancer.weight_needs_loss and several) else _stashed   # a part's or a process's own loss is not the task's
+    if wrong := {t: f for t, f in factors.items() if not 0 <= f < float("inf")}:
+        raise ValueError(f"factors must be finite and not negative: {wrong}")
+    step = (
+        _summed if balancer.needs == "losses" and not (balancer.weight_needs_loss and several) else _stashed
+    )  # a part's or a process's own loss is not the task's
     return step(shared, closures, balancer, factors, backward, average, loss_scale, record)
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #961af333
-BALANCERS = LOSS_BALANCERS | GRAMIAN_BALANCERS   # name -> class
+BALANCERS = LOSS_BALANCERS | GRAMIAN_BALANCERS  # name -> class
 
-def _method(name: str) -> type: # the class behind a balancer's name; raises `UserError` where there is none
-    if name.startswith("torchjd:"): return TorchJDBalancer
-    if name not in BALANCERS: raise UserError(f"unknown balancer {name!r}: expected one of {', '.join(BALANCERS)}, or torchjd:<weighting>")
+
+def _method(name: str) -> type:  # the class behind a balancer's name; raises `UserError` where there is none
+    if name.startswith("torchjd:"):
+        return TorchJDBalancer
+    if name not in BALANCERS:
+        raise UserError(f"unknown balancer {name!r}: expected one of {', '.join(BALANCERS)}, or torchjd:<weighting>")
     return BALANCERS[name]
 
-def make_balancer(name: str,         # a key of BALANCERS, or torchjd:<name of a weighting of TorchJD>
-                  tasks: Iterable[str],
-                  **options          # of the method
-                 ) -> Balancer:
+
+def make_balancer(
+    name: str,  # a key of BALANCERS, or torchjd:<name of a weighting of TorchJD>
+    tasks: Iterable[str],
+    **options,  # of the method
+) -> Balancer:
     "A fresh balancer; raises `UserError` for an unknown name or option."
     method, tasks = _method(name), list(tasks)
-    if name.startswith("torchjd:"): return method(tasks, name.removeprefix("torchjd:"), **options)
-    try: return method(tasks, **options)
-    except TypeError as e: raise UserError(f"balancer {name!r}: {e}; its options are {', '.join(balancer_options(name)) or 'none'}") from None
+    if name.startswith("torchjd:"):
+        return method(tasks, name.removeprefix("torchjd:"), **options)
+    try:
+        return method(tasks, **options)
+    except TypeError as e:
+        raise UserError(
+            f"balancer {name!r}: {e}; its options are {', '.join(balancer_options(name)) or 'none'}"
+        ) from None
 
-def balancer_options(name: str) -> list[str]: # a key of BALANCERS, or torchjd:<name>
+
+def balancer_options(name: str) -> list[str]:  # a key of BALANCERS, or torchjd:<name>
     "The names of a balancer's options; raises `UserError` for an unknown balancer."
     return [n for n in inspect.signature(_method(name).__init__).parameters if n not in ("self", "tasks")]
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #7f91ee2b
-def shared_input_backward(features: dict[str, Tensor], # the trunk's outputs for one batch that carries every task's labels
-                          closures: dict[str, Callable], # task -> function of the features that returns its scalar loss
-                          balancer: Balancer | str = "fixed", backward: Callable = Tensor.backward) -> BalancedStep:
+def shared_input_backward(
+    features: dict[str, Tensor],  # the trunk's outputs for one batch that carries every task's labels
+    closures: dict[str, Callable],  # task -> function of the features that returns its scalar loss
+    balancer: Balancer | str = "fixed",
+    backward: Callable = Tensor.backward,
+) -> BalancedStep:
     """One pass of the trunk for all tasks: the balancer sees the gradients at the features (MGDA-UB, Sener & Koltun 2018), their combination goes back through the trunk.
 
     The gradient is exact for the weights used; weights from the features' Gramian approximate those from the parameters'. Raises `NotFinite`.
     """
-    z = {k: nn.Parameter(f.detach()) for k, f in features.items()}                    # leaves: heads' graphs end here
+    z = {k: nn.Parameter(f.detach()) for k, f in features.items()}  # leaves: heads' graphs end here
     step = streamed_backward(z.values(), {t: (lambda c=c: c(z)) for t, c in closures.items()}, balancer, backward)
     used = [k for k in z if z[k].grad is not None]
     torch.autograd.backward([features[k] for k in used], [z[k].grad.to(features[k].dtype) for k in used])

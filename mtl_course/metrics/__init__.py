@@ -2,7 +2,34 @@
 
 from .kitti import kitti_ap, kitti_ap_arrays
 from .tusimple import tusimple_metric, tusimple_scores
-from .scores import PRIMARY_METRIC, ClassificationMetric, DetectionMetric, LaneMetric, class_scores, classification_scores, confusion_matrix, constant_lane_scores, lane_scores, make_metric, checkpoint_score
+from .scores import (
+    PRIMARY_METRIC,
+    ClassificationMetric,
+    DetectionMetric,
+    LaneMetric,
+    class_scores,
+    classification_scores,
+    confusion_matrix,
+    constant_lane_scores,
+    lane_scores,
+    make_metric,
+    checkpoint_score,
+)
 
-__all__ = ["PRIMARY_METRIC", "ClassificationMetric", "DetectionMetric", "LaneMetric", "class_scores", "classification_scores", "confusion_matrix",
-           "constant_lane_scores", "kitti_ap", "kitti_ap_arrays", "lane_scores", "make_metric", "checkpoint_score", "tusimple_metric", "tusimple_scores"]
+__all__ = [
+    "PRIMARY_METRIC",
+    "ClassificationMetric",
+    "DetectionMetric",
+    "LaneMetric",
+    "class_scores",
+    "classification_scores",
+    "confusion_matrix",
+    "constant_lane_scores",
+    "kitti_ap",
+    "kitti_ap_arrays",
+    "lane_scores",
+    "make_metric",
+    "checkpoint_score",
+    "tusimple_metric",
+    "tusimple_scores",
+]

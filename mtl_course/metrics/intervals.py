@@ -10,43 +10,68 @@ __all__ = ['RESAMPLES', 'COCO_RECALLS', 'COCO_LIMITS', 'KITTI_SCORES', 'draw_cou
 # %% ../../nbs/3_training/13_intervals.ipynb #6c1317e2
 import numpy as np, torch
 from ..config import DETECTION_CLASSES
-from .kitti import DIFFICULTIES, KITTI_CLASSES, ClassDifficulty, corrected_matches, dont_care_overlap, pick_in_turn, overlapping_pairs, pairs_of_frames, average_precision, precision_curve, recall_thresholds
+from mtl_course.metrics.kitti import (
+    DIFFICULTIES,
+    KITTI_CLASSES,
+    ClassDifficulty,
+    corrected_matches,
+    dont_care_overlap,
+    pick_in_turn,
+    overlapping_pairs,
+    pairs_of_frames,
+    average_precision,
+    precision_curve,
+    recall_thresholds,
+)
 
 # %% ../../nbs/3_training/13_intervals.ipynb #e7879ae8
 RESAMPLES = 1000  # enough that the ends of an interval move by a few per cent of its width from one seed to the next
 
-def draw_counts(n: int, # units: images or tracks
-                resamples: int = RESAMPLES,
-                seed: int = 0) -> np.ndarray: # (resamples, n) int32: how often each unit is drawn; rows sum to n
+
+def draw_counts(
+    n: int,  # units: images or tracks
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> np.ndarray:  # (resamples, n) int32: how often each unit is drawn; rows sum to n
     "Bootstrap resamples of `n` units as counts (Efron 1979)."
     rng = np.random.default_rng(seed)
     return np.stack([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(resamples)]).astype(np.int32)
 
-def interval(values: np.ndarray, # (resamples,) the score of each resample; NaN where it has none
-             level: float = 0.95) -> tuple: # (low, high), NaN where the resamples cannot tell
+
+def interval(
+    values: np.ndarray,  # (resamples,) the score of each resample; NaN where it has none
+    level: float = 0.95,
+) -> tuple:  # (low, high), NaN where the resamples cannot tell
     """The percentile interval of a bootstrapped score.
 
     (NaN, NaN) when fewer than two resamples have a score, or all have the same one: a thousand times 100 % does not prove certainty, it shows that the sample holds no mistake to draw.
     """
-    values = np.asarray(values, np.float64); values = values[~np.isnan(values)]
-    if len(values) < 2 or values.min() == values.max(): return float("nan"), float("nan")
-    low, high = np.quantile(values, [(1 - level)/2, (1 + level)/2])
+    values = np.asarray(values, np.float64)
+    values = values[~np.isnan(values)]
+    if len(values) < 2 or values.min() == values.max():
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 # %% ../../nbs/3_training/13_intervals.ipynb #5fb1544d
-def interval_of_difference(a: tuple, b: tuple # (score, low, high) each
-                          ) -> tuple: # (a − b, low, high)
+def interval_of_difference(
+    a: tuple,
+    b: tuple,  # (score, low, high) each
+) -> tuple:  # (a − b, low, high)
     "The difference of two independent scores with its interval (Zou & Donner 2008); NaN ends where either has none."
     (a, a1, a2), (b, b1, b2) = a, b
     return a - b, a - b - np.hypot(a - a1, b2 - b), a - b + np.hypot(a2 - a, b - b1)
 
 # %% ../../nbs/3_training/13_intervals.ipynb #5abdd9b1
-def group_sums(counts: np.ndarray, # (images, K) what is summed over images
-               groups: np.ndarray | None = None # (images,) the group of each image; negative: a group of its own; None: all on their own
-              ) -> np.ndarray: # (groups, K) float64
+def group_sums(
+    counts: np.ndarray,  # (images, K) what is summed over images
+    groups: np.ndarray
+    | None = None,  # (images,) the group of each image; negative: a group of its own; None: all on their own
+) -> np.ndarray:  # (groups, K) float64
     "Sums of the images of each group."
     counts = np.asarray(counts, np.float64).reshape(len(counts), -1)
-    if groups is None: return counts
+    if groups is None:
+        return counts
     groups = np.asarray(groups, np.int64).copy()
     alone = groups < 0
     groups[alone] = groups.max(initial=0) + 1 + np.arange(alone.sum())
@@ -55,26 +80,40 @@ def group_sums(counts: np.ndarray, # (images, K) what is summed over images
     np.add.at(sums, index.ravel(), counts)
     return sums
 
-def bootstrap_sums(counts: np.ndarray, # (images, K)
-                   groups: np.ndarray | None = None, # (images,) what is drawn together
-                   resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray: # (resamples, K)
+
+def bootstrap_sums(
+    counts: np.ndarray,  # (images, K)
+    groups: np.ndarray | None = None,  # (images,) what is drawn together
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> np.ndarray:  # (resamples, K)
     "Sums over each resample of the groups."
     sums = group_sums(counts, groups)
-    return draw_counts(len(sums), resamples, seed)@sums
+    return draw_counts(len(sums), resamples, seed) @ sums
 
 # %% ../../nbs/3_training/13_intervals.ipynb #25bd0578
 def _divide(a, b, empty=0.0):
     "a/b with a given value where b = 0."
     return np.divide(a, b, out=np.full(np.broadcast_shapes(np.shape(a), np.shape(b)), empty), where=b > 0)
 
-def lane_score_rows(sums: np.ndarray # (..., 4) tp, fp, fn, tn in pixels
-                   ) -> dict: # metric -> (...), in 0..1
+
+def lane_score_rows(
+    sums: np.ndarray,  # (..., 4) tp, fp, fn, tn in pixels
+) -> dict:  # metric -> (...), in 0..1
     "pixel_accuracy, iou, precision, recall and f1, as `lane_scores` gives them, of many sums at once."
     tp, fp, fn, tn = np.moveaxis(np.asarray(sums, np.float64), -1, 0)
-    return dict(pixel_accuracy=_divide(tp + tn, tp + fp + fn + tn), iou=_divide(tp, tp + fp + fn), precision=_divide(tp, tp + fp),
-                recall=_divide(tp, tp + fn), f1=_divide(2*tp, 2*tp + fp + fn))
+    return dict(
+        pixel_accuracy=_divide(tp + tn, tp + fp + fn + tn),
+        iou=_divide(tp, tp + fp + fn),
+        precision=_divide(tp, tp + fp),
+        recall=_divide(tp, tp + fn),
+        f1=_divide(2 * tp, 2 * tp + fp + fn),
+    )
 
-def sign_counts(truth: np.ndarray, predicted: np.ndarray, classes: int = 43) -> np.ndarray: # class numbers (N,) -> (N, 3*classes)
+
+def sign_counts(
+    truth: np.ndarray, predicted: np.ndarray, classes: int = 43
+) -> np.ndarray:  # class numbers (N,) -> (N, 3*classes)
     "What each image adds to the counts of every class: images of it, images called so, right ones."
     rows, out = np.arange(len(truth)), np.zeros((len(truth), 3, classes), np.int8)
     out[rows, 0, truth], out[rows, 1, predicted] = 1, 1
@@ -82,46 +121,70 @@ def sign_counts(truth: np.ndarray, predicted: np.ndarray, classes: int = 43) -> 
     return out.reshape(len(truth), -1)
 
 # %% ../../nbs/3_training/13_intervals.ipynb #4df5fa8a
-def sign_score_rows(sums: np.ndarray, classes: int = 43 # (..., 3*classes)
-                   ) -> tuple: # ({metric: (...)}, {metric: (..., classes)}), in 0..1
+def sign_score_rows(
+    sums: np.ndarray,
+    classes: int = 43,  # (..., 3*classes)
+) -> tuple:  # ({metric: (...)}, {metric: (..., classes)}), in 0..1
     "Accuracy and macro scores, and scores of each class (NaN where it has no image), as `classification_scores` and `class_scores` give them."
     n, m, hit = np.moveaxis(np.asarray(sums, np.float64).reshape(*np.shape(sums)[:-1], 3, classes), -2, 0)
     absent = n == 0
-    each = dict(accuracy=_divide(hit, n), precision=_divide(hit, m), recall=_divide(hit, n), f1=_divide(2*hit, n + m))
+    each = dict(accuracy=_divide(hit, n), precision=_divide(hit, m), recall=_divide(hit, n), f1=_divide(2 * hit, n + m))
     each = {k: np.where(absent, np.nan, v) for k, v in each.items()}
-    macro = {f"macro_{k}": _divide(np.nansum(each[k], -1), (~absent).sum(-1), np.nan) for k in ("precision", "recall", "f1")}
+    macro = {
+        f"macro_{k}": _divide(np.nansum(each[k], -1), (~absent).sum(-1), np.nan) for k in ("precision", "recall", "f1")
+    }
     return dict(accuracy=_divide(hit.sum(-1), n.sum(-1), np.nan), **macro), each
 
 # %% ../../nbs/3_training/13_intervals.ipynb #15b10ce5
 class Ranking:
     "The matched detections of one class, ready for the AP of any resample of the images."
-    def __init__(self,
-                 scores: np.ndarray,  # (M,) of the judged detections
-                 hits: np.ndarray,    # (M,) bool: found an object that nobody had found
-                 frames: np.ndarray,  # (M,) number of the image
-                 objects: np.ndarray, # (images,) objects to be found in each image
-                 ties: bool = False): # equal scores enter together (True) or one after the other, in the order given (False, as COCO does)
+
+    def __init__(
+        self,
+        scores: np.ndarray,  # (M,) of the judged detections
+        hits: np.ndarray,  # (M,) bool: found an object that nobody had found
+        frames: np.ndarray,  # (M,) number of the image
+        objects: np.ndarray,  # (images,) objects to be found in each image
+        ties: bool = False,
+    ):  # equal scores enter together (True) or one after the other, in the order given (False, as COCO does)
         order = np.argsort(-np.asarray(scores), kind="stable")
-        scores, hits, self.frames, self.objects = np.asarray(scores)[order], np.asarray(hits, bool)[order], np.asarray(frames, np.int64)[order], np.asarray(objects)
-        if ties: # a group of equal scores ends where the next score differs
+        scores, hits, self.frames, self.objects = (
+            np.asarray(scores)[order],
+            np.asarray(hits, bool)[order],
+            np.asarray(frames, np.int64)[order],
+            np.asarray(objects),
+        )
+        if ties:  # a group of equal scores ends where the next score differs
             group = np.cumsum(np.r_[0, scores[1:] != scores[:-1]]) if len(scores) else np.empty(0, np.int64)
             ends = np.flatnonzero(np.r_[np.diff(group) > 0, np.ones(min(1, len(scores)), bool)])[np.unique(group[hits])]
-        else: ends = np.flatnonzero(hits)
+        else:
+            ends = np.flatnonzero(hits)
         last = ends[-1] + 1 if len(ends) else 0
-        self.frames, self.hits, self.starts = self.frames[:last], hits[:last].astype(np.int32), np.r_[0, ends[:-1] + 1][:len(ends)]
+        self.frames, self.hits, self.starts = (
+            self.frames[:last],
+            hits[:last].astype(np.int32),
+            np.r_[0, ends[:-1] + 1][: len(ends)],
+        )
 
-    def precisions(self, weights: np.ndarray, # (images,) how often each image was drawn
-                   recalls: np.ndarray) -> np.ndarray: # rising, in 0..1 -> best precision at a recall of at least each of them; NaN without objects
-        n = int(weights@self.objects)
-        if n == 0: return np.full(len(recalls), np.nan)
-        if not len(self.starts): return np.zeros(len(recalls))
+    def precisions(
+        self,
+        weights: np.ndarray,  # (images,) how often each image was drawn
+        recalls: np.ndarray,
+    ) -> np.ndarray:  # rising, in 0..1 -> best precision at a recall of at least each of them; NaN without objects
+        n = int(weights @ self.objects)
+        if n == 0:
+            return np.full(len(recalls), np.nan)
+        if not len(self.starts):
+            return np.zeros(len(recalls))
         w = weights[self.frames]
-        tp, shown = (np.cumsum(np.add.reduceat(x, self.starts)) for x in (w*self.hits, w))
-        best = np.r_[np.maximum.accumulate((tp/np.maximum(shown, 1))[::-1])[::-1], 0.0]
-        return best[np.searchsorted(tp/n, recalls)]
+        tp, shown = (np.cumsum(np.add.reduceat(x, self.starts)) for x in (w * self.hits, w))
+        best = np.r_[np.maximum.accumulate((tp / np.maximum(shown, 1))[::-1])[::-1], 0.0]
+        return best[np.searchsorted(tp / n, recalls)]
 
 # %% ../../nbs/3_training/13_intervals.ipynb #3ff9a60d
-COCO_RECALLS, COCO_LIMITS = (np.array(torch.linspace(a, b, n).tolist()) for a, b, n in ((0, 1, 101), (.5, .95, 10)))  # float32 levels, as torchmetrics makes them
+COCO_RECALLS, COCO_LIMITS = (
+    np.array(torch.linspace(a, b, n).tolist()) for a, b, n in ((0, 1, 101), (0.5, 0.95, 10))
+)  # float32 levels, as torchmetrics makes them
 
 # %% ../../nbs/3_training/13_intervals.ipynb #49fae584
 def _table(items, keys, limit=None):
@@ -130,7 +193,14 @@ def _table(items, keys, limit=None):
     for i, item in enumerate(items):
         box = np.asarray(item["boxes"], np.float32).reshape(-1, 4)
         third = np.asarray(item[keys], np.float64).ravel()
-        rows.append((np.full(len(box), i), np.asarray(item["labels"], np.int64).ravel(), third, np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], 1)))
+        rows.append(
+            (
+                np.full(len(box), i),
+                np.asarray(item["labels"], np.int64).ravel(),
+                third,
+                np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], 1),
+            )
+        )
     image, label, third, boxes = (np.concatenate(c) if rows else np.empty(0) for c in zip(*rows))
     order = np.lexsort((-third, label, image)) if keys == "scores" else np.lexsort((label, image))
     image, label, third, boxes = image[order], label[order], third[order], boxes[order].astype(np.float64)
@@ -145,26 +215,31 @@ def _coco_overlap(a, b, crowd):
     "IoU of boxes x, y, w, h; with a crowd the share of the detection."
     w = np.minimum(a[:, 0] + a[:, 2], b[:, 0] + b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
     h = np.minimum(a[:, 1] + a[:, 3], b[:, 1] + b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
-    inter, area = np.where((w <= 0) | (h <= 0), 0.0, w*h), a[:, 2]*a[:, 3]
-    return _divide(inter, np.where(crowd, area, area + b[:, 2]*b[:, 3] - inter))
+    inter, area = np.where((w <= 0) | (h <= 0), 0.0, w * h), a[:, 2] * a[:, 3]
+    return _divide(inter, np.where(crowd, area, area + b[:, 2] * b[:, 3] - inter))
 
 # %% ../../nbs/3_training/13_intervals.ipynb #df21d898
 def _with_ignored(truth, classes):
     "Objects and, as crowds of every class, regions to be ignored."
     boxes, labels, ignore = (np.asarray(truth.get(k, np.empty((0, 4)))) for k in ("boxes", "labels", "ignore"))
     boxes, ignore = boxes.reshape(-1, 4), ignore.reshape(-1, 4)
-    return dict(boxes=np.concatenate([boxes, np.repeat(ignore, classes, 0)]), labels=np.r_[labels.ravel(), np.tile(np.arange(1, classes + 1), len(ignore))],
-                crowd=np.r_[np.zeros(len(boxes)), np.ones(len(ignore)*classes)])
+    return dict(
+        boxes=np.concatenate([boxes, np.repeat(ignore, classes, 0)]),
+        labels=np.r_[labels.ravel(), np.tile(np.arange(1, classes + 1), len(ignore))],
+        crowd=np.r_[np.zeros(len(boxes)), np.ones(len(ignore) * classes)],
+    )
 
 # %% ../../nbs/3_training/13_intervals.ipynb #e595c294
-def coco_rankings(predictions: list, # per image {"boxes" (N, 4) XYXY, "labels" 1…K, "scores"}
-                  truths: list,      # per image {"boxes", "labels"} and, if there are any, {"ignore"}
-                  limits: np.ndarray = COCO_LIMITS[:1], # IoU limits
-                  classes: int = len(DETECTION_CLASSES)) -> list: # [limit][class] -> Ranking
+def coco_rankings(
+    predictions: list,  # per image {"boxes" (N, 4) XYXY, "labels" 1…K, "scores"}
+    truths: list,  # per image {"boxes", "labels"} and, if there are any, {"ignore"}
+    limits: np.ndarray = COCO_LIMITS[:1],  # IoU limits
+    classes: int = len(DETECTION_CLASSES),
+) -> list:  # [limit][class] -> Ranking
     "Matches detections as COCO does (Lin et al. 2014; `evaluateImg` of pycocotools), for all IoU limits at once."
     image, label, score, boxes = _table(predictions, "scores", 100)
     g_image, g_label, crowd, g_boxes = _table([_with_ignored(t, classes) for t in truths], "crowd")
-    key, g_key, crowd = image*classes + label - 1, g_image*classes + g_label - 1, crowd > 0
+    key, g_key, crowd = image * classes + label - 1, g_image * classes + g_label - 1, crowd > 0
     parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
     for d, g in pairs_of_frames(key.astype(np.int64), g_key.astype(np.int64)):
         iou = _coco_overlap(boxes[d], g_boxes[g], crowd[g])
@@ -178,14 +253,22 @@ def coco_rankings(predictions: list, # per image {"boxes" (N, 4) XYXY, "labels" 
         hit, free = np.zeros(len(key), bool), np.zeros(len(key), bool)
         hit[d[won[:, k] & ~crowd[g]]], free[d[won[:, k] & crowd[g]]] = True, True
         judged = [(label == c) & ~free for c in range(1, classes + 1)]
-        objects = [np.bincount(g_image[(g_label == c) & ~crowd].astype(np.int64), minlength=len(truths)) for c in range(1, classes + 1)]
+        objects = [
+            np.bincount(g_image[(g_label == c) & ~crowd].astype(np.int64), minlength=len(truths))
+            for c in range(1, classes + 1)
+        ]
         out.append([Ranking(score[j], hit[j], image[j], o) for j, o in zip(judged, objects)])
     return out
 
 # %% ../../nbs/3_training/13_intervals.ipynb #00d9b340
-def bootstrap_coco(predictions: list, truths: list, # as for `coco_rankings`
-                   resamples: int = RESAMPLES, seed: int = 0,
-                   limits: np.ndarray = COCO_LIMITS[:1], classes: int = len(DETECTION_CLASSES)) -> np.ndarray: # (1 + resamples, classes)
+def bootstrap_coco(
+    predictions: list,
+    truths: list,  # as for `coco_rankings`
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    limits: np.ndarray = COCO_LIMITS[:1],
+    classes: int = len(DETECTION_CLASSES),
+) -> np.ndarray:  # (1 + resamples, classes)
     "AP of each class, mean over the IoU limits, NaN where a class has no object: the sample itself in row 0, then its resamples of images."
     n = len(truths)
     rankings = coco_rankings(predictions, truths, limits, classes)
@@ -195,6 +278,7 @@ def bootstrap_coco(predictions: list, truths: list, # as for `coco_rankings`
 # %% ../../nbs/3_training/13_intervals.ipynb #9609697b
 class KittiRanking:
     "One class at one difficulty: the official and the corrected AP of any resample of the frames."
+
     def __init__(self, game: ClassDifficulty, frames: int, candidates: int = 1000):
         self.game, self.n, truth, found = game, frames, game.truth, game.found
         self.objects = np.bincount(truth.frame[game.label_role == 0], minlength=frames)
@@ -203,7 +287,8 @@ class KittiRanking:
         hits = hits[np.argsort(-found.scores[hits], kind="stable")]
         self.scores, self.frames = found.scores[hits], found.frame[hits]
         self.levels = np.unique(self.scores)
-        if len(self.levels) > candidates: self.levels = self.levels[np.unique(np.linspace(0, len(self.levels) - 1, candidates).round().astype(int))]
+        if len(self.levels) > candidates:
+            self.levels = self.levels[np.unique(np.linspace(0, len(self.levels) - 1, candidates).round().astype(int))]
         self._count()
 
     def _count(self):
@@ -211,45 +296,66 @@ class KittiRanking:
         game, found = self.game, self.game.found
         order, judged = game.pass_2_order(), game.judged()
         d = game.d[order]
-        self.tp, self.fp = np.zeros((self.n, len(self.levels)), np.int32), np.zeros((self.n, len(self.levels)), np.int32)
-        reached = np.searchsorted(self.levels, found.scores[judged], side="right")    # levels not above the score
+        self.tp, self.fp = (
+            np.zeros((self.n, len(self.levels)), np.int32),
+            np.zeros((self.n, len(self.levels)), np.int32),
+        )
+        reached = np.searchsorted(self.levels, found.scores[judged], side="right")  # levels not above the score
         np.add.at(self.fp, (found.frame[judged][reached > 0], reached[reached > 0] - 1), 1)
         self.fp = np.cumsum(self.fp[:, ::-1], 1, dtype=np.int32)[:, ::-1].copy()
-        for part in np.array_split(np.arange(len(self.levels)), max(1, len(self.levels)//100)):
+        for part in np.array_split(np.arange(len(self.levels)), max(1, len(self.levels) // 100)):
             won, positive = game.play(order, ~(found.scores[d][:, None] < self.levels[part]))
-            for counts, chosen, step in ((self.tp, won & positive[:, None], 1), (self.fp, won & judged[d][:, None], -1)):
+            for counts, chosen, step in (
+                (self.tp, won & positive[:, None], 1),
+                (self.fp, won & judged[d][:, None], -1),
+            ):
                 pair, level = np.nonzero(chosen)
                 np.add.at(counts, (found.frame[d[pair]], part[level]), step)
 
-    def official(self, weights: np.ndarray) -> tuple: # (frames,) -> (R40, R11) in percent, as `kitti_ap` of the frames repeated so often
-        n = int(weights@self.objects)
-        if not (weights@self.seen): return 0.0, 0.0
+    def official(
+        self, weights: np.ndarray
+    ) -> tuple:  # (frames,) -> (R40, R11) in percent, as `kitti_ap` of the frames repeated so often
+        n = int(weights @ self.objects)
+        if not (weights @ self.seen):
+            return 0.0, 0.0
         at = np.searchsorted(self.levels, recall_thresholds(np.repeat(self.scores, weights[self.frames]), n))
         at = np.minimum(at, len(self.levels) - 1)
-        return average_precision(precision_curve(weights@self.tp[:, at], weights@self.fp[:, at]))
+        return average_precision(precision_curve(weights @ self.tp[:, at], weights @ self.fp[:, at]))
 
 # %% ../../nbs/3_training/13_intervals.ipynb #17443ee3
 def _corrected_ranking(game: ClassDifficulty, frames: int) -> Ranking:
     "The judged detections of the corrected score; the matching of `mtl_course.metrics.kitti`, frame by frame."
     judged, hit = corrected_matches(game)
     truth, found = game.truth, game.found
-    return Ranking(found.ranked()[judged], hit[judged], found.frame[judged], np.bincount(truth.frame[game.label_role == 0], minlength=frames), ties=True)
+    return Ranking(
+        found.ranked()[judged],
+        hit[judged],
+        found.frame[judged],
+        np.bincount(truth.frame[game.label_role == 0], minlength=frames),
+        ties=True,
+    )
+
 
 KITTI_SCORES = ("r40", "r11", "r40_corrected", "r11_corrected")
 
 # %% ../../nbs/3_training/13_intervals.ipynb #0450a489
-def bootstrap_kitti(truth, # flat labels of all frames, as `metrics.kitti` reads them
-                    found, # flat detections
-                    frames: int, # number of frames
-                    resamples: int = RESAMPLES, seed: int = 0) -> dict: # (class, difficulty, score) -> (1 + resamples,) percent
+def bootstrap_kitti(
+    truth,  # flat labels of all frames, as `metrics.kitti` reads them
+    found,  # flat detections
+    frames: int,  # number of frames
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict:  # (class, difficulty, score) -> (1 + resamples,) percent
     "KITTI's APs of the sample itself (first) and of its resamples of frames; the scores are those of `KITTI_SCORES`."
-    pairs, covered, recalls = overlapping_pairs(truth, found), dont_care_overlap(truth, found), np.arange(41)/40
+    pairs, covered, recalls = overlapping_pairs(truth, found), dont_care_overlap(truth, found), np.arange(41) / 40
     weights = np.vstack([np.ones((1, frames), np.int32), draw_counts(frames, resamples, seed)])
     out = {}
     for name in KITTI_CLASSES:
         for level, difficulty in enumerate(DIFFICULTIES):
             game = ClassDifficulty(truth, found, name, level, pairs, covered)
             official, corrected = KittiRanking(game, frames), _corrected_ranking(game, frames)
-            rows = np.array([(*official.official(w), *average_precision(corrected.precisions(w, recalls))) for w in weights])
+            rows = np.array(
+                [(*official.official(w), *average_precision(corrected.precisions(w, recalls))) for w in weights]
+            )
             out |= {(name, difficulty, score): rows[:, k] for k, score in enumerate(KITTI_SCORES)}
     return out

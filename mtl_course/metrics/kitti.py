@@ -23,50 +23,59 @@ KITTI_CLASSES = ("Car", "Pedestrian", "Cyclist")
 DIFFICULTIES = ("easy", "moderate", "hard")
 MIN_HEIGHT, MAX_OCCLUSION, MAX_TRUNCATION = (40, 25, 25), (0, 1, 2), (0.15, 0.30, 0.50)  # per difficulty
 MIN_OVERLAP = dict(Car=0.7, Pedestrian=0.5, Cyclist=0.5)
-NEIGHBOUR = dict(Car="Van", Pedestrian="Person_sitting")   # so alike that taking one for the other is not judged
+NEIGHBOUR = dict(Car="Van", Pedestrian="Person_sitting")  # so alike that taking one for the other is not judged
 _KINDS = {name.lower(): i for i, name in enumerate((*KITTI_CLASSES, *NEIGHBOUR.values(), "DontCare"))}
-_DONT_CARE, _OTHER = _KINDS["dontcare"], len(_KINDS)       # names are compared without regard to case
+_DONT_CARE, _OTHER = _KINDS["dontcare"], len(_KINDS)  # names are compared without regard to case
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #67a04d0d
 @dataclass(frozen=True)
 class KittiLabels:
     "The labels of one frame, one row per object, in the order of the file (the order matters)."
-    names: list             # (N,) class names, any case; names that KITTI does not score play no role
+
+    names: list  # (N,) class names, any case; names that KITTI does not score play no role
     truncation: np.ndarray  # (N,) 0 (inside the image) to 1
-    occlusion: np.ndarray   # (N,) 0 visible, 1 partly, 2 largely hidden, 3 unknown
-    boxes: np.ndarray       # (N, 4) x1, y1, x2, y2 in pixels
+    occlusion: np.ndarray  # (N,) 0 visible, 1 partly, 2 largely hidden, 3 unknown
+    boxes: np.ndarray  # (N, 4) x1, y1, x2, y2 in pixels
+
 
 @dataclass(frozen=True)
 class KittiDetections:
     "The detections of one frame, one row per box."
-    names: list             # (M,) class names, any case
-    boxes: np.ndarray       # (M, 4) x1, y1, x2, y2 in pixels
-    scores: np.ndarray      # (M,) any real numbers, higher = surer
+
+    names: list  # (M,) class names, any case
+    boxes: np.ndarray  # (M, 4) x1, y1, x2, y2 in pixels
+    scores: np.ndarray  # (M,) any real numbers, higher = surer
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #2f7b49b6
 def _intersection(a, b):
     "Common area of the boxes `a[k]` and `b[k]`, in square pixels; 0 when they do not meet."
     w = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
     h = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
-    return np.where((w <= 0) | (h <= 0), 0., w*h)
+    return np.where((w <= 0) | (h <= 0), 0.0, w * h)
 
-def _area(a): return (a[:, 2] - a[:, 0])*(a[:, 3] - a[:, 1])
+
+def _area(a):
+    return (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1])
+
 
 def _divide(a, b):
     "a/b with 0 where a = 0: boxes that do not meet have no overlap, whatever their areas."
     return np.divide(a, b, out=np.zeros_like(a), where=a != 0)
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #5c6ee667
-def overlap_iou(a: np.ndarray, # (K, 4) boxes x1, y1, x2, y2
-                b: np.ndarray  # (K, 4) boxes
-               ) -> np.ndarray: # (K,) in 0..1
+def overlap_iou(
+    a: np.ndarray,  # (K, 4) boxes x1, y1, x2, y2
+    b: np.ndarray,  # (K, 4) boxes
+) -> np.ndarray:  # (K,) in 0..1
     "Intersection over union of `a[k]` and `b[k]` in float64, the sums in the order of the official program."
     inter = _intersection(a, b)
     return _divide(inter, _area(a) + _area(b) - inter)
 
-def overlap_share(a: np.ndarray, # (K, 4) detections
-                  b: np.ndarray  # (K, 4) regions
-                 ) -> np.ndarray: # (K,) in 0..1
+
+def overlap_share(
+    a: np.ndarray,  # (K, 4) detections
+    b: np.ndarray,  # (K, 4) regions
+) -> np.ndarray:  # (K,) in 0..1
     "The share of the area of `a[k]` that lies inside `b[k]`."
     return _divide(_intersection(a, b), _area(a))
 
@@ -74,12 +83,21 @@ def overlap_share(a: np.ndarray, # (K, 4) detections
 @dataclass
 class _Truth:
     "All labels of all frames in one row of arrays."
-    frame: np.ndarray; kind: np.ndarray; truncation: np.ndarray; occlusion: np.ndarray; boxes: np.ndarray
 
-    def roles(self, name, level): # class, 0 easy … 2 hard
+    frame: np.ndarray
+    kind: np.ndarray
+    truncation: np.ndarray
+    occlusion: np.ndarray
+    boxes: np.ndarray
+
+    def roles(self, name, level):  # class, 0 easy … 2 hard
         "0 valid, 1 ignored, -1 absent for each label."
         height = self.boxes[:, 3] - self.boxes[:, 1]
-        hard = (height <= MIN_HEIGHT[level]) | (self.occlusion > MAX_OCCLUSION[level]) | (self.truncation > MAX_TRUNCATION[level])
+        hard = (
+            (height <= MIN_HEIGHT[level])
+            | (self.occlusion > MAX_OCCLUSION[level])
+            | (self.truncation > MAX_TRUNCATION[level])
+        )
         mine, near = self.kind == _KINDS[name.lower()], self.kind == _KINDS.get(NEIGHBOUR.get(name, "").lower(), -1)
         return np.where(mine, hard.astype(np.int8), np.where(near, 1, -1)).astype(np.int8)
 
@@ -87,16 +105,22 @@ class _Truth:
 @dataclass
 class _Found:
     "All detections of all frames in one row of arrays."
-    frame: np.ndarray; kind: np.ndarray; boxes: np.ndarray; scores: np.ndarray
 
-    def low(self, level): # the official program cuts heights to whole pixels, which changes nothing beside whole limits
+    frame: np.ndarray
+    kind: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+
+    def low(
+        self, level
+    ):  # the official program cuts heights to whole pixels, which changes nothing beside whole limits
         return ~(np.abs(self.boxes[:, 3] - self.boxes[:, 1]) >= MIN_HEIGHT[level])
 
-    def ranked(self): # (detections,)
+    def ranked(self):  # (detections,)
         "The scores, those that are no number last."
         return np.where(np.isnan(self.scores), -np.inf, self.scores)
 
-    def seen(self, name): # (detections,) bool
+    def seen(self, name):  # (detections,) bool
         "The detections for whose sake the official program evaluates a class."
         return (self.kind == _KINDS[name.lower()]) & (self.boxes[:, 0] >= 0)
 
@@ -112,23 +136,28 @@ def _flat(frames, fields, what):
     for field, shape in fields:
         parts = [np.asarray(getattr(f, field), np.float64).reshape(-1, *shape) for f in frames]
         for k, (part, n) in enumerate(zip(parts, counts)):
-            if len(part) != n: raise ValueError(f"{what} of frame {k}: {len(part)} {field} but {n} names")
+            if len(part) != n:
+                raise ValueError(f"{what} of frame {k}: {len(part)} {field} but {n} names")
         arrays.append(np.concatenate([np.empty((0, *shape)), *parts]))
     kinds = np.array([_KINDS.get(str(n).lower(), _OTHER) for f in frames for n in f.names], np.int8)
     return np.repeat(np.arange(len(frames)), counts), kinds, *arrays
 
-def flat_truth(frames: list) -> _Truth: # of `KittiLabels`
+
+def flat_truth(frames: list) -> _Truth:  # of `KittiLabels`
     "The labels of all frames in one row of arrays; raises `ValueError` for arrays of one frame that differ in length."
     return _Truth(*_flat(frames, [("truncation", ()), ("occlusion", ()), ("boxes", (4,))], "labels"))
 
-def flat_found(frames: list) -> _Found: # of `KittiDetections`
+
+def flat_found(frames: list) -> _Found:  # of `KittiDetections`
     "The detections of all frames in one row of arrays; raises `ValueError` for arrays of one frame that differ in length."
     return _Found(*_flat(frames, [("boxes", (4,)), ("scores", ())], "detections"))
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #9c3b1c5f
-def pairs_of_frames(frame_a: np.ndarray, # (A,) number of the frame of each box
-                    frame_b: np.ndarray, # (B,)
-                    block: int = 1 << 21) -> Iterator[tuple]: # (i, j)
+def pairs_of_frames(
+    frame_a: np.ndarray,  # (A,) number of the frame of each box
+    frame_b: np.ndarray,  # (B,)
+    block: int = 1 << 21,
+) -> Iterator[tuple]:  # (i, j)
     "Yields (i, j) index arrays of all pairs with frame_a[i] == frame_b[j], i-major, at most about `block` pairs at a time."
     n = int(max(frame_a.max(initial=-1), frame_b.max(initial=-1))) + 1
     count = np.bincount(frame_b, minlength=n)
@@ -141,7 +170,7 @@ def pairs_of_frames(frame_a: np.ndarray, # (A,) number of the frame of each box
         yield i, np.arange(len(i)) + np.repeat(start[part] - (np.cumsum(r) - r), r)
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #c59131e3
-def overlapping_pairs(truth: _Truth, found: _Found) -> tuple: # (P,) label, (P,) detection, (P,) IoU
+def overlapping_pairs(truth: _Truth, found: _Found) -> tuple:  # (P,) label, (P,) detection, (P,) IoU
     "Labels, detections and IoUs of all pairs that any class could match."
     scored = np.flatnonzero(truth.kind < _DONT_CARE)
     out = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
@@ -151,7 +180,8 @@ def overlapping_pairs(truth: _Truth, found: _Found) -> tuple: # (P,) label, (P,)
         out.append((scored[i[keep]], j[keep], iou[keep]))
     return tuple(np.concatenate(x) for x in zip(*out))
 
-def dont_care_overlap(truth: _Truth, found: _Found) -> np.ndarray: # (detections,) in 0..1
+
+def dont_care_overlap(truth: _Truth, found: _Found) -> np.ndarray:  # (detections,) in 0..1
     "For each detection, its largest share inside a single DontCare region."
     regions, share = np.flatnonzero(truth.kind == _DONT_CARE), np.zeros(len(found.frame))
     for i, j in pairs_of_frames(truth.frame[regions], found.frame):
@@ -159,25 +189,27 @@ def dont_care_overlap(truth: _Truth, found: _Found) -> np.ndarray: # (detections
     return share
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #3610f5a6
-def pick_in_turn(seeker,  # (P,) who picks; pairs are sorted by seeker, then by preference
-                 target,  # (P,) who is picked
-                 frame,   # (P,) pairs of different frames share nobody
-                 open_,   # (P, T) bool: the pair exists in game t
-                 n: int,  # number of targets
-                 once=None # (n,) bool: targets that can be picked only once; None: all
-                ) -> np.ndarray: # (P, T) bool: the picks
+def pick_in_turn(
+    seeker,  # (P,) who picks; pairs are sorted by seeker, then by preference
+    target,  # (P,) who is picked
+    frame,  # (P,) pairs of different frames share nobody
+    open_,  # (P, T) bool: the pair exists in game t
+    n: int,  # number of targets
+    once=None,  # (n,) bool: targets that can be picked only once; None: all
+) -> np.ndarray:  # (P, T) bool: the picks
     "Plays T games in which the seekers of each frame, one after another, pick their first free target."
     won, taken = np.zeros(open_.shape, bool), np.zeros((n, open_.shape[1]), bool)
-    if not len(seeker): return won
-    first = np.flatnonzero(np.r_[True, seeker[1:] != seeker[:-1]])        # each seeker's first pair
+    if not len(seeker):
+        return won
+    first = np.flatnonzero(np.r_[True, seeker[1:] != seeker[:-1]])  # each seeker's first pair
     f = frame[first]
-    turn = np.arange(len(f)) - np.searchsorted(f, f)                      # 0 for the first seeker of a frame, 1 for the second …
+    turn = np.arange(len(f)) - np.searchsorted(f, f)  # 0 for the first seeker of a frame, 1 for the second …
     size = np.diff(np.r_[first, len(seeker)])
     order = np.argsort(np.repeat(turn, size), kind="stable")
     by_turn = np.argsort(turn, kind="stable")
     starts, ends = np.cumsum(size[by_turn]) - size[by_turn], np.cumsum(np.bincount(turn))
-    for a, b in zip(np.r_[0, ends[:-1]], ends):                           # one round: at most one seeker of each frame
-        s, lo, hi = starts[a:b], starts[a], starts[b-1] + size[by_turn[b-1]]
+    for a, b in zip(np.r_[0, ends[:-1]], ends):  # one round: at most one seeker of each frame
+        s, lo, hi = starts[a:b], starts[a], starts[b - 1] + size[by_turn[b - 1]]
         pairs = order[lo:hi]
         free = open_[pairs] & ~taken[target[pairs]]
         pick = np.minimum.reduceat(np.where(free, np.arange(hi - lo, dtype=np.int32)[:, None], hi - lo), s - lo, axis=0)
@@ -195,12 +227,21 @@ _NO_SCORE = -1e7  # the official program's "nothing found": scores at or below i
 @dataclass
 class ClassDifficulty:
     "One class at one difficulty: who may match whom, and who is judged."
-    truth: _Truth; found: _Found; name: str; level: int; pairs: tuple; covered: np.ndarray
+
+    truth: _Truth
+    found: _Found
+    name: str
+    level: int
+    pairs: tuple
+    covered: np.ndarray
 
     def __post_init__(self):
         g, d, iou = self.pairs
         self.limit = MIN_OVERLAP[self.name]
-        self.label_role, self.found_role = self.truth.roles(self.name, self.level), self.found.roles(self.name, self.level)
+        self.label_role, self.found_role = (
+            self.truth.roles(self.name, self.level),
+            self.found.roles(self.name, self.level),
+        )
         keep = (iou > self.limit) & (self.label_role[g] >= 0) & (self.found_role[d] >= 0)
         self.g, self.d, self.iou = g[keep], d[keep], iou[keep]
         self.n_gt = int((self.label_role == 0).sum())
@@ -208,7 +249,9 @@ class ClassDifficulty:
     def play(self, order, open_):
         "Picks (P, T) of the pairs `order`, and which of them are true positives."
         g, d = self.g[order], self.d[order]
-        return pick_in_turn(g, d, self.truth.frame[g], open_, len(self.found.frame)), (self.label_role[g] == 0) & (self.found_role[d] == 0)
+        return pick_in_turn(g, d, self.truth.frame[g], open_, len(self.found.frame)), (self.label_role[g] == 0) & (
+            self.found_role[d] == 0
+        )
 
     def pass_1_pairs(self):
         "The pairs that are true positives when every label picks by score; the first detection wins ties."
@@ -228,80 +271,95 @@ def pass_2_order(self: ClassDifficulty):
     role = self.found_role[self.d]
     return np.lexsort((self.d, np.where(role == 0, -self.iou, 0), role, self.g))
 
+
 @patch
-def judged(self: ClassDifficulty): # (detections,) bool
+def judged(self: ClassDifficulty):  # (detections,) bool
     "Detections that count as false positives unless a label picks them."
     return (self.found_role == 0) & ~(self.covered > self.limit)
 
+
 @patch
-def pass_2(self: ClassDifficulty, thresholds): # (T,)
+def pass_2(self: ClassDifficulty, thresholds):  # (T,)
     "True and false positives (T,), (T,) at each threshold, labels picking by IoU."
     order, score, judged = self.pass_2_order(), self.found.scores, self.judged()
     d, thresholds = self.d[order], np.asarray(thresholds, np.float64)
     won, positive = self.play(order, ~(score[d][:, None] < thresholds))
-    shown = judged.sum() - np.searchsorted(np.sort(score[judged]), thresholds)   # judged detections that are not below t
+    shown = judged.sum() - np.searchsorted(np.sort(score[judged]), thresholds)  # judged detections that are not below t
     return won[positive].sum(0), shown - won[judged[d]].sum(0)
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #3d6c2e44
-def recall_thresholds(scores: np.ndarray, # scores of the true positives of pass 1, any order
-                      n_gt: int # number of valid objects
-                     ) -> np.ndarray: # (T,) descending, T <= 41
+def recall_thresholds(
+    scores: np.ndarray,  # scores of the true positives of pass 1, any order
+    n_gt: int,  # number of valid objects
+) -> np.ndarray:  # (T,) descending, T <= 41
     "The scores at which KITTI measures precision: those whose recalls come nearest to 0, 1/40, …, 1 (`getThresholds` of the official program)."
-    scores, wanted, out = np.sort(scores)[::-1].tolist(), 0., []
+    scores, wanted, out = np.sort(scores)[::-1].tolist(), 0.0, []
     last = len(scores) - 1
     for i, score in enumerate(scores):
-        left, right = (i + 1)/n_gt, (i + 2)/n_gt if i < last else (i + 1)/n_gt
-        if i < last and right - wanted < wanted - left: continue
+        left, right = (i + 1) / n_gt, (i + 2) / n_gt if i < last else (i + 1) / n_gt
+        if i < last and right - wanted < wanted - left:
+            continue
         out.append(score)
-        wanted += 1.0/40.0
+        wanted += 1.0 / 40.0
     return np.array(out)
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #d69acb52
-def precision_curve(tp: np.ndarray, # (T,) true positives at each threshold, T <= 41
-                    fp: np.ndarray  # (T,) false positives
-                   ) -> np.ndarray: # (41,) float64, 0..1, NaN where tp + fp = 0
+def precision_curve(
+    tp: np.ndarray,  # (T,) true positives at each threshold, T <= 41
+    fp: np.ndarray,  # (T,) false positives
+) -> np.ndarray:  # (41,) float64, 0..1, NaN where tp + fp = 0
     "The 41 precisions, each the largest from its place on; places without a threshold are 0."
     raw = np.zeros(41)
-    with np.errstate(invalid="ignore"): raw[:len(tp)] = np.asarray(tp)/(np.asarray(tp) + np.asarray(fp))
+    with np.errstate(invalid="ignore"):
+        raw[: len(tp)] = np.asarray(tp) / (np.asarray(tp) + np.asarray(fp))
     best = np.fmax.accumulate(raw[::-1])[::-1]
     return np.where(np.isnan(raw), np.nan, best)
 
-def average_precision(precision: np.ndarray # (..., 41)
-                     ) -> tuple: # (R40, R11), each of shape (...), in percent
+
+def average_precision(
+    precision: np.ndarray,  # (..., 41)
+) -> tuple:  # (R40, R11), each of shape (...), in percent
     "Mean of places 1 … 40 (R40) and of places 0, 4, …, 40 (R11), in percent."
-    return 100*precision[..., 1:].mean(-1), 100*precision[..., ::4].mean(-1)
+    return 100 * precision[..., 1:].mean(-1), 100 * precision[..., ::4].mean(-1)
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #454e9beb
-def corrected_matches(game: ClassDifficulty) -> tuple: # bool (detections,), bool (detections,)
+def corrected_matches(game: ClassDifficulty) -> tuple:  # bool (detections,), bool (detections,)
     "Which detections are judged by the corrected score, and which of all found an object."
     truth, found, (g, d, iou) = game.truth, game.found, game.pairs
     mine = found.kind == _KINDS[game.name.lower()]
     keep = (iou > game.limit) & (game.label_role[g] >= 0) & mine[d]
     g, d, iou = g[keep], d[keep], iou[keep]
     scores = found.ranked()
-    order = np.lexsort((g, game.label_role[g], -iou, d, -scores[d], found.frame[d]))   # detections by score, their labels by IoU
+    order = np.lexsort(
+        (g, game.label_role[g], -iou, d, -scores[d], found.frame[d])
+    )  # detections by score, their labels by IoU
     g, d = g[order], d[order]
-    won = pick_in_turn(d, g, found.frame[d], np.ones((len(g), 1), bool), len(truth.frame), once=game.label_role == 0)[:, 0]
-    hit = np.zeros(len(mine), bool); hit[d[won & (game.label_role[g] == 0)]] = True
+    won = pick_in_turn(d, g, found.frame[d], np.ones((len(g), 1), bool), len(truth.frame), once=game.label_role == 0)[
+        :, 0
+    ]
+    hit = np.zeros(len(mine), bool)
+    hit[d[won & (game.label_role[g] == 0)]] = True
     unjudged = found.low(game.level) | (game.covered > game.limit)
     unjudged[d[won & (game.label_role[g] == 1)]] = True
     return mine & (hit | ~unjudged), hit
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #775eeff9
-def _corrected_curve(game: ClassDifficulty) -> np.ndarray: # (41,)
+def _corrected_curve(game: ClassDifficulty) -> np.ndarray:  # (41,)
     "Best precision at true recalls of at least 0, 1/40, …, 1; NaN without a valid object."
     judged, hit = corrected_matches(game)
     return _curve_at_recalls(game.found.ranked()[judged], hit[judged], game.n_gt)
 
+
 def _curve_at_recalls(scores, hit, n_gt):
     "Best precision at recalls of at least k/40 of a ranked list; equal scores enter together."
-    if n_gt == 0: return np.full(41, np.nan)
+    if n_gt == 0:
+        return np.full(41, np.nan)
     order = np.argsort(-scores, kind="stable")
     scores, tp = scores[order], np.cumsum(hit[order])
     last = np.flatnonzero(np.r_[scores[1:] != scores[:-1], np.ones(min(len(scores), 1), bool)])
-    best = np.maximum.accumulate((tp[last]/(last + 1))[::-1])[::-1]
-    place = np.searchsorted(tp[last]*40, np.arange(41)*n_gt)       # first place with tp/n_gt >= k/40, in whole numbers
-    return np.r_[best, 0.][place]
+    best = np.maximum.accumulate((tp[last] / (last + 1))[::-1])[::-1]
+    place = np.searchsorted(tp[last] * 40, np.arange(41) * n_gt)  # first place with tp/n_gt >= k/40, in whole numbers
+    return np.r_[best, 0.0][place]
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #9da597c4
 def _score_class(name, truth, found, pairs, covered, corrected):
@@ -311,24 +369,32 @@ def _score_class(name, truth, found, pairs, covered, corrected):
     for level in range(3):
         game = ClassDifficulty(truth, found, name, level, pairs, covered)
         hits = game.pass_1() if evaluated else np.empty(0)
-        thresholds.append(recall_thresholds(hits, game.n_gt)); n_tp.append(len(hits)); n_gt.append(game.n_gt)
+        thresholds.append(recall_thresholds(hits, game.n_gt))
+        n_tp.append(len(hits))
+        n_gt.append(game.n_gt)
         curves[level] = precision_curve(*game.pass_2(thresholds[-1]))
-        if corrected: better[level] = _corrected_curve(game)
+        if corrected:
+            better[level] = _corrected_curve(game)
     as_entry = lambda p: dict(zip(("r40", "r11"), (x.tolist() for x in average_precision(p)))) | dict(precision=p)
     out = as_entry(curves) | dict(evaluated=evaluated, n_gt=n_gt, n_tp=n_tp, thresholds=thresholds)
     return out | dict(corrected=as_entry(better)) if corrected else out
+
 
 def _score(truth, found, corrected):
     pairs, covered = overlapping_pairs(truth, found), dont_care_overlap(truth, found)
     return {name: _score_class(name, truth, found, pairs, covered, corrected) for name in KITTI_CLASSES}
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #50559635
-def kitti_ap_arrays(labels: list, # one KittiLabels per frame
-                    detections: list, # one KittiDetections per frame, in the same order
-                    corrected: bool = False # also the number without the traps
-                   ) -> dict: # class -> entry, as `kitti_ap` returns it
+def kitti_ap_arrays(
+    labels: list,  # one KittiLabels per frame
+    detections: list,  # one KittiDetections per frame, in the same order
+    corrected: bool = False,  # also the number without the traps
+) -> dict:  # class -> entry, as `kitti_ap` returns it
     "`kitti_ap` on arrays in memory. Raises `ValueError` when the numbers of frames, or the lengths within one, disagree."
-    if len(labels) != len(detections): raise ValueError(f"{len(labels)} frames of labels but {len(detections)} of detections: give one of each per frame")
+    if len(labels) != len(detections):
+        raise ValueError(
+            f"{len(labels)} frames of labels but {len(detections)} of detections: give one of each per frame"
+        )
     return _score(flat_truth(labels), flat_found(detections), corrected)
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #c7e52663
@@ -336,9 +402,10 @@ class KittiFileError(UserError, FileNotFoundError, ValueError):
     "A folder or file of the evaluation that is missing; for a result file the message begins as the official program's and adds the remedy."
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #3a3d0911
-_LABEL, _RESULT = (float, int, *[float]*12), (float,)*15   # what follows the name
+_LABEL, _RESULT = (float, int, *[float] * 12), (float,) * 15  # what follows the name
 _WORD, _INT = re.compile(rb"\s*(\S+)"), re.compile(rb"\s*([+-]?\d+)")
 _FLOAT = re.compile(rb"\s*([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan))", re.I)
+
 
 def _scan(data, casts):
     "Reads bytes as C's fscanf would: (columns, number of words that began no object)."
@@ -346,61 +413,83 @@ def _scan(data, casts):
     while word := _WORD.match(data, at):
         row, at = [word[1]], word.end()
         for cast in casts:
-            if not (number := (_INT if cast is int else _FLOAT).match(data, at)): lost += 1; break
-            row.append(cast(number[1])); at = number.end()
-        else: rows.append(row)
-    return list(zip(*rows)) or [()]*(len(casts) + 1), lost
+            if not (number := (_INT if cast is int else _FLOAT).match(data, at)):
+                lost += 1
+                break
+            row.append(cast(number[1]))
+            at = number.end()
+        else:
+            rows.append(row)
+    return list(zip(*rows)) or [()] * (len(casts) + 1), lost
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #37ff76fe
 def _columns(data: bytes, casts):
     "Columns of a file, (names, numbers, …): at once where all is regular, else token by token."
     tokens, width = data.split(), len(casts) + 1
     if len(tokens) % width == 0:
-        try: return [tokens[::width], *(list(map(cast, tokens[k::width])) for k, cast in enumerate(casts, 1))], 0
-        except ValueError: pass
+        try:
+            return [tokens[::width], *(list(map(cast, tokens[k::width])) for k, cast in enumerate(casts, 1))], 0
+        except ValueError:
+            pass
     return _scan(data, casts)
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #c7adf662
-def _read(path): # a result that cannot be read stops the whole evaluation, as it does officially
-    with open(path, "rb", buffering=0) as f: return f.read()
+def _read(path):  # a result that cannot be read stops the whole evaluation, as it does officially
+    with open(path, "rb", buffering=0) as f:
+        return f.read()
+
 
 def _read_folder(folder, files, casts):
     "(frame, kind, columns as float64 (numbers, objects), files with lost words) of all files."
     names, columns, counts, odd = [], [[] for _ in casts], [], []
     for file in files:
-        try: data = _read(os.path.join(folder, file))
+        try:
+            data = _read(os.path.join(folder, file))
         except OSError as e:
-            raise KittiFileError(f"ERROR: Couldn't read: {file} ({e.strerror or 'no such file'} in {Path(folder).name}/; every label file "
-                                 "needs a result file: write an empty one for a frame without detections)") from None
+            raise KittiFileError(
+                f"ERROR: Couldn't read: {file} ({e.strerror or 'no such file'} in {Path(folder).name}/; every label file "
+                "needs a result file: write an empty one for a frame without detections)"
+            ) from None
         (name, *numbers), lost = _columns(data, casts)
-        if lost: odd.append(file)
-        names += name; counts.append(len(name))
-        for column, more in zip(columns, numbers): column += more
+        if lost:
+            odd.append(file)
+        names += name
+        counts.append(len(name))
+        for column, more in zip(columns, numbers):
+            column += more
     kinds = np.array([_KINDS.get(n.decode("latin-1").lower(), _OTHER) for n in names], np.int8)
     return np.repeat(np.arange(len(files)), counts), kinds, np.array(columns, np.float64).reshape(len(casts), -1), odd
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #f3308287
 def find_labels(label_dir: str | Path) -> list[str]:
     "Names of the label files, sorted; raises `KittiFileError` when there are none."
-    try: files = sorted(f for f in os.listdir(label_dir) if f.endswith(".txt") and not f.startswith("."))
-    except OSError: raise KittiFileError(f"label folder {label_dir}: no such folder, expected one with NNNNNN.txt files") from None
-    if not files: raise KittiFileError(f"label folder {label_dir}: holds no label, expected files NNNNNN.txt, one per frame")
+    try:
+        files = sorted(f for f in os.listdir(label_dir) if f.endswith(".txt") and not f.startswith("."))
+    except OSError:
+        raise KittiFileError(f"label folder {label_dir}: no such folder, expected one with NNNNNN.txt files") from None
+    if not files:
+        raise KittiFileError(f"label folder {label_dir}: holds no label, expected files NNNNNN.txt, one per frame")
     return files
+
 
 def read_kitti_folders(label_dir: str | Path, result_dir: str | Path) -> tuple:
     "(labels, detections, result files with lost words) of all frames; raises `KittiFileError` for missing folders and files."
     files = find_labels(label_dir)
-    if not os.path.isdir(result_dir): raise KittiFileError(f"result folder {result_dir}: no such folder, expected one with a result file for each label file")
+    if not os.path.isdir(result_dir):
+        raise KittiFileError(
+            f"result folder {result_dir}: no such folder, expected one with a result file for each label file"
+        )
     frame, kind, v, _ = _read_folder(label_dir, files, _LABEL)
     truth = _Truth(frame, kind, v[0], v[1], np.ascontiguousarray(v[3:7].T))
     frame, kind, v, odd = _read_folder(result_dir, files, _RESULT)
     return truth, _Found(frame, kind, np.ascontiguousarray(v[3:7].T), v[14]), odd
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #e0c2e794
-def kitti_ap(label_dir: str | Path, # folder of label files NNNNNN.txt; they say which frames are scored
-             result_dir: str | Path, # folder of result files of the same names; an empty file: nothing was detected
-             corrected: bool = False # also the number without the traps
-            ) -> dict: # class -> {"r40", "r11": [easy, moderate, hard], "precision": (3, 41), "evaluated": bool, …}
+def kitti_ap(
+    label_dir: str | Path,  # folder of label files NNNNNN.txt; they say which frames are scored
+    result_dir: str | Path,  # folder of result files of the same names; an empty file: nothing was detected
+    corrected: bool = False,  # also the number without the traps
+) -> dict:  # class -> {"r40", "r11": [easy, moderate, hard], "precision": (3, 41), "evaluated": bool, …}
     """KITTI's average precision of 2D boxes for Car, Pedestrian and Cyclist, in percent, as `evaluate_object.cpp` computes it (Geiger et al. 2012).
 
     Further keys of a class: `n_gt` and `n_tp` (valid objects, true positives of pass 1: three integers each), `thresholds` (three arrays of scores), and with `corrected=True`
@@ -409,5 +498,9 @@ def kitti_ap(label_dir: str | Path, # folder of label files NNNNNN.txt; they say
     Raises `KittiFileError` (a `UserError`, `FileNotFoundError` and `ValueError`) for a missing folder, a folder without labels and a label without a result file.
     """
     truth, found, odd = read_kitti_folders(label_dir, result_dir)
-    if odd: warnings.warn(f"{len(odd)} result file(s), the first {odd[0]}, have lines that are not a name and 15 numbers: as in the official program a line without a score is dropped and further columns are skipped", stacklevel=2)
+    if odd:
+        warnings.warn(
+            f"{len(odd)} result file(s), the first {odd[0]}, have lines that are not a name and 15 numbers: as in the official program a line without a score is dropped and further columns are skipped",
+            stacklevel=2,
+        )
     return _score(truth, found, corrected)

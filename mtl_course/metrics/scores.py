@@ -13,16 +13,19 @@ from torch import Tensor
 from ..config import DETECTION_CLASSES, TASKS
 
 # %% ../../nbs/3_training/12_metrics.ipynb #782afa1e
-def confusion_matrix(truth,               # (N,) integers: true classes
-                     predicted,           # (N,) integers: predicted classes
-                     num_classes: int     # K
-                    ) -> np.ndarray:      # (K, K) int64, rows = truth, columns = prediction
+def confusion_matrix(
+    truth,  # (N,) integers: true classes
+    predicted,  # (N,) integers: predicted classes
+    num_classes: int,  # K
+) -> np.ndarray:  # (K, K) int64, rows = truth, columns = prediction
     "Counts how often each true class was called each class; raises `ValueError` for a class outside 0 … K−1."
     truth, predicted = (np.asarray(x, dtype=np.int64).ravel() for x in (truth, predicted))
-    if truth.shape != predicted.shape: raise ValueError(f"{len(truth)} true classes but {len(predicted)} predictions")
+    if truth.shape != predicted.shape:
+        raise ValueError(f"{len(truth)} true classes but {len(predicted)} predictions")
     both = np.concatenate([truth, predicted])
-    if both.size and (both.min() < 0 or both.max() >= num_classes): raise ValueError(f"a class is outside 0 … {num_classes - 1}")
-    return np.bincount(truth*num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
+    if both.size and (both.min() < 0 or both.max() >= num_classes):
+        raise ValueError(f"a class is outside 0 … {num_classes - 1}")
+    return np.bincount(truth * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 # %% ../../nbs/3_training/12_metrics.ipynb #a0193e65
 def _ratio(a, b):
@@ -30,32 +33,42 @@ def _ratio(a, b):
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     return np.divide(a, b, out=np.zeros(np.broadcast_shapes(a.shape, b.shape)), where=b > 0)
 
-def class_scores(confusion: np.ndarray) -> pd.DataFrame: # (K, K) counts, rows = truth -> one row per class
+
+def class_scores(confusion: np.ndarray) -> pd.DataFrame:  # (K, K) counts, rows = truth -> one row per class
     "Columns images, accuracy (= recall), precision, recall, f1 of each class, in 0..1; NaN for classes without an image."
     hit, n, m = np.diag(confusion), confusion.sum(1), confusion.sum(0)
-    table = pd.DataFrame(dict(accuracy=_ratio(hit, n), precision=_ratio(hit, m), recall=_ratio(hit, n), f1=_ratio(2*hit, n + m)))
+    table = pd.DataFrame(
+        dict(accuracy=_ratio(hit, n), precision=_ratio(hit, m), recall=_ratio(hit, n), f1=_ratio(2 * hit, n + m))
+    )
     table[n == 0] = np.nan
     table.insert(0, "images", n)
     return table
 
-def classification_scores(confusion: np.ndarray) -> dict[str, float]: # (K, K) counts, rows = truth
+
+def classification_scores(confusion: np.ndarray) -> dict[str, float]:  # (K, K) counts, rows = truth
     "Accuracy and macro precision, recall and F1 over the classes present in the truth, in 0..1; NaN without any image."
-    if confusion.sum() == 0: return dict.fromkeys(("accuracy", "macro_precision", "macro_recall", "macro_f1"), float("nan"))
+    if confusion.sum() == 0:
+        return dict.fromkeys(("accuracy", "macro_precision", "macro_recall", "macro_f1"), float("nan"))
     macro = class_scores(confusion)[["precision", "recall", "f1"]].mean()  # pandas' mean leaves NaN out: absent classes
-    return dict(accuracy=float(np.trace(confusion)/confusion.sum()), **{f"macro_{k}": float(v) for k, v in macro.items()})
+    return dict(
+        accuracy=float(np.trace(confusion) / confusion.sum()), **{f"macro_{k}": float(v) for k, v in macro.items()}
+    )
 
 # %% ../../nbs/3_training/12_metrics.ipynb #fb71aa62
 class ClassificationMetric:
     "Accumulates the confusion matrix of sign predictions over a split."
+
     def __init__(self, num_classes: int = 43):
         self.num_classes, self.confusion = num_classes, np.zeros((num_classes, num_classes), np.int64)
 
-    def update(self,
-               prediction: Tensor, # (B, K) logits or (B,) class numbers
-               truth: Tensor       # (B,) class numbers
-              ):
+    def update(
+        self,
+        prediction: Tensor,  # (B, K) logits or (B,) class numbers
+        truth: Tensor,  # (B,) class numbers
+    ):
         "Adds one batch."
-        if prediction.ndim == 2: prediction = prediction.argmax(1)
+        if prediction.ndim == 2:
+            prediction = prediction.argmax(1)
         self.confusion += confusion_matrix(truth.cpu().numpy(), prediction.cpu().numpy(), self.num_classes)
 
     def compute(self) -> dict[str, float]:
@@ -67,15 +80,21 @@ class ClassificationMetric:
         return class_scores(self.confusion)
 
 # %% ../../nbs/3_training/12_metrics.ipynb #fe96637d
-def lane_scores(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]: # pixel counts of the lane class
+def lane_scores(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:  # pixel counts of the lane class
     "pixel_accuracy, iou, precision, recall, f1 of the lane class, in 0..1; an empty ratio (0/0) counts as 0."
-    pairs = dict(pixel_accuracy=(tp + tn, tp + fp + fn + tn), iou=(tp, tp + fp + fn), precision=(tp, tp + fp),
-                 recall=(tp, tp + fn), f1=(2*tp, 2*tp + fp + fn))
+    pairs = dict(
+        pixel_accuracy=(tp + tn, tp + fp + fn + tn),
+        iou=(tp, tp + fp + fn),
+        precision=(tp, tp + fp),
+        recall=(tp, tp + fn),
+        f1=(2 * tp, 2 * tp + fp + fn),
+    )
     return {name: float(_ratio(a, b)) for name, (a, b) in pairs.items()}
 
 # %% ../../nbs/3_training/12_metrics.ipynb #cb5f2838
-def constant_lane_scores(lane_share: float # p, the share of lane pixels in the split, in 0..1
-                        ) -> dict[str, dict[str, float]]:
+def constant_lane_scores(
+    lane_share: float,  # p, the share of lane pixels in the split, in 0..1
+) -> dict[str, dict[str, float]]:
     "What two predictions that look at nothing score: `nothing` (no pixel is lane) and `everything` (every pixel is)."
     p = float(lane_share)
     return dict(nothing=lane_scores(tp=0, fp=0, fn=p, tn=1 - p), everything=lane_scores(tp=p, fp=1 - p, fn=0, tn=0))
@@ -83,17 +102,23 @@ def constant_lane_scores(lane_share: float # p, the share of lane pixels in the 
 # %% ../../nbs/3_training/12_metrics.ipynb #5ff6fe1c
 class LaneMetric:
     "Accumulates the four pixel counts of the lane class over a split."
-    def __init__(self): self.counts = 0  # becomes a (4,) int64 tensor: tp, predicted, true, all
 
-    def update(self,
-               prediction: Tensor, # (B, 2, H, W) logits, or (B, H, W) lane probability in 0..1 (or a mask)
-               truth: Tensor       # (B, H, W) in {0, 1}
-              ):
+    def __init__(self):
+        self.counts = 0  # becomes a (4,) int64 tensor: tp, predicted, true, all
+
+    def update(
+        self,
+        prediction: Tensor,  # (B, 2, H, W) logits, or (B, H, W) lane probability in 0..1 (or a mask)
+        truth: Tensor,  # (B, H, W) in {0, 1}
+    ):
         "Adds one batch; a pixel is called lane when its lane probability is above one half."
         lane = prediction[:, 1] > prediction[:, 0] if prediction.ndim == 4 else prediction > 0.5
         truth = truth.to(lane.device) == 1
-        if lane.shape != truth.shape: raise ValueError(f"prediction has shape {tuple(lane.shape)}, truth {tuple(truth.shape)}")
-        self.counts = self.counts + torch.stack([(lane & truth).sum(), lane.sum(), truth.sum(), torch.tensor(lane.numel(), device=lane.device)])
+        if lane.shape != truth.shape:
+            raise ValueError(f"prediction has shape {tuple(lane.shape)}, truth {tuple(truth.shape)}")
+        self.counts = self.counts + torch.stack(
+            [(lane & truth).sum(), lane.sum(), truth.sum(), torch.tensor(lane.numel(), device=lane.device)]
+        )
 
     def totals(self) -> dict[str, int]:
         "The counts so far: tp, fp, fn, tn (pixels)."
@@ -117,40 +142,60 @@ def _plain(x) -> Tensor:
     x = torch.as_tensor(x).detach().cpu().clone().as_subclass(Tensor)
     return x.float() if x.is_floating_point() else x
 
+
 def _with_crowds(truth: dict, class_names: tuple) -> dict:
     "True boxes followed by one crowd box per ignored region and class."
-    boxes, labels, ignore = _plain(truth["boxes"]), _plain(truth["labels"]), _plain(truth.get("ignore", torch.zeros(0, 4)))
+    boxes, labels, ignore = (
+        _plain(truth["boxes"]),
+        _plain(truth["labels"]),
+        _plain(truth.get("ignore", torch.zeros(0, 4))),
+    )
     classes = torch.arange(1, len(class_names) + 1)
-    return dict(boxes=torch.cat([boxes.reshape(-1, 4), ignore.reshape(-1, 4).repeat_interleave(len(classes), 0)]),
-                labels=torch.cat([labels, classes.repeat(len(ignore))]),
-                iscrowd=torch.cat([torch.zeros(len(labels), dtype=torch.int64), torch.ones(len(ignore)*len(classes), dtype=torch.int64)]))
+    return dict(
+        boxes=torch.cat([boxes.reshape(-1, 4), ignore.reshape(-1, 4).repeat_interleave(len(classes), 0)]),
+        labels=torch.cat([labels, classes.repeat(len(ignore))]),
+        iscrowd=torch.cat(
+            [torch.zeros(len(labels), dtype=torch.int64), torch.ones(len(ignore) * len(classes), dtype=torch.int64)]
+        ),
+    )
 
 # %% ../../nbs/3_training/12_metrics.ipynb #2acd2a13
 class DetectionMetric:
     "COCO average precision of KITTI's classes (pycocotools through torchmetrics), with regions to be ignored."
-    def __init__(self, class_names: tuple = DETECTION_CLASSES): # names of the labels 1, 2, …
+
+    def __init__(self, class_names: tuple = DETECTION_CLASSES):  # names of the labels 1, 2, …
         from torchmetrics.detection import MeanAveragePrecision  # loaded only where it is needed: it takes seconds
+
         self.class_names, self.objects = tuple(class_names), np.zeros(len(class_names), np.int64)
         self.metric = MeanAveragePrecision(backend="pycocotools", extended_summary=True)
         self.metric.warn_on_many_detections = False
 
-    def update(self,
-               prediction: list, # per image {"boxes": (N, 4) XYXY pixels, "labels": (N,) 1…K, "scores": (N,) in 0..1}
-               truth: list       # per image {"boxes": (M, 4), "labels": (M,)} and, if there are any, {"ignore": (L, 4)}
-              ):
+    def update(
+        self,
+        prediction: list,  # per image {"boxes": (N, 4) XYXY pixels, "labels": (N,) 1…K, "scores": (N,) in 0..1}
+        truth: list,  # per image {"boxes": (M, 4), "labels": (M,)} and, if there are any, {"ignore": (L, 4)}
+    ):
         "Adds one batch; boxes of prediction and truth in the same pixels."
-        if len(prediction) != len(truth): raise ValueError(f"{len(prediction)} predictions for {len(truth)} images")
-        for t in truth: self.objects += np.bincount(t["labels"].cpu().numpy() - 1, minlength=len(self.class_names))
-        self.metric.update([{k: _plain(p[k]) for k in ("boxes", "labels", "scores")} for p in prediction],
-                           [_with_crowds(t, self.class_names) for t in truth])
+        if len(prediction) != len(truth):
+            raise ValueError(f"{len(prediction)} predictions for {len(truth)} images")
+        for t in truth:
+            self.objects += np.bincount(t["labels"].cpu().numpy() - 1, minlength=len(self.class_names))
+        self.metric.update(
+            [{k: _plain(p[k]) for k in ("boxes", "labels", "scores")} for p in prediction],
+            [_with_crowds(t, self.class_names) for t in truth],
+        )
 
     def per_class(self) -> pd.DataFrame:
         "objects, ap50 and ap50_95 (0..1; NaN for a class without an object) of each class, index = class name."
-        with contextlib.redirect_stdout(io.StringIO()): result = self.metric.compute() # pycocotools prints as it goes
+        with contextlib.redirect_stdout(io.StringIO()):
+            result = self.metric.compute()  # pycocotools prints as it goes
         table = pd.DataFrame(dict(objects=self.objects, ap50=np.nan, ap50_95=np.nan), index=list(self.class_names))
-        precision = result["precision"].double().numpy()[:, :, :, 0, -1]  # (limits, recalls, classes): all sizes, 100 boxes an image
+        precision = (
+            result["precision"].double().numpy()[:, :, :, 0, -1]
+        )  # (limits, recalls, classes): all sizes, 100 boxes an image
         for k, label in enumerate(np.atleast_1d(result["classes"].numpy())):
-            if self.objects[label - 1]: table.iloc[label - 1, 1:] = precision[0, :, k].mean(), precision[:, :, k].mean()
+            if self.objects[label - 1]:
+                table.iloc[label - 1, 1:] = precision[0, :, k].mean(), precision[:, :, k].mean()
         return table
 
     def compute(self) -> dict[str, float]:
@@ -158,21 +203,34 @@ class DetectionMetric:
         return self.summary(self.per_class())
 
     @staticmethod
-    def summary(per_class: pd.DataFrame) -> dict[str, float]: # what `per_class` returned
+    def summary(per_class: pd.DataFrame) -> dict[str, float]:  # what `per_class` returned
         "The means of `compute`, from a table that is at hand already."
         return dict(map50=float(per_class["ap50"].mean()), map50_95=float(per_class["ap50_95"].mean()))
 
 # %% ../../nbs/3_training/12_metrics.ipynb #9a1ca0cf
-PRIMARY_METRIC = {"classification": "accuracy", "detection": "map50", "lane": "iou"}  # task -> the score by which it is judged
+PRIMARY_METRIC = {
+    "classification": "accuracy",
+    "detection": "map50",
+    "lane": "iou",
+}  # task -> the score by which it is judged
 
-def make_metric(task: str, # one of TASKS
-                num_classes: int = 43 # of classification
-               ):
+
+def make_metric(
+    task: str,  # one of TASKS
+    num_classes: int = 43,  # of classification
+):
     "A fresh accumulator for `task`: update(prediction, truth), compute(), per_class()."
-    if task not in TASKS: raise ValueError(f"unknown task {task!r}: expected one of {', '.join(TASKS)}")
-    return {"classification": lambda: ClassificationMetric(num_classes), "detection": DetectionMetric, "lane": LaneMetric}[task]()
+    if task not in TASKS:
+        raise ValueError(f"unknown task {task!r}: expected one of {', '.join(TASKS)}")
+    return {
+        "classification": lambda: ClassificationMetric(num_classes),
+        "detection": DetectionMetric,
+        "lane": LaneMetric,
+    }[task]()
 
-def checkpoint_score(scores: dict # task -> {metric: value}, on the validation split
-                   ) -> float:
+
+def checkpoint_score(
+    scores: dict,  # task -> {metric: value}, on the validation split
+) -> float:
     "The mean of the tasks' headline scores, in 0..1, by which the best checkpoint is chosen; a score that cannot be computed (NaN) counts as 0."
     return float(np.mean([np.nan_to_num(s[PRIMARY_METRIC[task]]) for task, s in scores.items()])) if scores else 0.0

@@ -13,208 +13,268 @@ from pathlib import Path
 import numpy as np
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #9588d07b
-PIXEL_LIMIT = 20        # half the width of a lane's band in pixels, across the lane
-MATCH_ACCURACY = 0.85   # a true lane is found if its best prediction has at least this share of points right
+PIXEL_LIMIT = 20  # half the width of a lane's band in pixels, across the lane
+MATCH_ACCURACY = 0.85  # a true lane is found if its best prediction has at least this share of points right
 MAX_MILLISECONDS = 200  # a frame that took longer is rejected
-MAX_EXTRA_LANES = 2     # a frame with more predicted lanes than true lanes plus this many is rejected
-COUNTED_LANES = 4       # a frame's scores are divided by this many lanes at most
+MAX_EXTRA_LANES = 2  # a frame with more predicted lanes than true lanes plus this many is rejected
+COUNTED_LANES = 4  # a frame's scores are divided by this many lanes at most
 FORMAT_ERROR = "Format of lanes error."
 
-def _slope(x: np.ndarray, # (n,) pixels, n > 1
-           y: np.ndarray  # (n,) pixels
-          ) -> float:
+
+def _slope(
+    x: np.ndarray,  # (n,) pixels, n > 1
+    y: np.ndarray,  # (n,) pixels
+) -> float:
     "The least-squares k of x = k·y + c; 0 where all y are equal."
-    with np.errstate(over="ignore", invalid="ignore"): x, y = x - x.sum()/len(x), y - y.sum()/len(y)
-    if not np.isfinite(x).all(): raise ValueError("a lane has an x that is not finite")
+    with np.errstate(over="ignore", invalid="ignore"):
+        x, y = x - x.sum() / len(x), y - y.sum() / len(y)
+    if not np.isfinite(x).all():
+        raise ValueError("a lane has an x that is not finite")
     return float(np.linalg.lstsq(y[:, None], x, rcond=None)[0][0])
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #05d7cff2
-def lane_thresholds(gt_lanes,  # (G, H) x of the true lanes in pixels, negative where absent
-                    h_samples  # (H,) heights in pixels
-                   ) -> np.ndarray: # (G,) pixels
+def lane_thresholds(
+    gt_lanes,  # (G, H) x of the true lanes in pixels, negative where absent
+    h_samples,  # (H,) heights in pixels
+) -> np.ndarray:  # (G,) pixels
     """How far, along the row, a point may be from each true lane: 20/cos θ pixels (TuSimple's evaluate/lane.py).
 
     θ is the angle between the vertical and the straight line fitted to the lane's points; 20 for a lane of fewer than two points.
     """
     gt, heights = np.asarray(gt_lanes, np.float64), np.asarray(h_samples, np.float64)
     slopes = [_slope(lane[there], heights[there]) if there.sum() > 1 else 0.0 for lane, there in zip(gt, gt >= 0)]
-    return np.array([PIXEL_LIMIT/math.cos(math.atan(k)) for k in slopes])
+    return np.array([PIXEL_LIMIT / math.cos(math.atan(k)) for k in slopes])
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #436105af
-_ABSENT = -100.0 # stands for every negative x
+_ABSENT = -100.0  # stands for every negative x
 
-def lane_accuracies(pred_lanes: np.ndarray, # (P, H) x in pixels, negative where absent
-                    gt_lanes: np.ndarray,   # (G, H) likewise
-                    limits: np.ndarray      # (G,) pixels, from `lane_thresholds`
-                   ) -> np.ndarray:         # (G, P) in 0..1
+
+def lane_accuracies(
+    pred_lanes: np.ndarray,  # (P, H) x in pixels, negative where absent
+    gt_lanes: np.ndarray,  # (G, H) likewise
+    limits: np.ndarray,  # (G,) pixels, from `lane_thresholds`
+) -> np.ndarray:  # (G, P) in 0..1
     "The share of all heights at which prediction p is within the limit of true lane g; absent on both sides counts as right."
     pred, gt = (np.where(x >= 0, x, _ABSENT) for x in (np.asarray(pred_lanes), np.asarray(gt_lanes)))
     with np.errstate(invalid="ignore"):  # without heights every share is 0/0, NaN
-        return (np.abs(pred[None] - gt[:, None]) < limits[:, None, None]).sum(2)/np.float64(gt.shape[1])
+        return (np.abs(pred[None] - gt[:, None]) < limits[:, None, None]).sum(2) / np.float64(gt.shape[1])
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #c0f715f2
-def _official_scores(accuracies: np.ndarray # (G, P) in 0..1
-                    ) -> tuple:             # (accuracy, fp, fn)
+def _official_scores(
+    accuracies: np.ndarray,  # (G, P) in 0..1
+) -> tuple:  # (accuracy, fp, fn)
     "The scores of a frame that is not rejected, as the official program adds them up."
     G, P = accuracies.shape
     best = accuracies.max(1, initial=0.0)
     missed = int((best < MATCH_ACCURACY).sum())
-    fp = (P - (G - missed))/P if P else 0.0
+    fp = (P - (G - missed)) / P if P else 0.0
     total = best.cumsum()[-1] if G else 0.0  # added in the order of the lanes, so that even the last bit agrees
-    if G > COUNTED_LANES: total, missed = total - best.min(), max(missed - 1, 0)
+    if G > COUNTED_LANES:
+        total, missed = total - best.min(), max(missed - 1, 0)
     counted = max(min(G, COUNTED_LANES), 1)
-    return float(total/counted), float(fp), float(missed/counted)
+    return float(total / counted), float(fp), float(missed / counted)
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #091957c0
-def _points(lanes: list, # of lanes, each a list of x in pixels
-            heights: int # values that a lane must have
-           ) -> np.ndarray: # float64 (L, heights)
+def _points(
+    lanes: list,  # of lanes, each a list of x in pixels
+    heights: int,  # values that a lane must have
+) -> np.ndarray:  # float64 (L, heights)
     "Lanes as an array, `None` as absent; raises `ValueError` unless every lane is a list of so many numbers."
-    if any(len(lane) != heights for lane in lanes): raise ValueError(f"a lane has not {heights} values")
+    if any(len(lane) != heights for lane in lanes):
+        raise ValueError(f"a lane has not {heights} values")
     x = np.array(lanes)
-    if x.dtype.kind == "O": x = np.array([[-2 if v is None else v for v in lane] for lane in lanes])
-    if x.dtype.kind not in "biuf" or (x.size and x.shape != (len(lanes), heights)): raise ValueError("a lane holds something else than numbers")
+    if x.dtype.kind == "O":
+        x = np.array([[-2 if v is None else v for v in lane] for lane in lanes])
+    if x.dtype.kind not in "biuf" or (x.size and x.shape != (len(lanes), heights)):
+        raise ValueError("a lane holds something else than numbers")
     return x.reshape(len(lanes), heights).astype(np.float64)
 
-def _too_slow(run_time) -> bool: # milliseconds
+
+def _too_slow(run_time) -> bool:  # milliseconds
     "Whether a frame took over 200 ms; text and lists count as more than any number and None as less, as in Python 2."
     return isinstance(run_time, (str, list, dict)) or (run_time is not None and run_time > MAX_MILLISECONDS)
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #363cfba1
-def best_assignment(accuracies: np.ndarray # (G, P) in 0..1
-                   ) -> np.ndarray:        # (G,) accuracy of the prediction assigned to each true lane, 0 where none is
+def best_assignment(
+    accuracies: np.ndarray,  # (G, P) in 0..1
+) -> np.ndarray:  # (G,) accuracy of the prediction assigned to each true lane, 0 where none is
     "Assigns predictions to true lanes one to one: most matches (accuracy ≥ 0.85) first, then the largest sum of accuracies."
     rows = np.asarray(accuracies, np.float64).tolist()
 
     @functools.cache
-    def best(g, free): # true lanes g, g+1, … and the predictions whose bits are set -> (matches, sum, accuracies)
-        if g == len(rows): return 0, 0.0, ()
-        options = [(best(g + 1, free), 0.0)] + [(best(g + 1, free ^ 1 << p), a) for p, a in enumerate(rows[g]) if a > 0 and free >> p & 1]
+    def best(g, free):  # true lanes g, g+1, … and the predictions whose bits are set -> (matches, sum, accuracies)
+        if g == len(rows):
+            return 0, 0.0, ()
+        options = [(best(g + 1, free), 0.0)] + [
+            (best(g + 1, free ^ 1 << p), a) for p, a in enumerate(rows[g]) if a > 0 and free >> p & 1
+        ]
         return max((matches + (a >= MATCH_ACCURACY), total + a, (a, *rest)) for (matches, total, rest), a in options)
 
     return np.array(best(0, (1 << np.shape(accuracies)[1]) - 1)[2])
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #e14b7e4b
-def _corrected_scores(pred: np.ndarray, # (P, H) x in pixels, negative where absent
-                      gt: np.ndarray,   # (G, H) likewise
-                      limits: np.ndarray # (G,) pixels
-                     ) -> tuple:        # (accuracy, fp, fn), each in 0..1
+def _corrected_scores(
+    pred: np.ndarray,  # (P, H) x in pixels, negative where absent
+    gt: np.ndarray,  # (G, H) likewise
+    limits: np.ndarray,  # (G,) pixels
+) -> tuple:  # (accuracy, fp, fn), each in 0..1
     "The scores of a frame that is not rejected, without what misleads in the official ones."
     limits, gt, pred = limits[(gt >= 0).any(1)], gt[(gt >= 0).any(1)], pred[(pred >= 0).any(1)]
     there, here = (gt >= 0)[:, None], (pred >= 0)[None]
     right = there & here & (np.abs(gt[:, None] - pred[None]) < limits[:, None, None])
-    assigned = best_assignment(right.sum(2)/(there | here).sum(2))
+    assigned = best_assignment(right.sum(2) / (there | here).sum(2))
     matched, counted = int((assigned >= MATCH_ACCURACY).sum()), min(len(gt), COUNTED_LANES)
-    fp = (len(pred) - matched)/len(pred) if len(pred) else 0.0
-    if not counted: return float(not len(pred)), fp, 0.0
-    return float(np.sort(assigned)[-counted:].sum()/counted), fp, max(counted - matched, 0)/counted
+    fp = (len(pred) - matched) / len(pred) if len(pred) else 0.0
+    if not counted:
+        return float(not len(pred)), fp, 0.0
+    return float(np.sort(assigned)[-counted:].sum() / counted), fp, max(counted - matched, 0) / counted
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #017e8757
 def _both_scores(pred_lanes, gt_lanes, h_samples, run_time, corrected):
     "((accuracy, fp, fn) as the official program has them, the corrected three or None)."
     pred, gt, H = list(pred_lanes), list(gt_lanes), len(h_samples)
-    if any(len(lane) != H for lane in pred): raise ValueError(f"a predicted lane has not {H} values")
-    if _too_slow(run_time) or len(pred) > len(gt) + MAX_EXTRA_LANES: return (0.0, 0.0, 1.0), (0.0, float(bool(pred)), float(bool(gt)))
+    if any(len(lane) != H for lane in pred):
+        raise ValueError(f"a predicted lane has not {H} values")
+    if _too_slow(run_time) or len(pred) > len(gt) + MAX_EXTRA_LANES:
+        return (0.0, 0.0, 1.0), (0.0, float(bool(pred)), float(bool(gt)))
     truth = _points(gt, H)
     limits = lane_thresholds(truth, h_samples)
-    guess = _points(pred, H) if gt or corrected else np.zeros((len(pred), H))  # without a true lane the program never reads the points
-    return _official_scores(lane_accuracies(guess, truth, limits)), _corrected_scores(guess, truth, limits) if corrected else None
+    guess = (
+        _points(pred, H) if gt or corrected else np.zeros((len(pred), H))
+    )  # without a true lane the program never reads the points
+    return _official_scores(lane_accuracies(guess, truth, limits)), _corrected_scores(
+        guess, truth, limits
+    ) if corrected else None
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #2849e957
-def tusimple_scores(pred_lanes,             # (P, H) x of the predicted lanes in pixels, negative where absent: array or list of lists
-                    gt_lanes,               # (G, H) x of the true lanes, likewise
-                    h_samples,              # (H,) heights in pixels
-                    run_time: float = 0.0,  # milliseconds
-                    corrected: bool = False # also give the scores without what misleads
-                   ) -> dict:               # accuracy, fp, fn as floats; with `corrected` also "corrected": a dict of the same three
+def tusimple_scores(
+    pred_lanes,  # (P, H) x of the predicted lanes in pixels, negative where absent: array or list of lists
+    gt_lanes,  # (G, H) x of the true lanes, likewise
+    h_samples,  # (H,) heights in pixels
+    run_time: float = 0.0,  # milliseconds
+    corrected: bool = False,  # also give the scores without what misleads
+) -> dict:  # accuracy, fp, fn as floats; with `corrected` also "corrected": a dict of the same three
     """TuSimple's accuracy, FP and FN of one frame, as the official evaluate/lane.py computes them, and on request the corrected ones.
 
     The official FP may be negative, and with six or more true lanes accuracy and FN may exceed 1; the corrected scores lie in 0..1.
     Raises `ValueError` with the official sentence if a lane is not a list of H numbers.
     """
-    try: official, mended = _both_scores(pred_lanes, gt_lanes, h_samples, run_time, corrected)
-    except (TypeError, ValueError, OverflowError) as e: raise ValueError(FORMAT_ERROR) from e
+    try:
+        official, mended = _both_scores(pred_lanes, gt_lanes, h_samples, run_time, corrected)
+    except (TypeError, ValueError, OverflowError) as e:
+        raise ValueError(FORMAT_ERROR) from e
     names = ("accuracy", "fp", "fn")
     return dict(zip(names, official)) | ({"corrected": dict(zip(names, mended))} if corrected else {})
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #85c17e7a
 _TEXT_OR_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|(-?)(\d*)(?:(\.)(\d*))?(?:([eE])([+-]?\d*))?', re.DOTALL | re.ASCII)
 
+
 def _proper(match: re.Match) -> str:
     "A number in ujson's easy spelling in JSON's; anything else unchanged."
     sign, whole, dot, fraction, e, power = (g or "" for g in match.groups())
-    if not sign and not whole: return match[0]
+    if not sign and not whole:
+        return match[0]
     number = sign + (whole.lstrip("0") or "0") + (f".{fraction or 0}" if dot or e else "")
     return number + (f"e{power}" if power.strip("+-") else "")
 
-def _refuse(name): raise ValueError(f"{name} is not JSON")
+
+def _refuse(name):
+    raise ValueError(f"{name} is not JSON")
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #3fabbf4d
 _LONG = re.compile(rb"\d{19}")
+
 
 def _whole(digits: str) -> int:
     "An integer as ujson reads it: in 64 bits, where some that are too large are noticed and others wrap around."
     negative, value = digits.startswith("-"), 0
     for d in digits.lstrip("-"):
-        before, value = value, (10*value + int(d)) % 2**64
-        if (value > 2**63) if negative else (value < before): raise ValueError(f"{digits} does not fit into 64 bits")
+        before, value = value, (10 * value + int(d)) % 2**64
+        if (value > 2**63) if negative else (value < before):
+            raise ValueError(f"{digits} does not fit into 64 bits")
     return -value if negative else value
 
+
 def _real(number: str) -> float:
-    _whole(re.match(r"-?\d*", number)[0])                                                  # its whole part has the same limit
+    _whole(re.match(r"-?\d*", number)[0])  # its whole part has the same limit
     return float(number)
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #a5e7929d
-def _parse(line: bytes # one line of a file
-          ):           # what it says
+def _parse(
+    line: bytes,  # one line of a file
+):  # what it says
     "One line of JSON as ujson 2.0.3 understands it; raises `ValueError`."
-    if b"\0" in line: raise ValueError("a zero byte")
+    if b"\0" in line:
+        raise ValueError("a zero byte")
     text = line.decode("utf-8")
-    load = functools.partial(json.loads, strict=False, parse_constant=_refuse, **(dict(parse_int=_whole, parse_float=_real) if _LONG.search(line) else {}))
-    try: return load(text)
-    except ValueError: return load(_TEXT_OR_NUMBER.sub(_proper, text))
+    load = functools.partial(
+        json.loads,
+        strict=False,
+        parse_constant=_refuse,
+        **(dict(parse_int=_whole, parse_float=_real) if _LONG.search(line) else {}),
+    )
+    try:
+        return load(text)
+    except ValueError:
+        return load(_TEXT_OR_NUMBER.sub(_proper, text))
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #e5c8af6e
-def read_json_lines(path) -> list: # what each line says
+def read_json_lines(path) -> list:  # what each line says
     "Parses a file of JSON lines; raises `ValueError` naming the first line that is none."
     entries = []
     with open(path, "rb") as f:
         for n, line in enumerate(f, 1):
-            try: entries.append(_parse(line))
+            try:
+                entries.append(_parse(line))
             except (ValueError, RecursionError) as e:
-                raise ValueError(f"{Path(path).name}, line {n}: not JSON ({e}), expected one object a line: mend or remove the line") from e
+                raise ValueError(
+                    f"{Path(path).name}, line {n}: not JSON ({e}), expected one object a line: mend or remove the line"
+                ) from e
     return entries
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #1fb146c3
-def _truth_by_frame(entries: list, name: str) -> dict: # raw_file -> entry
+def _truth_by_frame(entries: list, name: str) -> dict:  # raw_file -> entry
     "The truth by frame, the last line of a frame winning; raises `ValueError` for a line that is not a label."
     for n, entry in enumerate(entries, 1):
-        if not isinstance(entry, dict) or not {"raw_file", "lanes", "h_samples"} <= entry.keys() or not isinstance(entry["raw_file"], str):
-            raise ValueError(f"{name}, line {n}: expected an object with raw_file (text), lanes and h_samples: mend the line")
+        if (
+            not isinstance(entry, dict)
+            or not {"raw_file", "lanes", "h_samples"} <= entry.keys()
+            or not isinstance(entry["raw_file"], str)
+        ):
+            raise ValueError(
+                f"{name}, line {n}: expected an object with raw_file (text), lanes and h_samples: mend the line"
+            )
     return {entry["raw_file"]: entry for entry in entries}
+
 
 def _checked(entry, frames: dict) -> dict:
     "A line of the predictions, if it has its keys and names a known frame; raises `ValueError` with the official sentence."
-    if entry is None or isinstance(entry, (bool, int, float)): raise ValueError(f"argument of type '{type(entry).__name__}' is not iterable")
+    if entry is None or isinstance(entry, (bool, int, float)):
+        raise ValueError(f"argument of type '{type(entry).__name__}' is not iterable")
     if not isinstance(entry, dict) or not {"raw_file", "lanes", "run_time"} <= entry.keys():
         raise ValueError("raw_file or lanes or run_time not in some predictions.")
     frame = entry["raw_file"]
-    if isinstance(frame, (list, dict)): raise ValueError(f"unhashable type: '{type(frame).__name__}'")
-    if frame not in frames: raise ValueError("Some raw_file from your predictions do not exist in the test tasks.")
+    if isinstance(frame, (list, dict)):
+        raise ValueError(f"unhashable type: '{type(frame).__name__}'")
+    if frame not in frames:
+        raise ValueError("Some raw_file from your predictions do not exist in the test tasks.")
     return entry
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #5545306e
-def _mean(scores: list, # of dictionaries with accuracy, fp, fn
-          n: int        # divisor
-         ) -> dict:
+def _mean(
+    scores: list,  # of dictionaries with accuracy, fp, fn
+    n: int,  # divisor
+) -> dict:
     "accuracy, fp and fn added in order and divided by `n`."
-    return {key: float(np.cumsum([s[key] for s in scores])[-1]/n) for key in ("accuracy", "fp", "fn")}
+    return {key: float(np.cumsum([s[key] for s in scores])[-1] / n) for key in ("accuracy", "fp", "fn")}
 
 # %% ../../nbs/8_deep_dives/41_tusimple_metric.ipynb #52f1d60a
-def tusimple_metric(pred_file: str | Path,  # JSON lines with raw_file, lanes, run_time (milliseconds)
-                    gt_file: str | Path,    # JSON lines with raw_file, lanes, h_samples
-                    corrected: bool = False # also give the scores without what misleads
-                   ) -> dict:
+def tusimple_metric(
+    pred_file: str | Path,  # JSON lines with raw_file, lanes, run_time (milliseconds)
+    gt_file: str | Path,  # JSON lines with raw_file, lanes, h_samples
+    corrected: bool = False,  # also give the scores without what misleads
+) -> dict:
     """TuSimple's lane scores of a file of predictions, equal to those of the official evaluate/lane.py (commit d1f5ef1b).
 
     Returns `accuracy`, `fp`, `fn` and `rows`: one dictionary per prediction, in the order of the file, with `raw_file` and the three scores.
@@ -222,20 +282,29 @@ def tusimple_metric(pred_file: str | Path,  # JSON lines with raw_file, lanes, r
     assigned one to one, absent points not counted, every frame of the truth counted once.
     Raises `ValueError` with the official sentence for malformed predictions, and with one naming file and line for a malformed truth.
     """
-    try: predictions = read_json_lines(pred_file)
-    except (ValueError, OSError) as e: raise ValueError("Fail to load json file of the prediction.") from e
+    try:
+        predictions = read_json_lines(pred_file)
+    except (ValueError, OSError) as e:
+        raise ValueError("Fail to load json file of the prediction.") from e
     truth = read_json_lines(gt_file)
-    if len(truth) != len(predictions): raise ValueError("We do not get the predictions of all the test tasks")
-    if not truth: raise ValueError("float division by zero")  # what the program says of two empty files
+    if len(truth) != len(predictions):
+        raise ValueError("We do not get the predictions of all the test tasks")
+    if not truth:
+        raise ValueError("float division by zero")  # what the program says of two empty files
     frames, rows = _truth_by_frame(truth, Path(gt_file).name), []
     for entry in predictions:
         gt = frames[_checked(entry, frames)["raw_file"]]
         scores = tusimple_scores(entry["lanes"], gt["lanes"], gt["h_samples"], entry["run_time"], corrected)
         rows.append({"raw_file": entry["raw_file"], **scores})
     result = _mean(rows, len(frames))
-    if math.isnan(result["accuracy"]): raise ValueError("Invalid value when encoding double")  # lanes without any height
+    if math.isnan(result["accuracy"]):
+        raise ValueError("Invalid value when encoding double")  # lanes without any height
     if corrected:
         first = {r["raw_file"]: r["corrected"] for r in reversed(rows)}
-        missing = [tusimple_scores([], gt["lanes"], gt["h_samples"], 0, True)["corrected"] for f, gt in frames.items() if f not in first]
+        missing = [
+            tusimple_scores([], gt["lanes"], gt["h_samples"], 0, True)["corrected"]
+            for f, gt in frames.items()
+            if f not in first
+        ]
         result["corrected"] = _mean([*first.values(), *missing], len(frames))
     return {**result, "rows": rows}

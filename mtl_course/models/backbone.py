@@ -18,19 +18,31 @@ from ..config import TASKS
 from ..core.errors import UserError
 
 # %% ../../nbs/2_model/06_backbone.ipynb #be0f74a5
-def has_batch_variance(x: Tensor) -> bool: # (B, C, …)
+def has_batch_variance(x: Tensor) -> bool:  # (B, C, …)
     "Whether there is more than one value per channel: of a single one no variance can be taken."
     return x.numel() > x.shape[1]
 
+
 class BatchNorm1d(nn.BatchNorm1d):
     "PyTorch's, but a batch of one is normalised by the running statistics instead of being refused."
-    def forward(self, x: Tensor) -> Tensor: # (B, C)
-        return super().forward(x) if has_batch_variance(x) else F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C)
+        return (
+            super().forward(x)
+            if has_batch_variance(x)
+            else F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        )
+
 
 class BatchNorm2d(nn.BatchNorm2d):
     "PyTorch's, but one image with a one-pixel feature map is normalised by the running statistics instead of being refused."
-    def forward(self, x: Tensor) -> Tensor: # (B, C, H, W)
-        return super().forward(x) if has_batch_variance(x) else F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
+        return (
+            super().forward(x)
+            if has_batch_variance(x)
+            else F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        )
 
 # %% ../../nbs/2_model/06_backbone.ipynb #bed7582e
 class TaskBatchNorm2d(nn.Module):
@@ -38,25 +50,29 @@ class TaskBatchNorm2d(nn.Module):
 
     `use` names the row in use: a number, or None for the pooled statistics of all rows in evaluation (in training every row is updated).
     """
+
     def __init__(self, num_features: int, num_rows: int = 1, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
         self.eps, self.momentum, self.use = eps, momentum, 0
-        self.weight = nn.Parameter(torch.ones(num_features))                  # γ, shared
-        self.bias = nn.Parameter(torch.zeros(num_features))                   # β, shared
+        self.weight = nn.Parameter(torch.ones(num_features))  # γ, shared
+        self.bias = nn.Parameter(torch.zeros(num_features))  # β, shared
         self.register_buffer("running_mean", torch.zeros(num_rows, num_features))
         self.register_buffer("running_var", torch.ones(num_rows, num_features))
 
-    def pooled(self) -> tuple[Tensor, Tensor]: # mean (C,), variance (C,)
+    def pooled(self) -> tuple[Tensor, Tensor]:  # mean (C,), variance (C,)
         "Statistics of the equal mixture of all tasks: E[μ] and E[σ² + μ²] − E[μ]²."
         mean = self.running_mean.mean(0)
         return mean, (self.running_var + self.running_mean**2).mean(0) - mean**2
 
-    def forward(self, x: Tensor) -> Tensor: # (B, C, H, W) -> the same shape
-        if self.use is not None: mean, var = self.running_mean[self.use], self.running_var[self.use]  # views: updated in place
-        else: mean, var = self.pooled()
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> the same shape
+        if self.use is not None:
+            mean, var = self.running_mean[self.use], self.running_var[self.use]  # views: updated in place
+        else:
+            mean, var = self.pooled()
         training = self.training and has_batch_variance(x)
         y = F.batch_norm(x, mean, var, self.weight, self.bias, training, self.momentum, self.eps)
-        if training and self.use is None: self._update_all(x.detach().float())
+        if training and self.use is None:
+            self._update_all(x.detach().float())
         return y
 
     @torch.no_grad()
@@ -66,12 +82,19 @@ class TaskBatchNorm2d(nn.Module):
         self.running_var.lerp_(var.expand_as(self.running_var), self.momentum)
 
 # %% ../../nbs/2_model/06_backbone.ipynb #3b7e10c4
-STRIDES = {"c2": 4, "c3": 8, "c4": 16, "c5": 32}  # names of the stages as in the feature-pyramid paper (Lin et al. 2017)
+STRIDES = {
+    "c2": 4,
+    "c3": 8,
+    "c4": 16,
+    "c5": 32,
+}  # names of the stages as in the feature-pyramid paper (Lin et al. 2017)
 TRUNKS = ("resnet10", "resnet18", "resnet34", "resnet50")
+
 
 def _resnet(name, norm_layer):
     "torchvision's network; resnet10 is its resnet18 with one block per stage instead of two."
-    if name == "resnet10": return ResNet(BasicBlock, [1, 1, 1, 1], norm_layer=norm_layer)
+    if name == "resnet10":
+        return ResNet(BasicBlock, [1, 1, 1, 1], norm_layer=norm_layer)
     return torchvision.models.get_model(name, weights=None, norm_layer=norm_layer)
 
 # %% ../../nbs/2_model/06_backbone.ipynb #0a42174a
@@ -80,31 +103,40 @@ class Backbone(nn.Module):
 
     Raises `UserError` for an unknown name, and for `pretrained="require"` when the ImageNet weights cannot be had.
     """
-    def __init__(self,
-                 name: str = "resnet50", # one of TRUNKS
-                 pretrained: bool | str = False, # True, False or "require"
-                 tasks: tuple = TASKS, # one row of BatchNorm statistics each
-                 frozen: bool = False): # no gradients and fixed statistics
+
+    def __init__(
+        self,
+        name: str = "resnet50",  # one of TRUNKS
+        pretrained: bool | str = False,  # True, False or "require"
+        tasks: tuple = TASKS,  # one row of BatchNorm statistics each
+        frozen: bool = False,
+    ):  # no gradients and fixed statistics
         super().__init__()
-        if name not in TRUNKS: raise UserError(f"backbone_name is {name!r}: expected one of {', '.join(TRUNKS)}")
+        if name not in TRUNKS:
+            raise UserError(f"backbone_name is {name!r}: expected one of {', '.join(TRUNKS)}")
         self.name, self.tasks, self.frozen = name, tuple(tasks), frozen
         net = _resnet(name, lambda n: TaskBatchNorm2d(n, len(tasks)))
         self.stem = nn.Sequential(OrderedDict(conv1=net.conv1, bn1=net.bn1, relu=net.relu, maxpool=net.maxpool))
         self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
         self.channels = {c: self._width(l) for c, l in zip(STRIDES, self.stages())}
         state = imagenet_weights(name, pretrained)
-        if state is not None: self.load_imagenet(state)
-        if frozen: self.requires_grad_(False)
+        if state is not None:
+            self.load_imagenet(state)
+        if frozen:
+            self.requires_grad_(False)
 
-    def stages(self): return self.layer1, self.layer2, self.layer3, self.layer4
+    def stages(self):
+        return self.layer1, self.layer2, self.layer3, self.layer4
 
     @staticmethod
-    def _width(layer): return [m for m in layer[-1].children() if isinstance(m, nn.Conv2d)][-1].out_channels
+    def _width(layer):
+        return [m for m in layer[-1].children() if isinstance(m, nn.Conv2d)][-1].out_channels
 
     def forward(self, images: Tensor, task: str | None = None) -> dict[str, Tensor]:
         self.use_statistics(task)
         x, features = self.stem(images), OrderedDict()
-        for name, stage in zip(STRIDES, self.stages()): features[name] = x = stage(x)
+        for name, stage in zip(STRIDES, self.stages()):
+            features[name] = x = stage(x)
         return features
 
     def train(self, mode: bool = True):
@@ -112,11 +144,12 @@ class Backbone(nn.Module):
 
 # %% ../../nbs/2_model/06_backbone.ipynb #5926e168
 @patch
-def use_statistics(self: Backbone, task: str | None): # a task, or None for the pooled statistics
+def use_statistics(self: Backbone, task: str | None):  # a task, or None for the pooled statistics
     "Chooses whose running statistics normalise the next images."
     row = None if task is None else self.tasks.index(task)
     for m in self.modules():
-        if isinstance(m, TaskBatchNorm2d): m.use = row
+        if isinstance(m, TaskBatchNorm2d):
+            m.use = row
 
 # %% ../../nbs/2_model/06_backbone.ipynb #f661b9f0
 @patch
@@ -131,13 +164,17 @@ def load_imagenet(self: Backbone, state: dict[str, Tensor]):
 # %% ../../nbs/2_model/06_backbone.ipynb #e877222e
 def _published_weights(name) -> dict[str, Tensor]:
     "torchvision's ImageNet weights; raises `UserError` that says why they cannot be had and how to get them."
-    if name == "resnet10": raise UserError("there are no published ImageNet weights for resnet10: choose resnet18")
+    if name == "resnet10":
+        raise UserError("there are no published ImageNet weights for resnet10: choose resnet18")
     weights = torchvision.models.get_model_weights(name).DEFAULT
-    try: return weights.get_state_dict(progress=False, check_hash=True)
+    try:
+        return weights.get_state_dict(progress=False, check_hash=True)
     except Exception as e:  # no network, a refused connection, a full disk, a broken file: the consequence is the same
         file = weights.url.rsplit("/", 1)[-1]
-        raise UserError(f"ImageNet weights for {name} are missing and could not be downloaded ({type(e).__name__}: {e}); put {file} into "
-                        f"{torch.hub.get_dir()}/checkpoints (torchvision.models.{weights} downloads it)") from None
+        raise UserError(
+            f"ImageNet weights for {name} are missing and could not be downloaded ({type(e).__name__}: {e}); put {file} into "
+            f"{torch.hub.get_dir()}/checkpoints (torchvision.models.{weights} downloads it)"
+        ) from None
 
 # %% ../../nbs/2_model/06_backbone.ipynb #ee35040f
 def imagenet_weights(name: str, pretrained: bool | str) -> dict[str, Tensor] | None:
@@ -146,10 +183,14 @@ def imagenet_weights(name: str, pretrained: bool | str) -> dict[str, Tensor] | N
     Raises `UserError` instead of warning when `pretrained` is "require", and for any other word than true, false and require.
     """
     wanted = str(pretrained).lower()
-    if wanted not in ("true", "false", "require"): raise UserError(f"pretrained is {pretrained!r}: expected True, False or 'require'")
-    if wanted == "false": return None
-    try: return _published_weights(name)
+    if wanted not in ("true", "false", "require"):
+        raise UserError(f"pretrained is {pretrained!r}: expected True, False or 'require'")
+    if wanted == "false":
+        return None
+    try:
+        return _published_weights(name)
     except UserError as e:
-        if wanted == "require": raise UserError(f"{e}, or set pretrained to true or false") from None
+        if wanted == "require":
+            raise UserError(f"{e}, or set pretrained to true or false") from None
         warnings.warn(f"{e}. Going on with random weights.", stacklevel=2)
         return None

@@ -21,34 +21,44 @@ from ..core.errors import UserError
 from .backbone import STRIDES
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #c82fbcbd
-def check_neck(neck: str): # "fpn" or "c5"
+def check_neck(neck: str):  # "fpn" or "c5"
     "Raises `UserError` for a neck that there is not."
-    if neck not in ("fpn", "c5"): raise UserError(f"detection_neck is {neck!r}: expected fpn or c5")
+    if neck not in ("fpn", "c5"):
+        raise UserError(f"detection_neck is {neck!r}: expected fpn or c5")
 
-def make_anchors(neck: str = "fpn", # "fpn": a pyramid of stages c2 … c5; "c5": the last stage alone
-                 anchor_scale: float = 4.0, # smallest anchor of a pyramid level (middle one on c5), in strides
-                 ratios: tuple = (0.5, 1.0, 2.0)) -> AnchorGenerator: # three values of height / width
+
+def make_anchors(
+    neck: str = "fpn",  # "fpn": a pyramid of stages c2 … c5; "c5": the last stage alone
+    anchor_scale: float = 4.0,  # smallest anchor of a pyramid level (middle one on c5), in strides
+    ratios: tuple = (0.5, 1.0, 2.0),
+) -> AnchorGenerator:  # three values of height / width
     "Nine anchors per location: three scales × three ratios. On a pyramid a level covers one octave; on c5 alone three octaves. Raises `UserError` for another neck."
     check_neck(neck)
-    steps = (1, 2**(1/3), 2**(2/3)) if neck == "fpn" else (0.5, 1, 2)
+    steps = (1, 2 ** (1 / 3), 2 ** (2 / 3)) if neck == "fpn" else (0.5, 1, 2)
     strides = STRIDES.values() if neck == "fpn" else (32,)
-    sizes = tuple(tuple(s*anchor_scale*k for k in steps) for s in strides)
+    sizes = tuple(tuple(s * anchor_scale * k for k in steps) for s in strides)
     return AnchorGenerator(sizes, (tuple(ratios),) * len(sizes))
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #7c725162
 class C5Neck(nn.Module):
-    "The specification's feature reduction: c5 (B, C, h, w) -> {\"c5\": (B, 512, h, w)} by a 3×3 convolution."
+    'The specification\'s feature reduction: c5 (B, C, h, w) -> {"c5": (B, 512, h, w)} by a 3×3 convolution.'
+
     def __init__(self, channels: dict[str, int], out_channels: int = 512):
         super().__init__()
         self.reduce = nn.Sequential(nn.Conv2d(channels["c5"], out_channels, 3, padding=1), nn.ReLU(inplace=True))
 
-    def forward(self, features): return OrderedDict(c5=self.reduce(features["c5"]))
+    def forward(self, features):
+        return OrderedDict(c5=self.reduce(features["c5"]))
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #b9804235
-def box_ioa(boxes: Tensor, regions: Tensor) -> Tensor: # (N, 4), (M, 4) corners in pixels -> (N,) in 0..1
+def box_ioa(boxes: Tensor, regions: Tensor) -> Tensor:  # (N, 4), (M, 4) corners in pixels -> (N,) in 0..1
     "The largest share of each box's area that lies in one of the regions; zeros without regions."
-    if not len(regions): return boxes.new_zeros(len(boxes))
-    low, high = torch.maximum(boxes[:, None, :2], regions[None, :, :2]), torch.minimum(boxes[:, None, 2:], regions[None, :, 2:])
+    if not len(regions):
+        return boxes.new_zeros(len(boxes))
+    low, high = (
+        torch.maximum(boxes[:, None, :2], regions[None, :, :2]),
+        torch.minimum(boxes[:, None, 2:], regions[None, :, 2:]),
+    )
     area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1).clamp(min=1e-6)
     return ((high - low).clamp(min=0).prod(2) / area[:, None]).amax(1)
 
@@ -59,26 +69,51 @@ class DetectionHead(nn.Module):
     `neck="c5"` is the specification's head: 2048 → 512, nine anchors per location, 512×7×7 → 1024 → 1024 → classes and boxes.
     `neck="fpn"` puts a feature pyramid (Lin et al. 2017) of `neck_channels` before the same head. Label 0 is background.
     """
-    def __init__(self,
-                 channels: dict[str, int], # of the trunk's stages c2 … c5
-                 num_classes: int = 7, # without background
-                 neck: str = "fpn", # or "c5"
-                 neck_channels: int = 256, # of the pyramid
-                 anchor_scale: float = 4.0, # smallest anchor in strides
-                 anchor_ratios: tuple = (0.5, 1.0, 2.0), # height / width
-                 rpn_samples: int = 256, # anchors per image in the loss, half of them positive at most
-                 roi_samples: int = 128, # proposals per image in the loss, a quarter positive at most
-                 proposals: int = 300, # kept per image
-                 train_proposals: int = 300): # kept in training, of which roi_samples are drawn
+
+    def __init__(
+        self,
+        channels: dict[str, int],  # of the trunk's stages c2 … c5
+        num_classes: int = 7,  # without background
+        neck: str = "fpn",  # or "c5"
+        neck_channels: int = 256,  # of the pyramid
+        anchor_scale: float = 4.0,  # smallest anchor in strides
+        anchor_ratios: tuple = (0.5, 1.0, 2.0),  # height / width
+        rpn_samples: int = 256,  # anchors per image in the loss, half of them positive at most
+        roi_samples: int = 128,  # proposals per image in the loss, a quarter positive at most
+        proposals: int = 300,  # kept per image
+        train_proposals: int = 300,
+    ):  # kept in training, of which roi_samples are drawn
         super().__init__()
         self.neck = FeaturePyramidNetwork(list(channels.values()), neck_channels) if neck == "fpn" else C5Neck(channels)
         width, levels = (neck_channels, list(STRIDES)) if neck == "fpn" else (512, ["c5"])
-        kept, entering = ({"training": k*train_proposals, "testing": k*proposals} for k in (1, 2))           # kept: of an image; entering NMS: of each level
-        self.rpn = RegionProposalNetwork(make_anchors(neck, anchor_scale, anchor_ratios), RPNHead(width, 9), fg_iou_thresh=0.7, bg_iou_thresh=0.3,
-                                         batch_size_per_image=rpn_samples, positive_fraction=0.5, pre_nms_top_n=entering, post_nms_top_n=kept, nms_thresh=0.7)
-        pool = MultiScaleRoIAlign(levels, output_size=7, sampling_ratio=2, canonical_scale=int(56*anchor_scale))
-        self.roi = RoIHeads(pool, TwoMLPHead(width*49, 1024), FastRCNNPredictor(1024, num_classes + 1), fg_iou_thresh=0.5, bg_iou_thresh=0.5,
-                            batch_size_per_image=roi_samples, positive_fraction=0.25, bbox_reg_weights=None, score_thresh=0.05, nms_thresh=0.5, detections_per_img=100)
+        kept, entering = (
+            {"training": k * train_proposals, "testing": k * proposals} for k in (1, 2)
+        )  # kept: of an image; entering NMS: of each level
+        self.rpn = RegionProposalNetwork(
+            make_anchors(neck, anchor_scale, anchor_ratios),
+            RPNHead(width, 9),
+            fg_iou_thresh=0.7,
+            bg_iou_thresh=0.3,
+            batch_size_per_image=rpn_samples,
+            positive_fraction=0.5,
+            pre_nms_top_n=entering,
+            post_nms_top_n=kept,
+            nms_thresh=0.7,
+        )
+        pool = MultiScaleRoIAlign(levels, output_size=7, sampling_ratio=2, canonical_scale=int(56 * anchor_scale))
+        self.roi = RoIHeads(
+            pool,
+            TwoMLPHead(width * 49, 1024),
+            FastRCNNPredictor(1024, num_classes + 1),
+            fg_iou_thresh=0.5,
+            bg_iou_thresh=0.5,
+            batch_size_per_image=roi_samples,
+            positive_fraction=0.25,
+            bbox_reg_weights=None,
+            score_thresh=0.05,
+            nms_thresh=0.5,
+            detections_per_img=100,
+        )
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #af174eb6
 @patch
@@ -91,27 +126,38 @@ def forward(self: DetectionHead, features: dict[str, Tensor], image_size: tuple[
     objectness, deltas = self.rpn.head(list(maps.values()))
     per_level = [o[0].numel() for o in objectness]
     batch = len(objectness[0])
-    anchors = self.rpn.anchor_generator(ImageList(features["c5"].new_zeros(batch, 3, *image_size), [image_size]*batch), list(maps.values()))
-    objectness, deltas = (t.float() for t in concat_box_prediction_layers(objectness, deltas))      # float32 before boxes are computed
+    anchors = self.rpn.anchor_generator(
+        ImageList(features["c5"].new_zeros(batch, 3, *image_size), [image_size] * batch), list(maps.values())
+    )
+    objectness, deltas = (
+        t.float() for t in concat_box_prediction_layers(objectness, deltas)
+    )  # float32 before boxes are computed
     boxes = self.rpn.box_coder.decode(deltas.detach(), anchors).view(batch, -1, 4)
-    proposals, _ = self.rpn.filter_proposals(boxes, objectness, [image_size]*batch, per_level)
-    out = dict(features={k: m.float() for k, m in maps.items()}, anchors=anchors, objectness=objectness.view(batch, -1),
-               rpn_deltas=deltas.view(batch, -1, 4), proposals=proposals, image_size=image_size)
+    proposals, _ = self.rpn.filter_proposals(boxes, objectness, [image_size] * batch, per_level)
+    out = dict(
+        features={k: m.float() for k, m in maps.items()},
+        anchors=anchors,
+        objectness=objectness.view(batch, -1),
+        rpn_deltas=deltas.view(batch, -1, 4),
+        proposals=proposals,
+        image_size=image_size,
+    )
     return out if self.training else out | self.second_stage(out, proposals)
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #966771e5
 @patch
-def second_stage(self: DetectionHead, out: dict, boxes: list[Tensor]) -> dict: # boxes: per image (P, 4)
+def second_stage(self: DetectionHead, out: dict, boxes: list[Tensor]) -> dict:  # boxes: per image (P, 4)
     "Class logits and box corrections of some boxes, from their 7×7 region features."
-    x = self.roi.box_roi_pool(out["features"], boxes, [out["image_size"]]*len(boxes))                # (ΣP, C, 7, 7)
+    x = self.roi.box_roi_pool(out["features"], boxes, [out["image_size"]] * len(boxes))  # (ΣP, C, 7, 7)
     logits, deltas = self.roi.box_predictor(self.roi.box_head(x))
     return dict(class_logits=logits.float(), box_deltas=deltas.float())
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #68e0216d
 @patch
 def loss(self: DetectionHead, out: dict, targets: list[dict]) -> Tensor:
-    "Sum of the four losses below; targets: per image {\"boxes\" (N, 4), \"labels\" (N,) 1…, optional \"ignore\" (M, 4)}."
+    'Sum of the four losses below; targets: per image {"boxes" (N, 4), "labels" (N,) 1…, optional "ignore" (M, 4)}.'
     return sum(self.losses(out, targets).values())
+
 
 @patch
 def losses(self: DetectionHead, out: dict, targets: list[dict]) -> dict[str, Tensor]:
@@ -123,12 +169,17 @@ def losses(self: DetectionHead, out: dict, targets: list[dict]) -> dict[str, Ten
 @patch
 def _rpn_losses(self: DetectionHead, out, targets):
     labels, matched = self.rpn.assign_targets_to_anchors(out["anchors"], targets)
-    for l, a, t in zip(labels, out["anchors"], targets): l[(l == 0) & (box_ioa(a, t.get("ignore", a[:0])) > 0.5)] = -1
+    for l, a, t in zip(labels, out["anchors"], targets):
+        l[(l == 0) & (box_ioa(a, t.get("ignore", a[:0])) > 0.5)] = -1
     wanted = self.rpn.box_coder.encode(matched, out["anchors"])
     for i, (positive, negative) in enumerate(zip(*self.rpn.fg_bg_sampler(labels))):
         p, s = torch.where(positive)[0], torch.where(positive | negative)[0]
-        yield dict(objectness=F.binary_cross_entropy_with_logits(out["objectness"][i, s], labels[i][s], reduction="sum") / max(len(s), 1),
-                   proposal_boxes=F.smooth_l1_loss(out["rpn_deltas"][i, p], wanted[i][p], beta=1/9, reduction="sum") / max(len(s), 1))
+        yield dict(
+            objectness=F.binary_cross_entropy_with_logits(out["objectness"][i, s], labels[i][s], reduction="sum")
+            / max(len(s), 1),
+            proposal_boxes=F.smooth_l1_loss(out["rpn_deltas"][i, p], wanted[i][p], beta=1 / 9, reduction="sum")
+            / max(len(s), 1),
+        )
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #b7ad9806
 @patch
@@ -137,18 +188,23 @@ def _roi_losses(self: DetectionHead, out, targets):
     proposals, _, labels, wanted = self.roi.select_training_samples(proposals, targets)
     second = self.second_stage(out, proposals)
     counts = [len(p) for p in proposals]
-    deltas = second["box_deltas"].view(len(second["box_deltas"]), -1, 4).split(counts)               # (P, classes + 1, 4)
+    deltas = second["box_deltas"].view(len(second["box_deltas"]), -1, 4).split(counts)  # (P, classes + 1, 4)
     for logits, d, l, w in zip(second["class_logits"].split(counts), deltas, labels, wanted):
         p = torch.where(l > 0)[0]
-        yield dict(classes=F.cross_entropy(logits, l, reduction="sum") / max(len(l), 1),
-                   boxes=F.smooth_l1_loss(d[p, l[p]], w[p], beta=1/9, reduction="sum") / max(len(l), 1))
+        yield dict(
+            classes=F.cross_entropy(logits, l, reduction="sum") / max(len(l), 1),
+            boxes=F.smooth_l1_loss(d[p, l[p]], w[p], beta=1 / 9, reduction="sum") / max(len(l), 1),
+        )
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #7a12ce50
 @patch
 @torch.no_grad()
 def decode(self: DetectionHead, out: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:
-    "Outputs of `forward` -> per image {\"boxes\" (N, 4) pixels, \"labels\" (N,) 1…, \"scores\" (N,) descending}."
-    if "class_logits" not in out: out = out | self.second_stage(out, out["proposals"])
+    'Outputs of `forward` -> per image {"boxes" (N, 4) pixels, "labels" (N,) 1…, "scores" (N,) descending}.'
+    if "class_logits" not in out:
+        out = out | self.second_stage(out, out["proposals"])
     self.roi.score_thresh, self.roi.nms_thresh = score_threshold, nms_iou
-    found = self.roi.postprocess_detections(out["class_logits"], out["box_deltas"], out["proposals"], [out["image_size"]]*len(out["proposals"]))
+    found = self.roi.postprocess_detections(
+        out["class_logits"], out["box_deltas"], out["proposals"], [out["image_size"]] * len(out["proposals"])
+    )
     return [dict(boxes=b, labels=l, scores=s) for b, s, l in zip(*found)]

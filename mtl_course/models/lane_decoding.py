@@ -17,39 +17,54 @@ def _find_runs(probability, threshold):
     step = np.diff(mask, axis=1)
     (row, start), end = np.nonzero(step == 1), np.nonzero(step == -1)[1]
     hole = (row[1:] == row[:-1]) & (start[1:] - end[:-1] <= 1)
-    first, last = np.r_[True, ~hole][:len(row)], np.r_[~hole, True][:len(row)]
+    first, last = np.r_[True, ~hole][: len(row)], np.r_[~hole, True][: len(row)]
     row, start, end = row[first], start[first], end[last]
-    sums = [np.pad(np.cumsum(p, 1), ((0, 0), (1, 0))) for p in (probability, probability*np.arange(probability.shape[1]))]
+    sums = [
+        np.pad(np.cumsum(p, 1), ((0, 0), (1, 0))) for p in (probability, probability * np.arange(probability.shape[1]))
+    ]
     mass, moment = (s[row, end] - s[row, start] for s in sums)
-    marking = end - start <= probability.shape[1]/2   # nothing that wide is a marking
-    return tuple(c[marking] for c in (row, start, end, moment/np.maximum(mass, 1e-9), mass/(end - start)))
+    marking = end - start <= probability.shape[1] / 2  # nothing that wide is a marking
+    return tuple(c[marking] for c in (row, start, end, moment / np.maximum(mass, 1e-9), mass / (end - start)))
 
 # %% ../../nbs/8_deep_dives/40_lane_decoding.ipynb #da812838
 class LaneSegment:
     "Part of one lane: its rows from the bottom up, with the centre, width and confidence in each."
-    def __init__(self): self.y, self.x, self.width, self.confidence, self.start, self.end = [], [], [], [], 0, 0
+
+    def __init__(self):
+        self.y, self.x, self.width, self.confidence, self.start, self.end = [], [], [], [], 0, 0
 
     def add(self, y, x, width, confidence, start=0, end=0):
-        self.y.append(y); self.x.append(x); self.width.append(width); self.confidence.append(confidence); self.start, self.end = start, end
+        self.y.append(y)
+        self.x.append(x)
+        self.width.append(width)
+        self.confidence.append(confidence)
+        self.start, self.end = start, end
 
     def extend(self, upper):
         "Appends the rows of `upper` that lie above this piece."
         for k in range(len(upper.y)):
-            if upper.y[k] < self.y[-1]: self.add(upper.y[k], upper.x[k], upper.width[k], upper.confidence[k])
+            if upper.y[k] < self.y[-1]:
+                self.add(upper.y[k], upper.x[k], upper.width[k], upper.confidence[k])
 
     def expected(self, y):
         "x in row `y` above, straight on from the last ten rows."
         k = min(len(self.y) - 1, 10)
-        slope = (self.x[-1] - self.x[-1 - k])/(self.y[-1] - self.y[-1 - k]) if k >= 2 else 0.0
-        return self.x[-1] + slope*(y - self.y[-1])
+        slope = (self.x[-1] - self.x[-1 - k]) / (self.y[-1] - self.y[-1 - k]) if k >= 2 else 0.0
+        return self.x[-1] + slope * (y - self.y[-1])
 
     def distance(self, y, start, end, reach):
         "Pixels between the expected point and the run; infinite when out of reach."
         gap = self.y[-1] - y
-        if gap == 1 and (len(self.y) < 4 or self.end - self.start > 3*reach) and start <= self.end and end >= self.start: return 0.0
+        if (
+            gap == 1
+            and (len(self.y) < 4 or self.end - self.start > 3 * reach)
+            and start <= self.end
+            and end >= self.start
+        ):
+            return 0.0
         x = self.expected(y)
         d = max(start - x, x - end + 1, 0.0)
-        return d if d <= reach*(0.75 + 0.25*gap) else math.inf
+        return d if d <= reach * (0.75 + 0.25 * gap) else math.inf
 
 # %% ../../nbs/8_deep_dives/40_lane_decoding.ipynb #5c965712
 def _follow(runs, height, unit):
@@ -58,41 +73,48 @@ def _follow(runs, height, unit):
     start, end, centre, mean = (c.tolist() for c in columns)  # plain lists: faster than arrays one number at a time
     bounds, active, done = np.searchsorted(row, np.arange(height + 1)).tolist(), [], []
     for y in range(height - 1, -1, -1):
-        done += [p for p in active if p.y[-1] - y > max(2, round(4*unit))]
-        active = [p for p in active if p.y[-1] - y <= max(2, round(4*unit))]
+        done += [p for p in active if p.y[-1] - y > max(2, round(4 * unit))]
+        active = [p for p in active if p.y[-1] - y <= max(2, round(4 * unit))]
         here = range(bounds[y], bounds[y + 1])
-        if len(here) > 12: here = sorted(sorted(here, key=lambda i: (start[i] - end[i])*mean[i])[:12])  # noise: keep the heaviest
+        if len(here) > 12:
+            here = sorted(sorted(here, key=lambda i: (start[i] - end[i]) * mean[i])[:12])  # noise: keep the heaviest
         takers = {i: [] for i in here}
         for p in active if here else ():
-            d, _, i = min((p.distance(y, start[i], end[i], 2.5*unit), abs(centre[i] - p.x[-1]), i) for i in here)
-            if d < math.inf: takers[i].append(p)
+            d, _, i = min((p.distance(y, start[i], end[i], 2.5 * unit), abs(centre[i] - p.x[-1]), i) for i in here)
+            if d < math.inf:
+                takers[i].append(p)
         for i, pieces in takers.items():
-            if not pieces: pieces.append(LaneSegment()); active.append(pieces[0])
+            if not pieces:
+                pieces.append(LaneSegment())
+                active.append(pieces[0])
             _share(pieces, y, start[i], end[i], centre[i], mean[i])
     return done + active
 
 # %% ../../nbs/8_deep_dives/40_lane_decoding.ipynb #3c41c108
 def _share(pieces, y, start, end, centre, confidence):
     "Gives one run to the pieces that want it: its centre to one, its edges to the outermost of several."
-    if len(pieces) == 1: return pieces[0].add(y, centre, end - start, confidence, start, end)
+    if len(pieces) == 1:
+        return pieces[0].add(y, centre, end - start, confidence, start, end)
     pieces.sort(key=lambda p: p.expected(y))
     for k, p in enumerate(pieces):
         width = min(p.width[-1], end - start)
-        left, right = start + (width - 1)/2, end - (width + 1)/2
+        left, right = start + (width - 1) / 2, end - (width + 1) / 2
         x = left if k == 0 else right if k == len(pieces) - 1 else min(max(p.expected(y), left), right)
-        p.add(y, x, width, confidence/2, start, end)
+        p.add(y, x, width, confidence / 2, start, end)
 
 # %% ../../nbs/8_deep_dives/40_lane_decoding.ipynb #afa94d9e
 def _end(x, y, width, unit):
     "Mean point (x, y), direction (radians) and whether it can be trusted, of the first 24 pixels of path along a piece."
     n = 1
-    while n < len(x) and (n < 12*unit or math.hypot(x[n] - x[0], y[n] - y[0]) < 24*unit): n += 1
-    x, y, weight = x[:n], y[:n], [w*w for w in width[:n]]
+    while n < len(x) and (n < 12 * unit or math.hypot(x[n] - x[0], y[n] - y[0]) < 24 * unit):
+        n += 1
+    x, y, weight = x[:n], y[:n], [w * w for w in width[:n]]
     total = sum(weight)
-    xm, ym = sum(a*w for a, w in zip(x, weight))/total, sum(b*w for b, w in zip(y, weight))/total
-    spread = sum(w*(b - ym)**2 for b, w in zip(y, weight))
-    slope = sum(w*(a - xm)*(b - ym) for a, b, w in zip(x, y, weight))/spread if spread else 0.0
-    return xm, ym, math.atan2(-1, -slope), n >= 7*unit
+    xm, ym = sum(a * w for a, w in zip(x, weight)) / total, sum(b * w for b, w in zip(y, weight)) / total
+    spread = sum(w * (b - ym) ** 2 for b, w in zip(y, weight))
+    slope = sum(w * (a - xm) * (b - ym) for a, b, w in zip(x, y, weight)) / spread if spread else 0.0
+    return xm, ym, math.atan2(-1, -slope), n >= 7 * unit
+
 
 def _set_ends(piece, unit):
     piece.lower = _end(piece.x, piece.y, piece.width, unit)
@@ -101,82 +123,96 @@ def _set_ends(piece, unit):
 # %% ../../nbs/8_deep_dives/40_lane_decoding.ipynb #818c2400
 def _join_cost(low, high, height, unit):
     "How badly the upper end of `low` and the lower end of `high` continue each other; infinite when they cannot be one lane."
-    if not -2*unit <= low.y[-1] - high.y[0] <= 0.45*height: return math.inf
+    if not -2 * unit <= low.y[-1] - high.y[0] <= 0.45 * height:
+        return math.inf
     (xa, ya, direction_a, sure_a), (xb, yb, direction_b, sure_b) = low.upper, high.lower
     distance, chord = math.hypot(xb - xa, yb - ya), math.atan2(yb - ya, xb - xa)
-    if yb >= ya or distance > 160*unit: return math.inf
-    if not sure_a and not sure_b: return 1 + distance/(80*unit) if distance <= 12*unit else math.inf
-    alpha, beta = ((d - chord + math.pi/2) % math.pi - math.pi/2 for d in (direction_a, direction_b))
-    if not sure_a: alpha = beta
-    if not sure_b: beta = alpha
-    if max(abs(alpha), abs(beta)) > 0.5: return math.inf
-    miss, limit = distance/2*abs(math.tan(alpha) + math.tan(beta)), 2*unit + 0.12*distance
-    return miss/limit + distance/(80*unit) if miss < limit else math.inf
+    if yb >= ya or distance > 160 * unit:
+        return math.inf
+    if not sure_a and not sure_b:
+        return 1 + distance / (80 * unit) if distance <= 12 * unit else math.inf
+    alpha, beta = ((d - chord + math.pi / 2) % math.pi - math.pi / 2 for d in (direction_a, direction_b))
+    if not sure_a:
+        alpha = beta
+    if not sure_b:
+        beta = alpha
+    if max(abs(alpha), abs(beta)) > 0.5:
+        return math.inf
+    miss, limit = distance / 2 * abs(math.tan(alpha) + math.tan(beta)), 2 * unit + 0.12 * distance
+    return miss / limit + distance / (80 * unit) if miss < limit else math.inf
 
 # %% ../../nbs/8_deep_dives/40_lane_decoding.ipynb #90362998
 def _fit(y, x, weight, unit, rounds=4):
     "Robust weighted polynomial x(y): coefficients in (y - middle)/half, middle, half, and residuals in pixels."
-    middle, half = (y[0] + y[-1])/2, max(y[0] - y[-1], 1)/2
-    degree = min(1 if half < 5*unit else 2 if half < 15*unit else 3, max(len(y) - 1, 0))
-    powers, w = np.vander((y - middle)/half, degree + 1), weight
+    middle, half = (y[0] + y[-1]) / 2, max(y[0] - y[-1], 1) / 2
+    degree = min(1 if half < 5 * unit else 2 if half < 15 * unit else 3, max(len(y) - 1, 0))
+    powers, w = np.vander((y - middle) / half, degree + 1), weight
     for _ in range(rounds):
-        coefficients = np.linalg.solve(powers.T*w @ powers + 1e-9*np.eye(degree + 1), (powers.T*w) @ x)
+        coefficients = np.linalg.solve(powers.T * w @ powers + 1e-9 * np.eye(degree + 1), (powers.T * w) @ x)
         residual = powers @ coefficients - x
-        scale = max(1.48*np.median(np.abs(residual)), 0.3*unit)
-        w = weight*np.clip(1 - (residual/(4.7*scale))**2, 0.03, 1)**2
+        scale = max(1.48 * np.median(np.abs(residual)), 0.3 * unit)
+        w = weight * np.clip(1 - (residual / (4.7 * scale)) ** 2, 0.03, 1) ** 2
     return coefficients, middle, half, residual
 
 # %% ../../nbs/8_deep_dives/40_lane_decoding.ipynb #96ca5313
 def _one_curve(low, high, unit):
     "Whether one polynomial fits both pieces: root mean square distance across the lane of at most two pixels."
     y, x, width = (np.array(a + b, np.float64) for a, b in ((low.y, high.y), (low.x, high.x), (low.width, high.width)))
-    coefficients, middle, half, residual = _fit(y, x, 1/width, unit, rounds=1)
-    slope = np.polyval(np.polyder(coefficients), (y - middle)/half)/half
-    across = residual**2/(1 + slope**2)
-    return np.average(across, weights=1/width) < (2*unit)**2
+    coefficients, middle, half, residual = _fit(y, x, 1 / width, unit, rounds=1)
+    slope = np.polyval(np.polyder(coefficients), (y - middle) / half) / half
+    across = residual**2 / (1 + slope**2)
+    return np.average(across, weights=1 / width) < (2 * unit) ** 2
 
 # %% ../../nbs/8_deep_dives/40_lane_decoding.ipynb #16792897
 def _join(pieces, height, unit):
     "Joins pieces of one lane, the best pair first, until no pair fits."
     pieces, refused = sorted(pieces, key=lambda p: -p.y[0]), set()
-    for p in pieces: _set_ends(p, unit)
+    for p in pieces:
+        _set_ends(p, unit)
     costs = {(a, b): _join_cost(a, b, height, unit) for a in pieces for b in pieces if a is not b}
     while costs:
         low, high = best = min(costs, key=costs.get)
-        if costs[best] == math.inf: break
-        if not _one_curve(low, high, unit): costs[best] = math.inf; continue
-        low.extend(high); _set_ends(low, unit); pieces.remove(high)
+        if costs[best] == math.inf:
+            break
+        if not _one_curve(low, high, unit):
+            costs[best] = math.inf
+            continue
+        low.extend(high)
+        _set_ends(low, unit)
+        pieces.remove(high)
         costs = {pair: c for pair, c in costs.items() if high not in pair}
         for p in pieces:
-            if p is not low: costs[low, p], costs[p, low] = _join_cost(low, p, height, unit), _join_cost(p, low, height, unit)
+            if p is not low:
+                costs[low, p], costs[p, low] = _join_cost(low, p, height, unit), _join_cost(p, low, height, unit)
     return pieces
 
 # %% ../../nbs/8_deep_dives/40_lane_decoding.ipynb #2f4454a7
 def _evaluate(piece, heights, shape, original_size, unit):
     "x of one lane at `heights` in original pixels, NaN where absent."
     y, x, width, confidence = (np.array(v, np.float64) for v in (piece.y, piece.x, piece.width, piece.confidence))
-    scale_y, scale_x = original_size[0]/shape[0], original_size[1]/shape[1]
-    cut = (x - width/2 < 0) | (x + width/2 > shape[1] - 1)   # runs cut off by the border: their centres are off
+    scale_y, scale_x = original_size[0] / shape[0], original_size[1] / shape[1]
+    cut = (x - width / 2 < 0) | (x + width / 2 > shape[1] - 1)  # runs cut off by the border: their centres are off
     use = ~cut if (~cut).sum() >= 6 else np.ones(len(x), bool)
-    thickness = np.median(width/np.hypot(1, np.gradient(x, y))) if len(x) > 1 else width[0]
-    tip = np.minimum(y[0] - y, y - y[-1]) < thickness/2      # rounded off: their centres lean inwards
-    weight = confidence/width*np.where(tip, 0.05, 1)
+    thickness = np.median(width / np.hypot(1, np.gradient(x, y))) if len(x) > 1 else width[0]
+    tip = np.minimum(y[0] - y, y - y[-1]) < thickness / 2  # rounded off: their centres lean inwards
+    weight = confidence / width * np.where(tip, 0.05, 1)
     coefficients, middle, half, _ = _fit(y[use], x[use], weight[use], unit)
-    wanted = (heights + 0.5)/scale_y - 0.5
+    wanted = (heights + 0.5) / scale_y - 0.5
     step = np.abs(np.diff(wanted)).min() if len(wanted) > 1 else 1.0
-    low = y[0] + 3*step if cut[0] or y[0] >= shape[0] - 1 else y[0] - (thickness - 1)/2 + step/2
-    high = y[-1] - 3*step if cut[-1] or y[-1] <= 0 else y[-1] + (thickness - 1)/2 - step/2
-    result = (np.polyval(coefficients, (wanted - middle)/half) + 0.5)*scale_x - 0.5
+    low = y[0] + 3 * step if cut[0] or y[0] >= shape[0] - 1 else y[0] - (thickness - 1) / 2 + step / 2
+    high = y[-1] - 3 * step if cut[-1] or y[-1] <= 0 else y[-1] + (thickness - 1) / 2 - step / 2
+    result = (np.polyval(coefficients, (wanted - middle) / half) + 0.5) * scale_x - 0.5
     present = (wanted <= low) & (wanted >= high) & (result >= 0) & (result <= original_size[1] - 1)
     return np.where(present, result, np.nan)
 
 # %% ../../nbs/8_deep_dives/40_lane_decoding.ipynb #a8f3960d
-def mask_to_lanes(probability,                # (H, W) lane probability in 0..1, or a mask of 0 and 1
-                  h_samples,                  # heights in pixels of the original image, such as TuSimple's 160, 170, … 710
-                  original_size=(720, 1280),  # (height, width) of the original image, pixels
-                  threshold: float = 0.5,     # a pixel is lane above this
-                  max_lanes: int = 5          # the best supported lanes are kept
-                 ) -> list:                   # lanes from left to right: a list of x per h_sample, pixels, -2 where absent
+def mask_to_lanes(
+    probability,  # (H, W) lane probability in 0..1, or a mask of 0 and 1
+    h_samples,  # heights in pixels of the original image, such as TuSimple's 160, 170, … 710
+    original_size=(720, 1280),  # (height, width) of the original image, pixels
+    threshold: float = 0.5,  # a pixel is lane above this
+    max_lanes: int = 5,  # the best supported lanes are kept
+) -> list:  # lanes from left to right: a list of x per h_sample, pixels, -2 where absent
     """Lanes in TuSimple's format from a lane probability mask.
 
     Rows are scanned upwards, runs linked to pieces, pieces joined across gaps, and each lane fitted by a robust polynomial x(y) of
@@ -186,12 +222,14 @@ def mask_to_lanes(probability,                # (H, W) lane probability in 0..1,
     probability, heights = np.asarray(probability, np.float64), np.asarray(h_samples, np.float64)
     if probability.ndim != 2 or not np.isfinite(probability).all():
         raise ValueError(f"expected a finite (H, W) array of probabilities, got shape {probability.shape}")
-    height, unit = probability.shape[0], probability.shape[1]/320
+    height, unit = probability.shape[0], probability.shape[1] / 320
     pieces = _follow(_find_runs(probability, threshold), height, unit)
-    pieces = sorted((p for p in pieces if len(p.y) >= max(2, 3*unit)), key=lambda p: -len(p.y))[:40]  # noise may make hundreds
-    lanes = [p for p in _join(pieces, height, unit) if p.y[0] - p.y[-1] + 1 >= 0.05*height]
+    pieces = sorted((p for p in pieces if len(p.y) >= max(2, 3 * unit)), key=lambda p: -len(p.y))[
+        :40
+    ]  # noise may make hundreds
+    lanes = [p for p in _join(pieces, height, unit) if p.y[0] - p.y[-1] + 1 >= 0.05 * height]
     lanes = sorted(lanes, key=lambda p: -sum(p.confidence))[:max_lanes]
     found = [_evaluate(p, heights, probability.shape, original_size, unit) for p in lanes]
     found = [x for x in found if np.isfinite(x).sum() >= 2]
-    found.sort(key=lambda x: x[np.flatnonzero(np.isfinite(x))[-1]])   # by x where the lane is nearest to the camera
+    found.sort(key=lambda x: x[np.flatnonzero(np.isfinite(x))[-1]])  # by x where the lane is nearest to the camera
     return [np.where(np.isfinite(x), x.round(2), -2.0).tolist() for x in found]

@@ -12,20 +12,23 @@ import torch.nn.functional as F
 from .backbone import BatchNorm2d
 
 # %% ../../nbs/2_model/08_lane_head.ipynb #b012bbd6
-def _conv(i, o, k): return nn.Sequential(nn.Conv2d(i, o, k, padding=k//2, bias=False), BatchNorm2d(o), nn.ReLU(inplace=True))
+def _conv(i, o, k):
+    return nn.Sequential(nn.Conv2d(i, o, k, padding=k // 2, bias=False), BatchNorm2d(o), nn.ReLU(inplace=True))
+
 
 class DecoderBlock(nn.Module):
     "Twice the resolution: (B, i, h, w) -> (B, o, 2h, 2w), or the skip's (h', w') where a skip (B, s, h', w') comes in."
+
     def __init__(self, i: int, o: int, skip_channels: int = 0):
         super().__init__()
         self.up = nn.ConvTranspose2d(i, o, 4, stride=2, padding=1)
         self.lateral = nn.Conv2d(skip_channels, o, 1) if skip_channels else None
-        self.refine = nn.Sequential(_conv(2*o if skip_channels else o, o, 3), _conv(o, o, 3))
+        self.refine = nn.Sequential(_conv(2 * o if skip_channels else o, o, 3), _conv(o, o, 3))
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         x = self.up(x)
         if self.lateral is not None:
-            x = x[..., :skip.shape[-2], :skip.shape[-1]]                     # odd sizes were rounded up on the way down
+            x = x[..., : skip.shape[-2], : skip.shape[-1]]  # odd sizes were rounded up on the way down
             x = torch.cat([x, self.lateral(skip)], 1)
         return self.refine(x)
 
@@ -35,38 +38,46 @@ class LaneHead(nn.Module):
 
     The specification's head has `skips=False`, `positive_weight=1` and `dice=0`.
     """
-    def __init__(self,
-                 channels: dict[str, int], # of the trunk's stages c2 … c5
-                 num_classes: int = 2, # background, lane
-                 skips: bool = True, # bring c4, c3 and c2 in
-                 width: int = 512, # channels at stride 32; each block halves them
-                 positive_weight: float = 1.0, # of lane pixels in the cross-entropy
-                 dice: float = 0.0): # weight of the Dice term
+
+    def __init__(
+        self,
+        channels: dict[str, int],  # of the trunk's stages c2 … c5
+        num_classes: int = 2,  # background, lane
+        skips: bool = True,  # bring c4, c3 and c2 in
+        width: int = 512,  # channels at stride 32; each block halves them
+        positive_weight: float = 1.0,  # of lane pixels in the cross-entropy
+        dice: float = 0.0,
+    ):  # weight of the Dice term
         super().__init__()
-        self.skip_names = ("c4", "c3", "c2", None, None) if skips else (None,)*5
+        self.skip_names = ("c4", "c3", "c2", None, None) if skips else (None,) * 5
         self.positive_weight, self.dice = positive_weight, dice
-        widths = [max(8, width >> k) for k in range(6)]                      # 512, 256, 128, 64, 32, 16
+        widths = [max(8, width >> k) for k in range(6)]  # 512, 256, 128, 64, 32, 16
         self.reduce = _conv(channels["c5"], width, 1)
-        self.blocks = nn.ModuleList(DecoderBlock(i, o, channels[s] if s else 0) for i, o, s in zip(widths, widths[1:], self.skip_names))
+        self.blocks = nn.ModuleList(
+            DecoderBlock(i, o, channels[s] if s else 0) for i, o, s in zip(widths, widths[1:], self.skip_names)
+        )
         self.classifier = nn.Conv2d(widths[-1], num_classes, 1)
 
-    def forward(self,
-                features: dict[str, Tensor], # stage -> (B, C, H/stride, W/stride); "c5" and the skips are read
-                image_size: tuple[int, int]) -> Tensor: # (H, W); (B, num_classes, H, W) logits
+    def forward(
+        self,
+        features: dict[str, Tensor],  # stage -> (B, C, H/stride, W/stride); "c5" and the skips are read
+        image_size: tuple[int, int],
+    ) -> Tensor:  # (H, W); (B, num_classes, H, W) logits
         "Climbs from stride 32 to every pixel, one block for each factor of two."
-        x = self.reduce(features["c5"])                                      # (B, 512, H/32, W/32)
-        for block, name in zip(self.blocks, self.skip_names): x = block(x, features.get(name))
-        return self.classifier(x)[..., :image_size[0], :image_size[1]]       # (B, 2, H, W)
+        x = self.reduce(features["c5"])  # (B, 512, H/32, W/32)
+        for block, name in zip(self.blocks, self.skip_names):
+            x = block(x, features.get(name))
+        return self.classifier(x)[..., : image_size[0], : image_size[1]]  # (B, 2, H, W)
 
-    def loss(self, logits: Tensor, mask: Tensor) -> Tensor: # (B, 2, H, W), (B, H, W) int64 in {0, 1} -> ()
+    def loss(self, logits: Tensor, mask: Tensor) -> Tensor:  # (B, 2, H, W), (B, H, W) int64 in {0, 1} -> ()
         "Weighted cross-entropy, averaged image by image, plus `dice` times the Dice loss of the lane class."
         logits = logits.float()
         weight = torch.where(mask > 0, self.positive_weight, 1.0)
-        entropy = F.cross_entropy(logits, mask, reduction="none") * weight   # (B, H, W)
+        entropy = F.cross_entropy(logits, mask, reduction="none") * weight  # (B, H, W)
         entropy = (entropy.sum((1, 2)) / weight.sum((1, 2))).mean()
         return entropy + self.dice * dice_loss(logits.softmax(1)[:, 1], mask.float()) if self.dice else entropy
 
 # %% ../../nbs/2_model/08_lane_head.ipynb #6ff4c751
-def dice_loss(p: Tensor, y: Tensor) -> Tensor: # lane probability and truth, (B, H, W) in 0..1 -> ()
+def dice_loss(p: Tensor, y: Tensor) -> Tensor:  # lane probability and truth, (B, H, W) in 0..1 -> ()
     "1 − the soft Dice overlap of each image, averaged (Milletari et al. 2016); the ones keep an empty image defined."
-    return (1 - (2*(p*y).sum((1, 2)) + 1) / (p.sum((1, 2)) + y.sum((1, 2)) + 1)).mean()
+    return (1 - (2 * (p * y).sum((1, 2)) + 1) / (p.sum((1, 2)) + y.sum((1, 2)) + 1)).mean()

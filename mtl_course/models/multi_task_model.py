@@ -21,16 +21,19 @@ from .lane_head import LaneHead
 from .sharing import make_trunk
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #f62c3d24
-def _known_tasks(tasks) -> tuple: # in the order of TASKS
+def _known_tasks(tasks) -> tuple:  # in the order of TASKS
     "The tasks of a model, given as a tuple or as text with commas; raises `UserError` for an unknown one, or none."
     tasks = tuple(t.strip() for t in tasks.split(",")) if isinstance(tasks, str) else tuple(tasks)
-    if not tasks or not set(tasks) <= set(TASKS): raise UserError(f"tasks is {tasks!r}: expected one or more of {', '.join(TASKS)}")
+    if not tasks or not set(tasks) <= set(TASKS):
+        raise UserError(f"tasks is {tasks!r}: expected one or more of {', '.join(TASKS)}")
     return tuple(t for t in TASKS if t in tasks)
 
-def _check_whole(least, **numbers): # argument -> its value
+
+def _check_whole(least, **numbers):  # argument -> its value
     "Raises `UserError` for one that is not a whole number of at least `least`."
     for name, n in numbers.items():
-        if not isinstance(n, Integral) or isinstance(n, bool) or n < least: raise UserError(f"{name} is {n!r}: expected a whole number of at least {least}")
+        if not isinstance(n, Integral) or isinstance(n, bool) or n < least:
+            raise UserError(f"{name} is {n!r}: expected a whole number of at least {least}")
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #80b2520b
 class MultiTaskModel(nn.Module):
@@ -40,95 +43,145 @@ class MultiTaskModel(nn.Module):
     `model({task: images})` -> the same keys, each from its own images; `model(images, task="lane")` -> that head's output alone.
     Images are (B, 3, H, W) with H, W ≥ 32, normalised as by `create_dataloaders`. Raises `UserError` for a task that the model does not have, and for arguments of which no such network can be made.
     """
-    def __init__(self,
-                 backbone_name: str = "resnet50", # resnet10, resnet18, resnet34 or resnet50
-                 pretrained: bool | str = False, # ImageNet weights: True, False or "require"
-                 num_detection_classes: int = 7, # without background
-                 num_lane_classes: int = 2, num_classification_classes: int = 43,
-                 tasks: tuple = TASKS, # one task makes a single-task baseline
-                 freeze_backbone: bool = False, # keeps the ResNets as they are
-                 detection_neck: str = "fpn", # or "c5", the specification's
-                 neck_channels: int = 256,
-                 anchor_scale: float = 4.0, # smallest anchor in strides
-                 anchor_ratios: tuple = (0.5, 1.0, 2.0), # height / width
-                 roi_samples: int = 128, # proposals per image in the second stage's loss
-                 train_proposals: int = 300, # from which those are drawn
-                 dropout: float = 0.5, # in the classification head
-                 lane_skips: bool = True, # False: the specification's lane head
-                 lane_channels: int = 512, lane_positive_weight: float = 1.0, lane_dice: float = 0.0, # of its decoder at stride 32; terms of its loss
-                 sharing: str = "hard"): # or "separate", "cross_stitch", "attention", "mtan"
+
+    def __init__(
+        self,
+        backbone_name: str = "resnet50",  # resnet10, resnet18, resnet34 or resnet50
+        pretrained: bool | str = False,  # ImageNet weights: True, False or "require"
+        num_detection_classes: int = 7,  # without background
+        num_lane_classes: int = 2,
+        num_classification_classes: int = 43,
+        tasks: tuple = TASKS,  # one task makes a single-task baseline
+        freeze_backbone: bool = False,  # keeps the ResNets as they are
+        detection_neck: str = "fpn",  # or "c5", the specification's
+        neck_channels: int = 256,
+        anchor_scale: float = 4.0,  # smallest anchor in strides
+        anchor_ratios: tuple = (0.5, 1.0, 2.0),  # height / width
+        roi_samples: int = 128,  # proposals per image in the second stage's loss
+        train_proposals: int = 300,  # from which those are drawn
+        dropout: float = 0.5,  # in the classification head
+        lane_skips: bool = True,  # False: the specification's lane head
+        lane_channels: int = 512,
+        lane_positive_weight: float = 1.0,
+        lane_dice: float = 0.0,  # of its decoder at stride 32; terms of its loss
+        sharing: str = "hard",
+    ):  # or "separate", "cross_stitch", "attention", "mtan"
         super().__init__()
         self.tasks = _known_tasks(tasks)
-        _check_whole(1, num_detection_classes=num_detection_classes, num_classification_classes=num_classification_classes, neck_channels=neck_channels,
-                     roi_samples=roi_samples, train_proposals=train_proposals, lane_channels=lane_channels)
-        _check_whole(2, num_lane_classes=num_lane_classes)                            # background and lane
-        check_neck(detection_neck)                                                    # also where no detection head is made
+        _check_whole(
+            1,
+            num_detection_classes=num_detection_classes,
+            num_classification_classes=num_classification_classes,
+            neck_channels=neck_channels,
+            roi_samples=roi_samples,
+            train_proposals=train_proposals,
+            lane_channels=lane_channels,
+        )
+        _check_whole(2, num_lane_classes=num_lane_classes)  # background and lane
+        check_neck(detection_neck)  # also where no detection head is made
         self.backbone = make_trunk(sharing, backbone_name, pretrained, self.tasks, freeze_backbone)
         channels = self.backbone.channels
-        make = dict(classification=lambda: ClassificationHead(channels["c5"], num_classification_classes, dropout),
-                    detection=lambda: DetectionHead(channels, num_detection_classes, detection_neck, neck_channels, anchor_scale, anchor_ratios, roi_samples=roi_samples, train_proposals=train_proposals),
-                    lane=lambda: LaneHead(channels, num_lane_classes, lane_skips, lane_channels, lane_positive_weight, lane_dice))
+        make = dict(
+            classification=lambda: ClassificationHead(channels["c5"], num_classification_classes, dropout),
+            detection=lambda: DetectionHead(
+                channels,
+                num_detection_classes,
+                detection_neck,
+                neck_channels,
+                anchor_scale,
+                anchor_ratios,
+                roi_samples=roi_samples,
+                train_proposals=train_proposals,
+            ),
+            lane=lambda: LaneHead(
+                channels, num_lane_classes, lane_skips, lane_channels, lane_positive_weight, lane_dice
+            ),
+        )
         self.heads = nn.ModuleDict({t: make[t]() for t in self.tasks})
         self.task_weights = {t: 1.0 for t in self.tasks}
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #98e02f35
 @patch
-def forward(self: MultiTaskModel, images: Tensor | dict[str, Tensor], task: str | None = None, statistics: str = "pooled"):
+def forward(
+    self: MultiTaskModel, images: Tensor | dict[str, Tensor], task: str | None = None, statistics: str = "pooled"
+):
     "One head's output for `task`, else {task: output}; see the class for shapes."
-    if isinstance(images, dict): return {t: self(x, t) for t, x in images.items()}
+    if isinstance(images, dict):
+        return {t: self(x, t) for t, x in images.items()}
     if task is not None:
         self._check(task)
         return self._head(task, self.backbone(images, task), images)
     rows = self.tasks[0] if len(self.tasks) == 1 else None if statistics == "pooled" else self._check(statistics)
-    return {t: self._head(t, features, images) for t, features in self.backbone.forward_all(images, rows).items()}   # the trunk once for all heads
+    return {
+        t: self._head(t, features, images) for t, features in self.backbone.forward_all(images, rows).items()
+    }  # the trunk once for all heads
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #5da53e94
 @patch
 def _head(self: MultiTaskModel, task, features, images):
-    if task == "classification": return self.heads[task](features)
+    if task == "classification":
+        return self.heads[task](features)
     return self.heads[task](features, tuple(images.shape[-2:]))
+
 
 @patch
 def _check(self: MultiTaskModel, task):
-    if task not in self.tasks: raise UserError(f"this model has no task {task!r}: it has {', '.join(self.tasks)}")
+    if task not in self.tasks:
+        raise UserError(f"this model has no task {task!r}: it has {', '.join(self.tasks)}")
     return task
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #f5399f1f
 @patch
-def compute_losses(self: MultiTaskModel,
-                   predictions: dict, # task -> what its head gave
-                   batch: dict) -> dict[str, Tensor]: # batch: task -> its labels; task -> (), unweighted
+def compute_losses(
+    self: MultiTaskModel,
+    predictions: dict,  # task -> what its head gave
+    batch: dict,
+) -> dict[str, Tensor]:  # batch: task -> its labels; task -> (), unweighted
     """Each task's loss. Labels: "classification" (B,) int64, "lane" (B, H, W) int64 in {0, 1}, "detection" per image {"boxes" (N, 4) pixels, "labels" (N,) 1…7 and, where there are such, "ignore" (M, 4)}.
 
     A task without labels is left out. Raises `UserError` when none is left, and for predictions that are not given by task.
     """
     if not isinstance(predictions, dict) or not set(predictions) <= set(self.tasks):
-        raise UserError("the predictions are not given by task: model(images) does so, and the output of model(images, task=t) is passed as {t: output}")
+        raise UserError(
+            "the predictions are not given by task: model(images) does so, and the output of model(images, task=t) is passed as {t: output}"
+        )
     losses = {t: self.heads[t].loss(p, batch[t]) for t, p in predictions.items() if t in batch}
-    if not losses: raise UserError(f"the batch has no labels for these predictions: expected the key {' or '.join(map(repr, predictions))}, it has {', '.join(map(repr, batch)) or 'none'}")
+    if not losses:
+        raise UserError(
+            f"the batch has no labels for these predictions: expected the key {' or '.join(map(repr, predictions))}, it has {', '.join(map(repr, batch)) or 'none'}"
+        )
     return losses
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #2cf46b11
 @patch
-def compute_loss(self: MultiTaskModel, predictions: dict, batch: dict) -> Tensor: # predictions and batch as for `compute_losses`; ()
+def compute_loss(
+    self: MultiTaskModel, predictions: dict, batch: dict
+) -> Tensor:  # predictions and batch as for `compute_losses`; ()
     "The weighted sum of the tasks' losses, Σ wₜ Lₜ; raises `UserError` as `compute_losses` does."
-    return sum(self.task_weights[t]*l for t, l in self.compute_losses(predictions, batch).items())
+    return sum(self.task_weights[t] * l for t, l in self.compute_losses(predictions, batch).items())
+
 
 @patch
 def set_task_weights(self: MultiTaskModel, **weights: float):
     "Sets weights by task, for example `set_task_weights(detection=5.0, lane=30.0, classification=1.0)`; others stay."
     for task, weight in weights.items():
         self._check(task)
-        try: good = 0 <= weight < float("inf")
-        except TypeError: good = False                                                # no number at all
-        if not good: raise UserError(f"the weight of {task} is {weight!r}: expected a finite number of at least 0")
+        try:
+            good = 0 <= weight < float("inf")
+        except TypeError:
+            good = False  # no number at all
+        if not good:
+            raise UserError(f"the weight of {task} is {weight!r}: expected a finite number of at least 0")
         self.task_weights[task] = float(weight)
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #3e8a34b2
 @patch
-def decode_detections(self: MultiTaskModel, output: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:
-    "`predictions[\"detection\"]` -> per image {\"boxes\" (N, 4) pixels, \"labels\" (N,) 1…7, \"scores\" (N,)}."
+def decode_detections(
+    self: MultiTaskModel, output: dict, score_threshold: float = 0.05, nms_iou: float = 0.5
+) -> list[dict]:
+    '`predictions["detection"]` -> per image {"boxes" (N, 4) pixels, "labels" (N,) 1…7, "scores" (N,)}.'
     return self.heads["detection"].decode(output, score_threshold, nms_iou)
+
 
 @patch
 def shared_parameters(self: MultiTaskModel) -> list[nn.Parameter]:
@@ -138,22 +191,43 @@ def shared_parameters(self: MultiTaskModel) -> list[nn.Parameter]:
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #051d4220
 def model_from_config(config: Config) -> MultiTaskModel:
     "The model that a `Config` describes, with its task weights."
-    model = MultiTaskModel(config.backbone_name, config.pretrained, tasks=config.tasks, freeze_backbone=config.freeze_backbone,
-                           detection_neck=config.detection_neck, neck_channels=config.neck_channels, anchor_scale=config.anchor_scale, anchor_ratios=config.anchor_ratios,
-                           roi_samples=config.roi_samples, train_proposals=config.train_proposals, dropout=config.dropout,
-                           lane_skips=config.lane_skips, lane_channels=config.lane_channels, lane_positive_weight=config.lane_positive_weight, lane_dice=config.lane_dice, sharing=config.sharing)
+    model = MultiTaskModel(
+        config.backbone_name,
+        config.pretrained,
+        tasks=config.tasks,
+        freeze_backbone=config.freeze_backbone,
+        detection_neck=config.detection_neck,
+        neck_channels=config.neck_channels,
+        anchor_scale=config.anchor_scale,
+        anchor_ratios=config.anchor_ratios,
+        roi_samples=config.roi_samples,
+        train_proposals=config.train_proposals,
+        dropout=config.dropout,
+        lane_skips=config.lane_skips,
+        lane_channels=config.lane_channels,
+        lane_positive_weight=config.lane_positive_weight,
+        lane_dice=config.lane_dice,
+        sharing=config.sharing,
+    )
     model.set_task_weights(**config.task_weights)
     return model
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #1deeed25
-def read_checkpoint(path: str | Path) -> dict: # a file written by the training loop, absolute or relative to the project
+def read_checkpoint(
+    path: str | Path,
+) -> dict:  # a file written by the training loop, absolute or relative to the project
     "A checkpoint's content on the CPU (tensors and plain values only); raises `UserError` when it is missing, cut off or something else."
-    try: state = torch.load(resolve(path), map_location="cpu", weights_only=True)
-    except FileNotFoundError: raise UserError(f"{path}: no such checkpoint; make train (or mtl_train) writes one") from None
+    try:
+        state = torch.load(resolve(path), map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such checkpoint; make train (or mtl_train) writes one") from None
     except (RuntimeError, EOFError, zipfile.BadZipFile, OSError) as e:
         reason = textwrap.shorten((str(e).splitlines() or [type(e).__name__])[0], 120, placeholder=" …")
         raise UserError(f"{path}: not a readable checkpoint ({reason}); train again or use another file") from None
-    except Exception: raise UserError(f"{path}: not a readable checkpoint (the file is of another kind); train again or use another file") from None  # an unpickler stumbles over it in any way
+    except Exception:
+        raise UserError(
+            f"{path}: not a readable checkpoint (the file is of another kind); train again or use another file"
+        ) from None  # an unpickler stumbles over it in any way
     if not isinstance(state, dict) or not {"model", "config"} <= set(state):
         raise UserError(f"{path}: this file is no checkpoint of mtl_course (it lacks 'model' and 'config')")
     return state
@@ -162,16 +236,23 @@ def read_checkpoint(path: str | Path) -> dict: # a file written by the training 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], path: str | Path = "checkpoint"):
     "Copies weights into `model`; raises `UserError` in one sentence when they belong to another architecture."
     own = model.state_dict()
-    wrong = [k for k in own.keys() | weights.keys() if k not in own or k not in weights or own[k].shape != weights[k].shape]
+    wrong = [
+        k for k in own.keys() | weights.keys() if k not in own or k not in weights or own[k].shape != weights[k].shape
+    ]
     if wrong:
         parts = sorted({".".join(k.split(".")[:2]) for k in wrong})
-        raise UserError(f"{path}: the checkpoint is of another architecture; {len(wrong)} of {len(own)} tensors differ (in {', '.join(parts[:4])}"
-                        f"{' …' if len(parts) > 4 else ''}); use the config it was trained with (sharing, backbone_name, detection_neck, neck_channels, lane_skips, tasks)")
+        raise UserError(
+            f"{path}: the checkpoint is of another architecture; {len(wrong)} of {len(own)} tensors differ (in {', '.join(parts[:4])}"
+            f"{' …' if len(parts) > 4 else ''}); use the config it was trained with (sharing, backbone_name, detection_neck, neck_channels, lane_skips, tasks)"
+        )
     model.load_state_dict(weights)
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #f0971adc
-def load_model(path: str | Path = "results/checkpoints/model_best.pt", # a checkpoint of the training loop, absolute or relative to the project
-               device: str = "cpu") -> MultiTaskModel: # in evaluation mode; `model.config` is the config it was trained with
+def load_model(
+    path: str
+    | Path = "results/checkpoints/model_best.pt",  # a checkpoint of the training loop, absolute or relative to the project
+    device: str = "cpu",
+) -> MultiTaskModel:  # in evaluation mode; `model.config` is the config it was trained with
     "The trained model of a checkpoint, ready to predict; raises `UserError` for a file that is not one."
     state = read_checkpoint(path)
     config = make_config(**state["config"] | dict(pretrained="false"))

@@ -24,20 +24,28 @@ class Trunk(nn.Module):
     `trunk(images, task)` -> {"c2": (B, C, H/4, W/4), … "c5": (B, C, H/32, W/32)}, `channels` per stage; images (B, 3, H, W) with H, W ≥ 32, normalised.
     `frozen` keeps the ResNets as they are (weights and statistics); what a variant adds to them still learns.
     """
+
     own: tuple = ()
 
     def adopt(self, backbone: Backbone, tasks: Iterable[str]):
         "Takes over what is known about the ResNet."
-        self.name, self.channels, self.frozen, self.tasks = backbone.name, backbone.channels, backbone.frozen, tuple(tasks)
+        self.name, self.channels, self.frozen, self.tasks = (
+            backbone.name,
+            backbone.channels,
+            backbone.frozen,
+            tuple(tasks),
+        )
 
-    def features_of(self, images: Tensor, tasks: tuple, statistics: str | None) -> dict[str, dict]: # task -> its features
+    def features_of(
+        self, images: Tensor, tasks: tuple, statistics: str | None
+    ) -> dict[str, dict]:  # task -> its features
         "The features of several tasks for the same images, normalised by the running statistics of one task's images (None: pooled)."
         raise NotImplementedError
 
     def forward(self, images: Tensor, task: str) -> dict[str, Tensor]:
         return self.features_of(images, (task,), task)[task]
 
-    def forward_all(self, images: Tensor, statistics: str | None = None) -> dict[str, dict]: # task -> its features
+    def forward_all(self, images: Tensor, statistics: str | None = None) -> dict[str, dict]:  # task -> its features
         "The same images for all heads."
         return self.features_of(images, self.tasks, statistics)
 
@@ -49,47 +57,70 @@ class Trunk(nn.Module):
 # %% ../../nbs/2_model/10_ways_of_sharing.ipynb #379da882
 class HardSharing(Backbone, Trunk):
     "One ResNet whose features all tasks read (Caruana 1997): `Backbone` itself."
-    def features_of(self, images: Tensor, tasks: tuple, statistics: str | None) -> dict[str, dict]: # task -> the same features
+
+    def features_of(
+        self, images: Tensor, tasks: tuple, statistics: str | None
+    ) -> dict[str, dict]:  # task -> the same features
         "One pass for all tasks."
         return dict.fromkeys(tasks, self(images, statistics))
 
 # %% ../../nbs/2_model/10_ways_of_sharing.ipynb #a0ee8a85
-def copies(backbone: Backbone, tasks: Iterable[str]) -> nn.ModuleDict: # task -> a ResNet
+def copies(backbone: Backbone, tasks: Iterable[str]) -> nn.ModuleDict:  # task -> a ResNet
     "One ResNet per task, all with the same weights to start from."
     return nn.ModuleDict({t: copy.deepcopy(backbone) for t in tasks})
 
+
 class SeparateBackbones(Trunk):
     "A ResNet per task and one shared projection per stage, f = ReLU(P g(x; θₜ)), P = I at the start."
+
     own = ("backbones",)
-    def __init__(self, name: str = "resnet50", pretrained: bool | str = False, tasks: tuple = TASKS, frozen: bool = False): # as of `Backbone`
+
+    def __init__(
+        self, name: str = "resnet50", pretrained: bool | str = False, tasks: tuple = TASKS, frozen: bool = False
+    ):  # as of `Backbone`
         super().__init__()
-        backbone = Backbone(name, pretrained, ("own",), frozen)                       # it sees its own task's images only: one row of statistics
+        backbone = Backbone(
+            name, pretrained, ("own",), frozen
+        )  # it sees its own task's images only: one row of statistics
         self.adopt(backbone, tasks)
         self.backbones = copies(backbone, tasks)
-        with torch.random.fork_rng(devices=()):                                       # what is drawn after this does not depend on the variant
-            self.projections = nn.ModuleDict({stage: nn.Conv2d(n, n, 1, bias=False) for stage, n in self.channels.items()})
-        for p in self.projections.values(): nn.init.dirac_(p.weight)                  # P = I
+        with torch.random.fork_rng(devices=()):  # what is drawn after this does not depend on the variant
+            self.projections = nn.ModuleDict(
+                {stage: nn.Conv2d(n, n, 1, bias=False) for stage, n in self.channels.items()}
+            )
+        for p in self.projections.values():
+            nn.init.dirac_(p.weight)  # P = I
 
     def features_of(self, images, tasks, statistics):
-        nets = {t: self.backbones[t](images, "own") for t in tasks}                   # g(x; θₜ)
-        return {t: OrderedDict((l, F.relu(self.projections[l](g))) for l, g in stages.items()) for t, stages in nets.items()}
+        nets = {t: self.backbones[t](images, "own") for t in tasks}  # g(x; θₜ)
+        return {
+            t: OrderedDict((l, F.relu(self.projections[l](g))) for l, g in stages.items()) for t, stages in nets.items()
+        }
 
 # %% ../../nbs/2_model/10_ways_of_sharing.ipynb #9502ac98
 class CrossStitchUnit(nn.Module):
     "Mixes the tasks' streams after a stage, each channel by itself (Misra et al. 2016, equation 1): x̃ₛ = Σₜ αₛₜ xₜ."
-    def __init__(self, tasks: int, channels: int, keep: float = 0.9): # keep: αₛₛ at the start; the rest is split among the other streams
-        super().__init__()
-        start = torch.full((tasks, tasks), (1 - keep)/max(1, tasks - 1)).fill_diagonal_(keep)
-        self.alpha = nn.Parameter(start[:, :, None].repeat(1, 1, channels))           # (T, T, C)
 
-    def forward(self, streams: dict[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]: # streams of all tasks (B, C, H, W) -> the mixed ones of the wanted tasks
+    def __init__(
+        self, tasks: int, channels: int, keep: float = 0.9
+    ):  # keep: αₛₛ at the start; the rest is split among the other streams
+        super().__init__()
+        start = torch.full((tasks, tasks), (1 - keep) / max(1, tasks - 1)).fill_diagonal_(keep)
+        self.alpha = nn.Parameter(start[:, :, None].repeat(1, 1, channels))  # (T, T, C)
+
+    def forward(
+        self, streams: dict[str, Tensor], wanted: Iterable[str]
+    ) -> dict[str, Tensor]:  # streams of all tasks (B, C, H, W) -> the mixed ones of the wanted tasks
         tasks, alpha = list(streams), self.alpha[..., None, None].to(next(iter(streams.values())).dtype)
-        return {s: sum(a*x for a, x in zip(alpha[tasks.index(s)], streams.values())) for s in wanted}
+        return {s: sum(a * x for a, x in zip(alpha[tasks.index(s)], streams.values())) for s in wanted}
 
 # %% ../../nbs/2_model/10_ways_of_sharing.ipynb #b6de4bd4
 class CrossStitch(Trunk):
     "A ResNet per task, mixed after each stage (Misra et al. 2016); every image runs through all of them."
-    def __init__(self, name: str = "resnet50", pretrained: bool | str = False, tasks: tuple = TASKS, frozen: bool = False): # as of `Backbone`
+
+    def __init__(
+        self, name: str = "resnet50", pretrained: bool | str = False, tasks: tuple = TASKS, frozen: bool = False
+    ):  # as of `Backbone`
         super().__init__()
         backbone = Backbone(name, pretrained, tasks, frozen)
         self.adopt(backbone, tasks)
@@ -97,76 +128,129 @@ class CrossStitch(Trunk):
         self.units = nn.ModuleDict({stage: CrossStitchUnit(len(self.tasks), n) for stage, n in self.channels.items()})
 
     def features_of(self, images, tasks, statistics):
-        for net in self.backbones.values(): net.use_statistics(statistics)
-        features, streams = {t: OrderedDict() for t in tasks}, {t: net.stem(images) for t, net in self.backbones.items()}
+        for net in self.backbones.values():
+            net.use_statistics(statistics)
+        features, streams = (
+            {t: OrderedDict() for t in tasks},
+            {t: net.stem(images) for t, net in self.backbones.items()},
+        )
         for k, stage in enumerate(STRIDES):
-            streams = {t: self.backbones[t].stages()[k](x) for t, x in streams.items()}          # x_t
-            streams = self.units[stage](streams, tasks if stage == "c5" else self.tasks)         # Σ_t α_st x_t; after the last stage no stream has to go on
-            for t in tasks: features[t][stage] = streams[t]
+            streams = {t: self.backbones[t].stages()[k](x) for t, x in streams.items()}  # x_t
+            streams = self.units[stage](
+                streams, tasks if stage == "c5" else self.tasks
+            )  # Σ_t α_st x_t; after the last stage no stream has to go on
+            for t in tasks:
+                features[t][stage] = streams[t]
         return features
 
 # %% ../../nbs/2_model/10_ways_of_sharing.ipynb #8c41f103
 class CrossTaskAttention(Trunk):
     "One ResNet; each task's view of c5 attends to the other tasks' views (Vaswani et al. 2017, eq. 1; cf. Xu et al. 2018): f = c5 + U A W, U = 0 at the start."
+
     own = ("up",)
-    def __init__(self, name: str = "resnet50", pretrained: bool | str = False, tasks: tuple = TASKS, frozen: bool = False, # as of `Backbone`
-                 width: int = 128, heads: int = 4): # numbers per token; attention heads that share them
+
+    def __init__(
+        self,
+        name: str = "resnet50",
+        pretrained: bool | str = False,
+        tasks: tuple = TASKS,
+        frozen: bool = False,  # as of `Backbone`
+        width: int = 128,
+        heads: int = 4,
+    ):  # numbers per token; attention heads that share them
         super().__init__()
         self.backbone = Backbone(name, pretrained, tasks, frozen)
         self.adopt(self.backbone, tasks)
         with torch.random.fork_rng(devices=()):
-            self.down = nn.ModuleDict({t: nn.Conv2d(self.channels["c5"], width, 1) for t in self.tasks})  # D_t: read by the other tasks too
+            self.down = nn.ModuleDict(
+                {t: nn.Conv2d(self.channels["c5"], width, 1) for t in self.tasks}
+            )  # D_t: read by the other tasks too
             self.norm, self.attention = nn.LayerNorm(width), nn.MultiheadAttention(width, heads, batch_first=True)
-            self.up = nn.ModuleDict({t: nn.Conv2d(width, self.channels["c5"], 1) for t in self.tasks})    # U_t
-        for u in self.up.values(): nn.init.zeros_(u.weight); nn.init.zeros_(u.bias)
+            self.up = nn.ModuleDict({t: nn.Conv2d(width, self.channels["c5"], 1) for t in self.tasks})  # U_t
+        for u in self.up.values():
+            nn.init.zeros_(u.weight)
+            nn.init.zeros_(u.bias)
 
     def features_of(self, images, tasks, statistics):
         features = self.backbone(images, statistics)
-        c5 = features["c5"]                                                           # (B, C, h, w)
-        tokens = {t: self.norm(self.down[t](c5).flatten(2).transpose(1, 2)) for t in self.tasks}          # X_t (B, h·w, d)
-        return {t: OrderedDict(features, c5=c5 + self.up[t](self._asked(t, tokens).unflatten(2, c5.shape[-2:]))) for t in tasks}
+        c5 = features["c5"]  # (B, C, h, w)
+        tokens = {t: self.norm(self.down[t](c5).flatten(2).transpose(1, 2)) for t in self.tasks}  # X_t (B, h·w, d)
+        return {
+            t: OrderedDict(features, c5=c5 + self.up[t](self._asked(t, tokens).unflatten(2, c5.shape[-2:])))
+            for t in tasks
+        }
 
-    def _asked(self, task, tokens): # -> (B, d, h·w)
-        others = torch.cat([x for t, x in tokens.items() if t != task], 1)            # X_≠t (B, (T−1)·h·w, d)
-        return self.attention(tokens[task], others, others, need_weights=False)[0].transpose(1, 2)        # A_t W_O
+    def _asked(self, task, tokens):  # -> (B, d, h·w)
+        others = torch.cat([x for t, x in tokens.items() if t != task], 1)  # X_≠t (B, (T−1)·h·w, d)
+        return self.attention(tokens[task], others, others, need_weights=False)[0].transpose(1, 2)  # A_t W_O
 
 # %% ../../nbs/2_model/10_ways_of_sharing.ipynb #a1eb138c
 class Mask(nn.Module):
     "Weighs a stage's features by 2σ(h(u, what the task let through below)), ones at the start (cf. Liu, Johns & Davison 2019, section 3.1)."
-    def __init__(self, channels: int, below: int): # of this stage, and of the task's features one stage below (0: none)
-        super().__init__()
-        self.h = nn.Sequential(nn.Conv2d(channels + below, channels//4, 1, bias=False), BatchNorm2d(channels//4), nn.ReLU(), nn.Conv2d(channels//4, channels, 1))
-        nn.init.zeros_(self.h[-1].weight); nn.init.zeros_(self.h[-1].bias)
 
-    def forward(self, u: Tensor, below: Tensor | None = None) -> Tensor: # (B, C, H, W), (B, C', 2H, 2W) -> (B, C, H, W)
+    def __init__(
+        self, channels: int, below: int
+    ):  # of this stage, and of the task's features one stage below (0: none)
+        super().__init__()
+        self.h = nn.Sequential(
+            nn.Conv2d(channels + below, channels // 4, 1, bias=False),
+            BatchNorm2d(channels // 4),
+            nn.ReLU(),
+            nn.Conv2d(channels // 4, channels, 1),
+        )
+        nn.init.zeros_(self.h[-1].weight)
+        nn.init.zeros_(self.h[-1].bias)
+
+    def forward(
+        self, u: Tensor, below: Tensor | None = None
+    ) -> Tensor:  # (B, C, H, W), (B, C', 2H, 2W) -> (B, C, H, W)
         x = u if below is None else torch.cat([u, F.max_pool2d(below, 2, ceil_mode=True)], 1)
-        return 2*torch.sigmoid(self.h(x))*u
+        return 2 * torch.sigmoid(self.h(x)) * u
 
 # %% ../../nbs/2_model/10_ways_of_sharing.ipynb #deb050db
 class AttentionMasks(Trunk):
     "One ResNet; each task masks every stage's features for itself (MTAN, Liu, Johns & Davison 2019, simplified)."
+
     own = ("masks",)
-    def __init__(self, name: str = "resnet50", pretrained: bool | str = False, tasks: tuple = TASKS, frozen: bool = False): # as of `Backbone`
+
+    def __init__(
+        self, name: str = "resnet50", pretrained: bool | str = False, tasks: tuple = TASKS, frozen: bool = False
+    ):  # as of `Backbone`
         super().__init__()
         self.backbone = Backbone(name, pretrained, tasks, frozen)
         self.adopt(self.backbone, tasks)
         below = dict(zip(STRIDES, (0, *self.channels.values())))
         with torch.random.fork_rng(devices=()):
-            self.masks = nn.ModuleDict({t: nn.ModuleDict({l: Mask(n, below[l]) for l, n in self.channels.items()}) for t in self.tasks})
+            self.masks = nn.ModuleDict(
+                {t: nn.ModuleDict({l: Mask(n, below[l]) for l, n in self.channels.items()}) for t in self.tasks}
+            )
 
     def features_of(self, images, tasks, statistics):
         features, masked = self.backbone(images, statistics), {t: OrderedDict() for t in tasks}
         for t in tasks:
             f = None
-            for stage, u in features.items(): masked[t][stage] = f = self.masks[t][stage](u, f)
+            for stage, u in features.items():
+                masked[t][stage] = f = self.masks[t][stage](u, f)
         return masked
 
 # %% ../../nbs/2_model/10_ways_of_sharing.ipynb #6d7a9c81
-SHARING = {"hard": HardSharing, "separate": SeparateBackbones, "cross_stitch": CrossStitch, "attention": CrossTaskAttention, "mtan": AttentionMasks}
+SHARING = {
+    "hard": HardSharing,
+    "separate": SeparateBackbones,
+    "cross_stitch": CrossStitch,
+    "attention": CrossTaskAttention,
+    "mtan": AttentionMasks,
+}
 
-def make_trunk(sharing: str = "hard", # hard, separate, cross_stitch, attention or mtan
-               name: str = "resnet50", pretrained: bool | str = False, tasks: tuple = TASKS, frozen: bool = False # as of `Backbone`
-              ) -> Trunk:
+
+def make_trunk(
+    sharing: str = "hard",  # hard, separate, cross_stitch, attention or mtan
+    name: str = "resnet50",
+    pretrained: bool | str = False,
+    tasks: tuple = TASKS,
+    frozen: bool = False,  # as of `Backbone`
+) -> Trunk:
     "The trunk of a multi-task model; for a single task always the plain ResNet. Raises `UserError` for an unknown way of sharing."
-    if sharing not in SHARING: raise UserError(f"sharing is {sharing!r}: expected one of {', '.join(SHARING)}")
+    if sharing not in SHARING:
+        raise UserError(f"sharing is {sharing!r}: expected one of {', '.join(SHARING)}")
     return (SHARING[sharing] if len(tasks) > 1 else HardSharing)(name, pretrained, tasks, frozen)

@@ -1,4 +1,5 @@
 """The training loop and what belongs to it."""
+
 from .loop import train
 
 __all__ = ["train"]

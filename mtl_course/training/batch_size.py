@@ -27,171 +27,288 @@ from .loop import create_train_state, start_fabric, update
 
 # %% ../../nbs/8_deep_dives/44_batch_size.ipynb #dace6218
 def _random_boxes(count, height, width):
-    corner = torch.rand(count, 2)*torch.tensor([0.8*width, 0.6*height])
-    return torch.cat([corner, corner + torch.tensor([0.1*width, 0.3*height])], 1)
+    corner = torch.rand(count, 2) * torch.tensor([0.8 * width, 0.6 * height])
+    return torch.cat([corner, corner + torch.tensor([0.1 * width, 0.3 * height])], 1)
 
-def random_batch(config: Config, objects: int = 6) -> dict: # boxes in each road scene
+
+def random_batch(config: Config, objects: int = 6) -> dict:  # boxes in each road scene
     "A batch as `collate` makes it, of noise and made-up labels, in the config's tasks, image and batch sizes: for measurements that need no data."
-    sizes, counts = {t: config.image_size_of(t) for t in config.tasks}, {t: config.batch_size_of(t) for t in config.tasks}
-    batch = dict(images={t: torch.randn(counts[t], 3, *s) for t, s in sizes.items()}, files={t: [""]*counts[t] for t in sizes})
-    if "classification" in sizes: batch["classification"] = torch.randint(len(SIGN_NAMES), (counts["classification"],))
+    sizes, counts = (
+        {t: config.image_size_of(t) for t in config.tasks},
+        {t: config.batch_size_of(t) for t in config.tasks},
+    )
+    batch = dict(
+        images={t: torch.randn(counts[t], 3, *s) for t, s in sizes.items()}, files={t: [""] * counts[t] for t in sizes}
+    )
+    if "classification" in sizes:
+        batch["classification"] = torch.randint(len(SIGN_NAMES), (counts["classification"],))
     if "detection" in sizes:
-        batch["detection"] = [dict(boxes=_random_boxes(objects, *sizes["detection"]), labels=torch.randint(1, len(DETECTION_CLASSES) + 1, (objects,)),
-                                   ignore=_random_boxes(1, *sizes["detection"])) for _ in range(counts["detection"])]
-    if "lane" in sizes: batch["lane"] = (torch.rand(counts["lane"], *sizes["lane"]) < 0.05).long()
+        batch["detection"] = [
+            dict(
+                boxes=_random_boxes(objects, *sizes["detection"]),
+                labels=torch.randint(1, len(DETECTION_CLASSES) + 1, (objects,)),
+                ignore=_random_boxes(1, *sizes["detection"]),
+            )
+            for _ in range(counts["detection"])
+        ]
+    if "lane" in sizes:
+        batch["lane"] = (torch.rand(counts["lane"], *sizes["lane"]) < 0.05).long()
     return batch
 
 # %% ../../nbs/8_deep_dives/44_batch_size.ipynb #d16b2712
 def with_batch_size(config: Config, batch_size: int) -> Config:
     "The config with another `batch_size`; a task that has a batch size of its own keeps its ratio to it (at least one image)."
     own = {f"{t}_batch_size": getattr(config, f"{t}_batch_size") for t in TASKS}
-    return dataclasses.replace(config, batch_size=batch_size, **{k: max(1, round(n*batch_size/config.batch_size)) for k, n in own.items() if n})
+    return dataclasses.replace(
+        config,
+        batch_size=batch_size,
+        **{k: max(1, round(n * batch_size / config.batch_size)) for k, n in own.items() if n},
+    )
 
-def images_per_task(config: Config) -> dict: # task -> images in a step
+
+def images_per_task(config: Config) -> dict:  # task -> images in a step
     "How many images of each task a step holds."
     return {t: config.batch_size_of(t) for t in config.tasks}
 
 # %% ../../nbs/8_deep_dives/44_batch_size.ipynb #0085dca2
 def _lines(path):
-    try: return path.read_text().splitlines()
-    except OSError: return []
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
+
 
 def _memory_of_system(root):
     "Bytes the system can give without swapping; without /proc all there are."
-    found = [int(l.split()[1])*1024 for l in _lines(root/"proc/meminfo") if l.startswith("MemAvailable:")]
-    return found[0] if found else os.sysconf("SC_PHYS_PAGES")*os.sysconf("SC_PAGE_SIZE")
+    found = [int(l.split()[1]) * 1024 for l in _lines(root / "proc/meminfo") if l.startswith("MemAvailable:")]
+    return found[0] if found else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
 
 def _room_in_group(folder, limit, used, cache):
     "Bytes that one control group still allows: cached files give way when memory is needed."
-    texts = _lines(folder/limit)[:1] + _lines(folder/used)[:1]
-    if len(texts) < 2 or not texts[0].isdigit(): return []                          # `max`: no limit
-    cached = sum(int(l.split()[1]) for l in _lines(folder/"memory.stat") if l.startswith(f"{cache} "))
+    texts = _lines(folder / limit)[:1] + _lines(folder / used)[:1]
+    if len(texts) < 2 or not texts[0].isdigit():
+        return []  # `max`: no limit
+    cached = sum(int(l.split()[1]) for l in _lines(folder / "memory.stat") if l.startswith(f"{cache} "))
     return [max(0, int(texts[0]) - int(texts[1]) + cached)]
 
 # %% ../../nbs/8_deep_dives/44_batch_size.ipynb #b0abd2e3
 def _rooms_in_groups(root):
     "What the groups of this process and those above them allow; version 2 of control groups has one tree, version 1 one for memory."
     rooms = []
-    for line in _lines(root/"proc/self/cgroup"):
+    for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","): continue
-        base, names = (root/"sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")) if controllers else \
-                      (root/"sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file"))
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        base, names = (
+            (root / "sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"))
+            if controllers
+            else (root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file"))
+        )
         parts = [p for p in path.split("/") if p]
-        for k in range(len(parts) + 1): rooms += _room_in_group(base.joinpath(*parts[:k]), *names)
+        for k in range(len(parts) + 1):
+            rooms += _room_in_group(base.joinpath(*parts[:k]), *names)
     return rooms
 
 # %% ../../nbs/8_deep_dives/44_batch_size.ipynb #0cc59f09
-def available_memory(device: str = "cpu", # cpu or cuda
-                     root: str | Path = "/") -> int: # bytes; root: where proc and sys are
+def available_memory(
+    device: str = "cpu",  # cpu or cuda
+    root: str | Path = "/",
+) -> int:  # bytes; root: where proc and sys are
     "What a new process could take: of the GPU, or the smallest of what the system has left, the control groups allow and the process may use."
-    if device == "cuda": return torch.cuda.mem_get_info()[0]
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[0]
     limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
-    return min([_memory_of_system(Path(root)), *_rooms_in_groups(Path(root)), *(l for l in limits if l != resource.RLIM_INFINITY)])
+    return min(
+        [
+            _memory_of_system(Path(root)),
+            *_rooms_in_groups(Path(root)),
+            *(l for l in limits if l != resource.RLIM_INFINITY),
+        ]
+    )
 
 # %% ../../nbs/8_deep_dives/44_batch_size.ipynb #d5053230
-_REFUSALS = ("out of memory", "can't allocate memory", "Cannot allocate memory", "not enough memory", "could not create a memory", "could not create a primitive", "bad_alloc", "MemoryError", "Thread creation failed")
+_REFUSALS = (
+    "out of memory",
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "not enough memory",
+    "could not create a memory",
+    "could not create a primitive",
+    "bad_alloc",
+    "MemoryError",
+    "Thread creation failed",
+)
+
 
 def _limit_memory(limit):
     "From here on this process may grow to about `limit` bytes; what is reserved but not in use does not count."
     data, used = process_status("VmData"), process_status("VmRSS")
-    if data and limit: resource.setrlimit(resource.RLIMIT_DATA, (data + max(0, int(limit) - used), resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    if data and limit:
+        resource.setrlimit(
+            resource.RLIMIT_DATA, (data + max(0, int(limit) - used), resource.getrlimit(resource.RLIMIT_DATA)[1])
+        )
+
 
 def _time_steps(config, steps):
     "Seconds of each of `steps` training steps in this process, after one that is not counted, and the name of the device."
     fabric = start_fabric(config)
     seed_everything(config.seed)
-    run = create_train_state(fabric, config, steps + 1, imagenet=False); run.model.train()
+    run = create_train_state(fabric, config, steps + 1, imagenet=False)
+    run.model.train()
     optimizer, seconds, batch = fabric.setup_optimizers(run.optimizer), [], fabric.to_device(random_batch(config))
     for step in range(steps + 1):
         run.step, began = step, time.perf_counter()
-        update(fabric, run, optimizer, batch, progress=step/(steps + 1))
-        if fabric.device.type == "cuda": torch.cuda.synchronize()
+        update(fabric, run, optimizer, batch, progress=step / (steps + 1))
+        if fabric.device.type == "cuda":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
-    return seconds[1:], torch.cuda.get_device_name() if fabric.device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads", fabric.device.type
+    return (
+        seconds[1:],
+        torch.cuda.get_device_name() if fabric.device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",
+        fabric.device.type,
+    )
 
 # %% ../../nbs/8_deep_dives/44_batch_size.ipynb #6053eefc
-def _measure(config: dict, steps: int, limit: int) -> dict: # fits and, where it does, device, seconds, low, high, memory
+def _measure(
+    config: dict, steps: int, limit: int
+) -> dict:  # fits and, where it does, device, seconds, low, high, memory
     "What the measuring process does."
     config = make_config(**config)
-    if choose_device(config.device) == "cpu": _limit_memory(limit)
-    try: seconds, name, device = _time_steps(config, steps)
+    if choose_device(config.device) == "cpu":
+        _limit_memory(limit)
+    try:
+        seconds, name, device = _time_steps(config, steps)
     except (RuntimeError, MemoryError) as e:
-        if not any(w in f"{type(e).__name__} {e}" for w in _REFUSALS): raise
+        if not any(w in f"{type(e).__name__} {e}" for w in _REFUSALS):
+            raise
         return dict(fits=False)
     low, median, high = np.quantile(seconds, [0.25, 0.5, 0.75])
     return dict(fits=True, device=name, seconds=median, low=low, high=high, memory=peak_memory(device))
 
 # %% ../../nbs/8_deep_dives/44_batch_size.ipynb #e7fc8831
-def measure_step(config: Config,
-                 batch_size: int, # images per task; tasks with sizes of their own keep their ratio to it
-                 steps: int = 5, # counted ones
-                 limit: int = 0) -> dict: # bytes that a process on the CPU may take, 0: no limit; -> batch_size, images, fits, device, seconds (median), low, high (quartiles), images_per_second, memory (bytes)
+def measure_step(
+    config: Config,
+    batch_size: int,  # images per task; tasks with sizes of their own keep their ratio to it
+    steps: int = 5,  # counted ones
+    limit: int = 0,
+) -> dict:  # bytes that a process on the CPU may take, 0: no limit; -> batch_size, images, fits, device, seconds (median), low, high (quartiles), images_per_second, memory (bytes)
     """Measures training steps on noise in a process of its own: median seconds and peak memory; `fits` is False where memory ran out.
 
     Raises `UserError` with the last line of anything else that went wrong there."""
     config = dataclasses.replace(with_batch_size(config, batch_size), num_processes=1, weight_schedule="")
     row = dict(batch_size=batch_size, images=sum(images_per_task(config).values()))
-    try: answer = run_in_subprocess("mtl_course.training.batch_size:_measure", dict(config=config.to_dict(), steps=steps, limit=int(limit)))
+    try:
+        answer = run_in_subprocess(
+            "mtl_course.training.batch_size:_measure", dict(config=config.to_dict(), steps=steps, limit=int(limit))
+        )
     except ProcessError as e:
-        if e.code != -9 and not any(w in e.stderr for w in _REFUSALS): raise                               # -9: ended by the system
+        if e.code != -9 and not any(w in e.stderr for w in _REFUSALS):
+            raise  # -9: ended by the system
         answer = dict(fits=False)
-    return row | answer | (dict(images_per_second=row["images"]/answer["seconds"]) if answer["fits"] else {})
+    return row | answer | (dict(images_per_second=row["images"] / answer["seconds"]) if answer["fits"] else {})
 
 # %% ../../nbs/8_deep_dives/44_batch_size.ipynb #6e48decf
 class BatchSizeSearch(NamedTuple):
     "What a search found."
-    table: pd.DataFrame # one row per batch size: batch_size, images, seconds, low, high, images_per_second, memory, fits, chosen
-    choice: Config      # with the largest sensible batch size
-    reason: str         # why the search ended, as the end of a sentence
+
+    table: (
+        pd.DataFrame
+    )  # one row per batch size: batch_size, images, seconds, low, high, images_per_second, memory, fits, chosen
+    choice: Config  # with the largest sensible batch size
+    reason: str  # why the search ended, as the end of a sentence
+
 
 def _expected_memory(rows):
     "Bytes of the next doubling on the straight line through the last two; 0 before there are two."
-    return rows[-1]["memory"] + 2*(rows[-1]["memory"] - rows[-2]["memory"]) if len(rows) > 1 else 0
+    return rows[-1]["memory"] + 2 * (rows[-1]["memory"] - rows[-2]["memory"]) if len(rows) > 1 else 0
 
 # %% ../../nbs/8_deep_dives/44_batch_size.ipynb #dde8325b
 def _search(config, room, growth, steps, largest, measure, bar):
     "Measured rows, how many of them count, and the reason to stop."
-    rows, size, allowed = [], config.accumulate, f"{room/2**30:.1f} GiB that may be used"
+    rows, size, allowed = [], config.accumulate, f"{room / 2**30:.1f} GiB that may be used"
     while size <= largest:
         expected = _expected_memory(rows)
-        if expected > room: return rows, len(rows), f"{size} would need about {expected/2**30:.1f} GiB, more than the {allowed}"
-        rows.append(measure(config, size, steps, room)); bar.update(); bar.set_postfix_str(f"batch size {size}")
-        if not rows[-1]["fits"]: return rows, len(rows) - 1, f"{size} ran out of memory, with {allowed}"
-        if rows[-1]["memory"] > room: return rows, len(rows) - 1, f"{size} needs {rows[-1]['memory']/2**30:.1f} GiB, more than the {allowed}"
-        gain = rows[-1]["images_per_second"]/rows[-2]["images_per_second"] if len(rows) > 1 else growth
-        if gain < growth: return rows, len(rows) - 1, f"{size} changes images/s by {100*(gain - 1):+.0f} %, less than the {100*(growth - 1):+.0f} % that would make it worth while"
+        if expected > room:
+            return rows, len(rows), f"{size} would need about {expected / 2**30:.1f} GiB, more than the {allowed}"
+        rows.append(measure(config, size, steps, room))
+        bar.update()
+        bar.set_postfix_str(f"batch size {size}")
+        if not rows[-1]["fits"]:
+            return rows, len(rows) - 1, f"{size} ran out of memory, with {allowed}"
+        if rows[-1]["memory"] > room:
+            return rows, len(rows) - 1, f"{size} needs {rows[-1]['memory'] / 2**30:.1f} GiB, more than the {allowed}"
+        gain = rows[-1]["images_per_second"] / rows[-2]["images_per_second"] if len(rows) > 1 else growth
+        if gain < growth:
+            return (
+                rows,
+                len(rows) - 1,
+                f"{size} changes images/s by {100 * (gain - 1):+.0f} %, less than the {100 * (growth - 1):+.0f} % that would make it worth while",
+            )
         size *= 2
     return rows, len(rows), f"larger ones than {largest} were not tried"
 
 # %% ../../nbs/8_deep_dives/44_batch_size.ipynb #22a7b252
-def find_batch_size(config: Config,
-                    share: float = 0.8, # of the available memory that may be used
-                    growth: float = 1.05, # images/s must grow by this factor when the batch doubles
-                    steps: int = 5, # counted training steps of each size
-                    largest: int = 1024, # batch size
-                    progress: bool = True,
-                    measure: Callable = measure_step) -> BatchSizeSearch: # (config, batch_size, steps, limit) -> a row
+def find_batch_size(
+    config: Config,
+    share: float = 0.8,  # of the available memory that may be used
+    growth: float = 1.05,  # images/s must grow by this factor when the batch doubles
+    steps: int = 5,  # counted training steps of each size
+    largest: int = 1024,  # batch size
+    progress: bool = True,
+    measure: Callable = measure_step,
+) -> BatchSizeSearch:  # (config, batch_size, steps, limit) -> a row
     "Doubles the batch size until memory or speed says stop; raises `UserError` when not even the smallest batch fits."
-    room = share*available_memory(choose_device(config.device))
-    with tqdm(desc="batch sizes", unit="size", disable=not progress) as bar: rows, good, reason = _search(config, room, growth, steps, largest, measure, bar)
-    if not good: raise UserError(f"no batch fits: {reason}; choose smaller images or a smaller network")
+    room = share * available_memory(choose_device(config.device))
+    with tqdm(desc="batch sizes", unit="size", disable=not progress) as bar:
+        rows, good, reason = _search(config, room, growth, steps, largest, measure, bar)
+    if not good:
+        raise UserError(f"no batch fits: {reason}; choose smaller images or a smaller network")
     table, size = pd.DataFrame(rows), rows[good - 1]["batch_size"]
     return BatchSizeSearch(table.assign(chosen=table["batch_size"] == size), with_batch_size(config, size), reason)
 
 # %% ../../nbs/8_deep_dives/44_batch_size.ipynb #e3ac6ec3
-def draw_batch_sizes(table: pd.DataFrame) -> Figure: # of a `BatchSizeSearch`, or batch_size.csv
+def draw_batch_sizes(table: pd.DataFrame) -> Figure:  # of a `BatchSizeSearch`, or batch_size.csv
     "Images per second (with quartiles) and peak memory against images per step; the choice is filled."
     table = table[table["fits"]]
-    fig = Figure(figsize=(3.5, 3.2)); top, bottom = fig.subplots(2, 1, sharex=True)
+    fig = Figure(figsize=(3.5, 3.2))
+    top, bottom = fig.subplots(2, 1, sharex=True)
     speed = table["images_per_second"]
-    top.errorbar(table["images"], speed, [speed - table["images"]/table["high"], table["images"]/table["low"] - speed], color=OKABE_ITO["black"], marker="o", ms=4, mfc="white", lw=1)
-    bottom.plot(table["images"], table["memory"]/2**30, color=OKABE_ITO["purple"], marker="s", ms=4, mfc="white", lw=1)
-    for ax, values, marker, colour in ((top, speed, "o", OKABE_ITO["black"]), (bottom, table["memory"]/2**30, "s", OKABE_ITO["purple"])):
-        ax.plot(table.loc[table["chosen"], "images"], values[table["chosen"]], marker, ms=6, color=colour, ls="", zorder=5, label="chosen")
-        ax.set_ylim(0, 1.15*values.max()); ax.set_xscale("log", base=2); ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}")); ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.set_xticks(table["images"]); ax.minorticks_off()
-    top.set(ylabel="images per second"); top.legend(frameon=False, loc="lower right")
+    top.errorbar(
+        table["images"],
+        speed,
+        [speed - table["images"] / table["high"], table["images"] / table["low"] - speed],
+        color=OKABE_ITO["black"],
+        marker="o",
+        ms=4,
+        mfc="white",
+        lw=1,
+    )
+    bottom.plot(
+        table["images"], table["memory"] / 2**30, color=OKABE_ITO["purple"], marker="s", ms=4, mfc="white", lw=1
+    )
+    for ax, values, marker, colour in (
+        (top, speed, "o", OKABE_ITO["black"]),
+        (bottom, table["memory"] / 2**30, "s", OKABE_ITO["purple"]),
+    ):
+        ax.plot(
+            table.loc[table["chosen"], "images"],
+            values[table["chosen"]],
+            marker,
+            ms=6,
+            color=colour,
+            ls="",
+            zorder=5,
+            label="chosen",
+        )
+        ax.set_ylim(0, 1.15 * values.max())
+        ax.set_xscale("log", base=2)
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.set_xticks(table["images"])
+        ax.minorticks_off()
+    top.set(ylabel="images per second")
+    top.legend(frameon=False, loc="lower right")
     bottom.set(ylabel="peak memory (GiB)", xlabel="images per step (all tasks)")
     fig.suptitle(f"training steps on {table['device'].iloc[0]}", fontsize=8)
     return fig
@@ -201,12 +318,23 @@ def batch_size_sentence(found: BatchSizeSearch) -> str:
     "What was found, in one sentence, with the options that bring it about."
     row = found.table[found.table["chosen"]].iloc[0]
     own = {f"{t}_batch_size": getattr(found.choice, f"{t}_batch_size") for t in found.choice.tasks}
-    options = " ".join(f"--{k} {n}" for k, n in (dict(batch_size=found.choice.batch_size) | {k: n for k, n in own.items() if n}).items())
-    return f"largest sensible batch: {options} ({row.images_per_second:.3g} images/s, {row.memory/2**30:.1f} GiB); {found.reason}"
+    options = " ".join(
+        f"--{k} {n}"
+        for k, n in (dict(batch_size=found.choice.batch_size) | {k: n for k, n in own.items() if n}).items()
+    )
+    return f"largest sensible batch: {options} ({row.images_per_second:.3g} images/s, {row.memory / 2**30:.1f} GiB); {found.reason}"
 
-def write_batch_sizes(found: BatchSizeSearch) -> Path: # batch_size.csv in the config's results folder
+
+def write_batch_sizes(found: BatchSizeSearch) -> Path:  # batch_size.csv in the config's results folder
     "Keeps the table of a search, with the recipe and the network it was made for."
-    c, path = found.choice, resolve(found.choice.results_dir)/"batch_size.csv"
-    table = found.table.assign(recipe=c.recipe, backbone=c.backbone_name, detection_neck=c.detection_neck, tasks=",".join(c.tasks), reason=found.reason)
-    with atomic_write(path) as t: table.to_csv(t, index=False)
+    c, path = found.choice, resolve(found.choice.results_dir) / "batch_size.csv"
+    table = found.table.assign(
+        recipe=c.recipe,
+        backbone=c.backbone_name,
+        detection_neck=c.detection_neck,
+        tasks=",".join(c.tasks),
+        reason=found.reason,
+    )
+    with atomic_write(path) as t:
+        table.to_csv(t, index=False)
     return path

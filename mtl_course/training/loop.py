@@ -28,7 +28,13 @@ from ..core.seeds import derive_seed, seed_everything
 from ..data.loaders import evaluation_loader, prepare_data, training_loader
 from ..evaluation.evaluate import score_task
 from .gradients import GradientLog, rows_up_to
-from ..losses.streamed_backward import BalancedStep, NotFinite, balancer_options, make_balancer, streamed_backward
+from mtl_course.losses.streamed_backward import (
+    BalancedStep,
+    NotFinite,
+    balancer_options,
+    make_balancer,
+    streamed_backward,
+)
 from ..losses.loss_balancers import Balancer
 from ..losses.schedules import parse_schedule, schedule_factors
 from ..metrics.scores import PRIMARY_METRIC, checkpoint_score
@@ -36,18 +42,25 @@ from ..models.classification_head import effective_number_weights
 from ..models.multi_task_model import MultiTaskModel, load_weights, model_from_config, read_checkpoint
 
 # %% ../../nbs/3_training/15_training.ipynb #2512994a
-def split_into_microbatches(batch: dict, task: str, parts: int) -> list[tuple]: # [(images (b, 3, H, W), their labels), …]
+def split_into_microbatches(
+    batch: dict, task: str, parts: int
+) -> list[tuple]:  # [(images (b, 3, H, W), their labels), …]
     "A task's images and labels cut into `parts` of nearly equal size; raises `UserError` when there are fewer images."
     images, labels = batch["images"][task], batch[task]
-    if len(images) < parts: raise UserError(f"accumulate is {parts}, but a step has {len(images)} {task} images: choose at most as many parts")
-    ends = [len(images)*k//parts for k in range(parts + 1)]
+    if len(images) < parts:
+        raise UserError(
+            f"accumulate is {parts}, but a step has {len(images)} {task} images: choose at most as many parts"
+        )
+    ends = [len(images) * k // parts for k in range(parts + 1)]
     return [(images[a:b], labels[a:b]) for a, b in zip(ends, ends[1:])]
 
-def task_loss(fabric: Fabric, model: MultiTaskModel, task: str, images: Tensor, labels) -> Tensor: # () wₜ Lₜ
+
+def task_loss(fabric: Fabric, model: MultiTaskModel, task: str, images: Tensor, labels) -> Tensor:  # () wₜ Lₜ
     "Forward through the shared trunk and one head; the task's loss times its fixed weight."
     with fabric.autocast():
         prediction = model(images, task)
         return model.task_weights[task] * model.compute_losses({task: prediction}, {task: labels})[task]
+
 
 def loss_scale(fabric: Fabric) -> float:
     "The factor by which float16 training multiplies its losses, so that small gradients do not vanish; 1 in other precisions."
@@ -55,359 +68,563 @@ def loss_scale(fabric: Fabric) -> float:
     return scaler.get_scale() if scaler else 1.0
 
 # %% ../../nbs/3_training/15_training.ipynb #b9da4e85
-def drop_zero_weight_tasks(batch: dict, weights: dict[str, float]) -> dict: # a batch
+def drop_zero_weight_tasks(batch: dict, weights: dict[str, float]) -> dict:  # a batch
     "The batch with the images of those tasks that count: one with the weight 0 takes no part in a step, unless no other is there."
     return batch | dict(images={t: x for t, x in batch["images"].items() if weights[t]} or batch["images"])
 
 # %% ../../nbs/3_training/15_training.ipynb #d7eb14ac
-def compute_gradients(fabric: Fabric, # for autocast, backward and averaging
-                  model: MultiTaskModel,
-                  batch: dict,
-                  balancer: Balancer | None = None, # None: the model's task weights alone
-                  accumulate: int = 1, # parts into which each task's batch is cut
-                  record: bool = False, # keep the Gramian
-                  factors: dict[str, float] | None = None, # task -> a schedule's factor
-                  where: str = "") -> BalancedStep: # begins the sentence of an error
+def compute_gradients(
+    fabric: Fabric,  # for autocast, backward and averaging
+    model: MultiTaskModel,
+    batch: dict,
+    balancer: Balancer | None = None,  # None: the model's task weights alone
+    accumulate: int = 1,  # parts into which each task's batch is cut
+    record: bool = False,  # keep the Gramian
+    factors: dict[str, float] | None = None,  # task -> a schedule's factor
+    where: str = "",
+) -> BalancedStep:  # begins the sentence of an error
     "Puts the balanced gradient into `.grad`, task by task; raises `UserError` when a loss is not a number."
-    closures = {t: [partial(task_loss, fabric, model, t, *part) for part in split_into_microbatches(batch, t, accumulate)] for t in drop_zero_weight_tasks(batch, model.task_weights)["images"]}
+    closures = {
+        t: [partial(task_loss, fabric, model, t, *part) for part in split_into_microbatches(batch, t, accumulate)]
+        for t in drop_zero_weight_tasks(batch, model.task_weights)["images"]
+    }
     balancer = balancer or make_balancer("fixed", closures)
     together = partial(average, fabric) if fabric.world_size > 1 else None
-    try: return streamed_backward(model.shared_parameters(), closures, balancer, fabric.backward, together, loss_scale(fabric), factors, record)
-    except NotFinite as e: raise UserError(f"{where}{e}; its images in this step: {', '.join(batch['files'][e.task])}") from None
+    try:
+        return streamed_backward(
+            model.shared_parameters(),
+            closures,
+            balancer,
+            fabric.backward,
+            together,
+            loss_scale(fabric),
+            factors,
+            record,
+        )
+    except NotFinite as e:
+        raise UserError(f"{where}{e}; its images in this step: {', '.join(batch['files'][e.task])}") from None
 
 # %% ../../nbs/3_training/15_training.ipynb #9dc11fab
-def learning_rate_factor(step: int, total: int, warmup: int, scheduler_type: str = "cosine") -> float: # 0..1
+def learning_rate_factor(step: int, total: int, warmup: int, scheduler_type: str = "cosine") -> float:  # 0..1
     "What the peak learning rate is multiplied by at a step."
-    if step < warmup: return (step + 1) / warmup
-    if scheduler_type == "constant": return 1.0
-    return 0.5*(1 + math.cos(math.pi*min(1.0, (step - warmup) / max(1, total - warmup))))
+    if step < warmup:
+        return (step + 1) / warmup
+    if scheduler_type == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
+
 
 def make_optimizer(model: nn.Module, config: Config, total_steps: int):
     "The optimiser and its learning-rate schedule, one scheduler step per training step."
     parameters = [p for p in model.parameters() if p.requires_grad]
-    if config.optimizer == "adam": optimizer = torch.optim.Adam(parameters, config.learning_rate, weight_decay=config.weight_decay)
+    if config.optimizer == "adam":
+        optimizer = torch.optim.Adam(parameters, config.learning_rate, weight_decay=config.weight_decay)
     else:
-        groups = [dict(params=[p for p in parameters if p.ndim > 1], weight_decay=config.weight_decay),
-                  dict(params=[p for p in parameters if p.ndim <= 1], weight_decay=0.0)]
-        optimizer = torch.optim.AdamW(groups, config.learning_rate, fused=config.precision != "16-mixed")  # float16 has to unscale between clipping and stepping
+        groups = [
+            dict(params=[p for p in parameters if p.ndim > 1], weight_decay=config.weight_decay),
+            dict(params=[p for p in parameters if p.ndim <= 1], weight_decay=0.0),
+        ]
+        optimizer = torch.optim.AdamW(
+            groups, config.learning_rate, fused=config.precision != "16-mixed"
+        )  # float16 has to unscale between clipping and stepping
     factor = lambda s: learning_rate_factor(s, total_steps, config.warmup_steps, config.scheduler_type)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 # %% ../../nbs/3_training/15_training.ipynb #29666399
 def start_fabric(config: Config) -> Fabric:
     "Fabric for a config's device, precision and number of processes; under `torchrun` it joins the processes that are there."
-    for name in ("lightning.fabric", "lightning.pytorch"): logging.getLogger(name).setLevel(logging.WARNING)   # device and precision stand in training.log
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # device and precision stand in training.log
     device = choose_device(config.device)
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", config.num_processes))
-    fabric = Fabric(accelerator=device, devices=processes, strategy="ddp" if processes > 1 else "auto", precision=choose_precision(config.precision, device))
+    fabric = Fabric(
+        accelerator=device,
+        devices=processes,
+        strategy="ddp" if processes > 1 else "auto",
+        precision=choose_precision(config.precision, device),
+    )
     fabric.launch()
     return fabric
 
-def run_on_rank_zero(fabric: Fabric, work: Callable): # work: called without arguments
+
+def run_on_rank_zero(fabric: Fabric, work: Callable):  # work: called without arguments
     "Runs `work()` in the first process while the others wait. Its `UserError` or `OSError` is raised there; the other processes end without a word, exit code 2."
     error = None
-    with fabric.rank_zero_first():                                                   # the others wait as long as it takes
+    with fabric.rank_zero_first():  # the others wait as long as it takes
         if fabric.global_rank == 0:
-            try: work()
-            except (UserError, OSError) as e: error = e
-    if fabric.broadcast(error is not None): raise error or SystemExit(2)
+            try:
+                work()
+            except (UserError, OSError) as e:
+                error = e
+    if fabric.broadcast(error is not None):
+        raise error or SystemExit(2)
 
 # %% ../../nbs/3_training/15_training.ipynb #50150cdc
 @torch.no_grad()
 def average(fabric: Fabric, tensors: list[Tensor]):
     "Replaces tensors by their mean over all processes, in one message."
-    if fabric.world_size == 1 or not tensors: return
+    if fabric.world_size == 1 or not tensors:
+        return
     mean = fabric.all_reduce(torch.cat([t.float().flatten() for t in tensors]), reduce_op="mean")
-    for t, m in zip(tensors, mean.split([t.numel() for t in tensors])): t.copy_(m.view_as(t))
+    for t, m in zip(tensors, mean.split([t.numel() for t in tensors])):
+        t.copy_(m.view_as(t))
+
 
 def sync_batchnorm_stats(fabric: Fabric, model: nn.Module):
     "Averages BatchNorm's running statistics over all processes, so that all of them go on from what is scored and saved."
     average(fabric, [b for b in model.buffers() if b.is_floating_point()])
 
 # %% ../../nbs/3_training/15_training.ipynb #2219e3ae
-LOG_COLUMNS = ("kind", "epoch", "step", "task", "loss", "weight", "learning_rate", "seconds", "images_per_second", "data_wait", "metric", "value")
+LOG_COLUMNS = (
+    "kind",
+    "epoch",
+    "step",
+    "task",
+    "loss",
+    "weight",
+    "learning_rate",
+    "seconds",
+    "images_per_second",
+    "data_wait",
+    "metric",
+    "value",
+)
 
 # %% ../../nbs/3_training/15_training.ipynb #33e9ee41
 class TrainingLog:
     "`logs/training.csv` and `logs/training.log` in the results folder; `step` > 0 continues an earlier log after that step."
+
     def __init__(self, results_dir: Path, step: int = 0, active: bool = True):
-        self.csv, self.text, self.active = results_dir/"logs"/"training.csv", results_dir/"logs"/"training.log", active
-        if not active: return
+        self.csv, self.text, self.active = (
+            results_dir / "logs" / "training.csv",
+            results_dir / "logs" / "training.log",
+            active,
+        )
+        if not active:
+            return
         rows = rows_up_to(self.csv, LOG_COLUMNS, step)
-        with atomic_write(self.csv) as t, open(t, "w", newline="", encoding="utf-8") as f: csv.writer(f).writerows([LOG_COLUMNS, *rows])
-        if not step: self.text.write_text("", encoding="utf-8")
+        with atomic_write(self.csv) as t, open(t, "w", newline="", encoding="utf-8") as f:
+            csv.writer(f).writerows([LOG_COLUMNS, *rows])
+        if not step:
+            self.text.write_text("", encoding="utf-8")
 
     def rows(self, rows: list[dict]):
         "Appends rows to the csv; missing columns stay empty."
-        if not self.active: return
-        with open(self.csv, "a", newline="", encoding="utf-8") as f: csv.DictWriter(f, LOG_COLUMNS).writerows(rows)
+        if not self.active:
+            return
+        with open(self.csv, "a", newline="", encoding="utf-8") as f:
+            csv.DictWriter(f, LOG_COLUMNS).writerows(rows)
 
-    def steps_of(self, epoch: int) -> list[dict]: # 1, 2, …
+    def steps_of(self, epoch: int) -> list[dict]:  # 1, 2, …
         "The rows of an epoch's steps, as they stand in the csv; none when nothing is logged."
-        if not self.active or not self.csv.exists(): return []
-        with open(self.csv, newline="", encoding="utf-8") as f: return [r for r in csv.DictReader(f) if r["kind"] == "step" and r["epoch"] == str(epoch)]
+        if not self.active or not self.csv.exists():
+            return []
+        with open(self.csv, newline="", encoding="utf-8") as f:
+            return [r for r in csv.DictReader(f) if r["kind"] == "step" and r["epoch"] == str(epoch)]
 
-    def mean_losses(self, epoch: int) -> dict[str, float] | None: # task -> mean loss, without weights
+    def mean_losses(self, epoch: int) -> dict[str, float] | None:  # task -> mean loss, without weights
         "The mean loss of each task that was drawn in an epoch, for sampling by loss; None when none is logged."
         losses = {}
-        for r in self.steps_of(epoch): losses.setdefault(r["task"], []).append(float(r["loss"]))
-        return {t: max(1e-3, sum(l)/len(l)) for t, l in losses.items()} or None
+        for r in self.steps_of(epoch):
+            losses.setdefault(r["task"], []).append(float(r["loss"]))
+        return {t: max(1e-3, sum(l) / len(l)) for t, l in losses.items()} or None
 
     def begin(self, run, resume: bool, total: int, fabric):
         "Says what runs, where and from which step."
-        self.say(f"{'resumed at' if resume else 'started at'} step {run.step} of {total} · {run.config.recipe} · seed {run.config.seed} · {fabric.device} {fabric._precision.precision}")
+        self.say(
+            f"{'resumed at' if resume else 'started at'} step {run.step} of {total} · {run.config.recipe} · seed {run.config.seed} · {fabric.device} {fabric._precision.precision}"
+        )
 
-    def end(self, run, minutes: float): self.say(f"finished after {minutes:.1f} minutes · best epoch {run.best_epoch} of {run.config.epochs} · results in {run.config.results_dir}")
+    def end(self, run, minutes: float):
+        self.say(
+            f"finished after {minutes:.1f} minutes · best epoch {run.best_epoch} of {run.config.epochs} · results in {run.config.results_dir}"
+        )
 
     def say(self, line: str):
         "Appends one line with the time to the log for people."
-        if not self.active: return
-        with open(self.text, "a", encoding="utf-8") as f: f.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+        if not self.active:
+            return
+        with open(self.text, "a", encoding="utf-8") as f:
+            f.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
 
 # %% ../../nbs/3_training/15_training.ipynb #ae29261d
-def _random_states() -> dict: # generator -> its state
+def _random_states() -> dict:  # generator -> its state
     "Python's, NumPy's and PyTorch's, on the CPU and on each GPU."
     kind, keys, *rest = np.random.get_state()
     states = dict(python=random.getstate(), numpy=(kind, keys.tolist(), *rest), torch=torch.get_rng_state())
     return states | dict(cuda=torch.cuda.get_rng_state_all()) if torch.cuda.is_available() else states
 
+
 def _set_random_states(states: dict):
     "Puts them back; those of GPUs where there are as many as then."
-    random.setstate(states["python"]); np.random.set_state(states["numpy"]); torch.set_rng_state(states["torch"])
-    gpus = states.get("cuda", [])                                                    # none when the checkpoint was written without a GPU
-    if gpus and torch.cuda.is_available() and len(gpus) == torch.cuda.device_count(): torch.cuda.set_rng_state_all(gpus)
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    torch.set_rng_state(states["torch"])
+    gpus = states.get("cuda", [])  # none when the checkpoint was written without a GPU
+    if gpus and torch.cuda.is_available() and len(gpus) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(gpus)
 
 # %% ../../nbs/3_training/15_training.ipynb #45b43cea
 @dataclass
 class Run:
     "Everything that changes while training; `state_dict` and `load` make it durable."
+
     config: Config
     model: MultiTaskModel
     optimizer: torch.optim.Optimizer
     scheduler: object
     balancer: Balancer
-    step: int = 0 # training steps done
-    epoch: int = 0 # epochs finished, validation included
-    seconds: float = 0.0 # of training, over all parts of the run
-    best: float = -1.0 # selection score of the best epoch
+    step: int = 0  # training steps done
+    epoch: int = 0  # epochs finished, validation included
+    seconds: float = 0.0  # of training, over all parts of the run
+    best: float = -1.0  # selection score of the best epoch
     best_epoch: int = 0
-    precision: object = None # Fabric's plugin; in float16 training it holds the factor of the losses, which adapts from step to step
+    precision: object = (
+        None  # Fabric's plugin; in float16 training it holds the factor of the losses, which adapts from step to step
+    )
 
-    def state_dict(self) -> dict: # tensors, numbers and plain lists only, so that `torch.load(weights_only=True)` reads it
+    def state_dict(
+        self,
+    ) -> dict:  # tensors, numbers and plain lists only, so that `torch.load(weights_only=True)` reads it
         "All that the next step depends on: states of model, optimiser, schedule and balancer, random states, position, best score so far, config."
-        return dict(model=self.model.state_dict(), optimizer=self.optimizer.state_dict(), scheduler=self.scheduler.state_dict(), balancer=self.balancer.state_dict(), random=_random_states(),
-                    precision=self.precision.state_dict() if self.precision else {}, config=self.config.to_dict(), **{k: getattr(self, k) for k in ("step", "epoch", "seconds", "best", "best_epoch")})
+        return dict(
+            model=self.model.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            scheduler=self.scheduler.state_dict(),
+            balancer=self.balancer.state_dict(),
+            random=_random_states(),
+            precision=self.precision.state_dict() if self.precision else {},
+            config=self.config.to_dict(),
+            **{k: getattr(self, k) for k in ("step", "epoch", "seconds", "best", "best_epoch")},
+        )
 
     def save(self, path: Path):
         "Writes the checkpoint beside `path` and renames it."
-        with atomic_write(path) as t: torch.save(self.state_dict(), t)
+        with atomic_write(path) as t:
+            torch.save(self.state_dict(), t)
 
     def load(self, path: Path):
         "Goes on from a checkpoint; raises `UserError` when it does not belong to this config."
         state = read_checkpoint(path)
         load_weights(self.model, state["model"], path)
-        differ = [k for k, v in self.config.to_dict().items() if k not in FIELDS_FREE_ON_RESUME and state["config"].get(k) != v]
-        if differ: raise UserError(f"{path}: cannot resume, the config differs in {', '.join(differ)}; use the values in the run's config.json, or train anew")
-        self.optimizer.load_state_dict(state["optimizer"]); self.scheduler.load_state_dict(state["scheduler"]); self.balancer.load_state_dict(state["balancer"])
-        if self.precision and state.get("precision"): self.precision.load_state_dict(state["precision"])
-        for k in ("step", "epoch", "seconds", "best", "best_epoch"): setattr(self, k, state[k])
+        differ = [
+            k
+            for k, v in self.config.to_dict().items()
+            if k not in FIELDS_FREE_ON_RESUME and state["config"].get(k) != v
+        ]
+        if differ:
+            raise UserError(
+                f"{path}: cannot resume, the config differs in {', '.join(differ)}; use the values in the run's config.json, or train anew"
+            )
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.balancer.load_state_dict(state["balancer"])
+        if self.precision and state.get("precision"):
+            self.precision.load_state_dict(state["precision"])
+        for k in ("step", "epoch", "seconds", "best", "best_epoch"):
+            setattr(self, k, state[k])
         _set_random_states(state["random"])
 
 # %% ../../nbs/3_training/15_training.ipynb #ffa4c642
-FIELDS_FREE_ON_RESUME = {"num_workers", "cache_images", "results_dir", "device", "checkpoint_every", "pretrained", "gradient_log_every"} # may differ on resume
+FIELDS_FREE_ON_RESUME = {
+    "num_workers",
+    "cache_images",
+    "results_dir",
+    "device",
+    "checkpoint_every",
+    "pretrained",
+    "gradient_log_every",
+}  # may differ on resume
 
 # %% ../../nbs/3_training/15_training.ipynb #fafdfd1b
-def optimizer_step(fabric: Fabric, run: Run, optimizer, batch: dict, # optimizer: the run's, set up by Fabric
-            seed: int):                                            # with which the step's first half began
+def optimizer_step(
+    fabric: Fabric,
+    run: Run,
+    optimizer,
+    batch: dict,  # optimizer: the run's, set up by Fabric
+    seed: int,
+):  # with which the step's first half began
     "The second half of a step: clips the gradient, moves the weights, and shows a balancer that asks for it what that changed."
-    if run.config.gradient_clip: fabric.clip_gradients(run.model, optimizer, max_norm=run.config.gradient_clip, error_if_nonfinite=False)
-    optimizer.step(); run.scheduler.step(); optimizer.zero_grad(set_to_none=True)
-    if run.balancer.wants_losses_after: run.balancer.after_step(evaluate_losses(fabric, run.model, batch, seed))
+    if run.config.gradient_clip:
+        fabric.clip_gradients(run.model, optimizer, max_norm=run.config.gradient_clip, error_if_nonfinite=False)
+    optimizer.step()
+    run.scheduler.step()
+    optimizer.zero_grad(set_to_none=True)
+    if run.balancer.wants_losses_after:
+        run.balancer.after_step(evaluate_losses(fabric, run.model, batch, seed))
 
 # %% ../../nbs/3_training/15_training.ipynb #94892bcd
-def update(fabric: Fabric, run: Run,
-           optimizer, # the run's, set up by Fabric
-           batch: dict, # on Fabric's device, as `collate` makes it
-           progress: float = 0.0, # the part of the run that is over, 0..1
-           gradients: GradientLog | None = None) -> BalancedStep:
+def update(
+    fabric: Fabric,
+    run: Run,
+    optimizer,  # the run's, set up by Fabric
+    batch: dict,  # on Fabric's device, as `collate` makes it
+    progress: float = 0.0,  # the part of the run that is over, 0..1
+    gradients: GradientLog | None = None,
+) -> BalancedStep:
     "One step of training: gradients of all tasks, balanced; clipping; the optimiser. Raises `UserError` with the step when a loss is not a number."
     config, record = run.config, gradients is not None and gradients.due(run.step)
-    seed = derive_seed(config.seed, run.step, fabric.global_rank)                    # of dropout and box sampling: a function of the step, so that a resumed run repeats it
+    seed = derive_seed(
+        config.seed, run.step, fabric.global_rank
+    )  # of dropout and box sampling: a function of the step, so that a resumed run repeats it
     seed_everything(seed)
     factors = schedule_factors(config.weight_schedule, progress, config.tasks)
     batch = drop_zero_weight_tasks(batch, factors)
-    balanced = compute_gradients(fabric, run.model, batch, run.balancer, config.accumulate, record, factors, f"step {run.step + 1}: ")
-    if record: gradients.before(run.model, balanced, loss_scale(fabric))             # of clipping and of the update
+    balanced = compute_gradients(
+        fabric, run.model, batch, run.balancer, config.accumulate, record, factors, f"step {run.step + 1}: "
+    )
+    if record:
+        gradients.before(run.model, balanced, loss_scale(fabric))  # of clipping and of the update
     optimizer_step(fabric, run, optimizer, batch, seed)
-    if record: gradients.after(run.step + 1)
+    if record:
+        gradients.after(run.step + 1)
     return balanced
 
 # %% ../../nbs/3_training/15_training.ipynb #20f471db
-def train(config: Config,
-          resume: bool = False, # go on from results_dir/checkpoints/last.pt
-          progress: bool = True,
-          fabric: Fabric | None = None, # started here unless given
-          prepare: Callable = prepare_data) -> Run: # (config, progress): makes or checks the data, in the first process
+def train(
+    config: Config,
+    resume: bool = False,  # go on from results_dir/checkpoints/last.pt
+    progress: bool = True,
+    fabric: Fabric | None = None,  # started here unless given
+    prepare: Callable = prepare_data,
+) -> Run:  # (config, progress): makes or checks the data, in the first process
     """Trains one model on the config's tasks and writes checkpoints and logs to `results_dir`.
 
     Raises `UserError` for broken data, a loss that is not a number, or a checkpoint that does not fit.
     """
-    parse_schedule(config.weight_schedule, config.tasks)                             # a mistake in it is told before anything is made
+    parse_schedule(config.weight_schedule, config.tasks)  # a mistake in it is told before anything is made
     fabric = fabric or start_fabric(config)
     results, main = resolve(config.results_dir), fabric.global_rank == 0
     checkpoint = checkpoint_to_resume(results, main) if resume else None
     with pending_run(fabric, config, new=checkpoint is None):
-        run_on_rank_zero(fabric, partial(prepare, config, progress)); seed_everything(config.seed)
+        run_on_rank_zero(fabric, partial(prepare, config, progress))
+        seed_everything(config.seed)
         train_loader, val_loaders = make_loaders(fabric, config, progress and main)
         run, sampler = make_run(fabric, config, train_loader, imagenet=checkpoint is None), train_loader.batch_sampler
-    per_epoch, total = sampler.steps, sampler.steps*config.epochs
-    resume_or_start_fresh(run, results/"checkpoints", checkpoint, fabric)
-    log = TrainingLog(results, run.step, main); log.begin(run, bool(checkpoint), total, fabric)
+    per_epoch, total = sampler.steps, sampler.steps * config.epochs
+    resume_or_start_fresh(run, results / "checkpoints", checkpoint, fabric)
+    log = TrainingLog(results, run.step, main)
+    log.begin(run, bool(checkpoint), total, fabric)
     gradients = GradientLog(results, config.gradient_log_every, run.step, main)
     optimizer, began = fabric.setup_optimizers(run.optimizer), time.perf_counter() - run.seconds
     bar = tqdm(total=total, initial=run.step, desc="training", unit="step", disable=not (progress and main))
     for epoch in range(run.epoch, config.epochs):
         run.model.train()
-        sampler.epoch, sampler.start = epoch, run.step - epoch*per_epoch
-        if config.task_sampling == "loss": sampler.draw.losses = fabric.broadcast(log.mean_losses(epoch))
+        sampler.epoch, sampler.start = epoch, run.step - epoch * per_epoch
+        if config.task_sampling == "loss":
+            sampler.draw.losses = fabric.broadcast(log.mean_losses(epoch))
         for batch, wait, tick in with_waiting_time(train_loader):
             rate = run.scheduler.get_last_lr()[0]
-            balanced = update(fabric, run, optimizer, fabric.to_device(batch), run.step/total, gradients)
+            balanced = update(fabric, run, optimizer, fabric.to_device(batch), run.step / total, gradients)
             run.step, run.seconds = run.step + 1, time.perf_counter() - began
             log.rows(step_rows(run, epoch, batch, balanced, rate, wait, time.perf_counter() - tick))
-            bar.update(); bar.set_postfix_str(" ".join(f"{t} {l:.2f}" for t, l in balanced.losses.items()))
-            if config.checkpoint_every and run.step % config.checkpoint_every == 0 and run.step < (epoch + 1)*per_epoch:
+            bar.update()
+            bar.set_postfix_str(" ".join(f"{t} {l:.2f}" for t, l in balanced.losses.items()))
+            if (
+                config.checkpoint_every
+                and run.step % config.checkpoint_every == 0
+                and run.step < (epoch + 1) * per_epoch
+            ):
                 sync_batchnorm_stats(fabric, run.model)
-                if main: run.save(results/"checkpoints"/"last.pt")
+                if main:
+                    run.save(results / "checkpoints" / "last.pt")
         finish_epoch(fabric, run, epoch + 1, val_loaders, log, results, bar)
-    bar.close(); log.end(run, (time.perf_counter() - began)/60)
+    bar.close()
+    log.end(run, (time.perf_counter() - began) / 60)
     return run
 
 # %% ../../nbs/3_training/15_training.ipynb #43aaeada
-def checkpoint_to_resume(results: Path, speaks: bool = True) -> Path | None: # speaks: warn when it is not `last.pt`
+def checkpoint_to_resume(results: Path, speaks: bool = True) -> Path | None:  # speaks: warn when it is not `last.pt`
     "The checkpoint from which the run in a folder goes on: `last.pt`, or `model_best.pt` where only that is left; None when there is none of this run, so that it begins anew."
-    folder = results/"checkpoints"
-    found = [] if (folder/"next.json").exists() else [p for p in (folder/"last.pt", folder/"model_best.pt") if p.exists()]
-    if speaks and not found: warnings.warn(f"{results.name}: this run has no checkpoint to go on from, so it begins at step 0", stacklevel=3)
-    elif speaks and found[0].name != "last.pt": warnings.warn(f"{results.name}: last.pt is missing, so the run goes on from model_best.pt", stacklevel=3)
+    folder = results / "checkpoints"
+    found = (
+        []
+        if (folder / "next.json").exists()
+        else [p for p in (folder / "last.pt", folder / "model_best.pt") if p.exists()]
+    )
+    if speaks and not found:
+        warnings.warn(f"{results.name}: this run has no checkpoint to go on from, so it begins at step 0", stacklevel=3)
+    elif speaks and found[0].name != "last.pt":
+        warnings.warn(f"{results.name}: last.pt is missing, so the run goes on from model_best.pt", stacklevel=3)
     return found[0] if found else None
 
-def config_to_resume(results: Path) -> Path: # which need not exist
+
+def config_to_resume(results: Path) -> Path:  # which need not exist
     "The config of the run that `checkpoint_to_resume` is about."
-    pending_run = results/"checkpoints"/"next.json"
-    return pending_run if pending_run.exists() else results/"config.json"
+    pending_run = results / "checkpoints" / "next.json"
+    return pending_run if pending_run.exists() else results / "config.json"
 
 # %% ../../nbs/3_training/15_training.ipynb #d60d7a03
 @contextlib.contextmanager
 def pending_run(fabric: Fabric, config: Config, new: bool):
     "While a new run is prepared its config lies beside the checkpoints, as `next.json`: they are an earlier run's until `resume_or_start_fresh` removes them. A mistake in the block takes it back."
-    note = resolve(config.results_dir)/"checkpoints"/"next.json"
-    if new and fabric.global_rank == 0: config.save(note)
-    try: yield
+    note = resolve(config.results_dir) / "checkpoints" / "next.json"
+    if new and fabric.global_rank == 0:
+        config.save(note)
+    try:
+        yield
     except (UserError, OSError):
-        if new and fabric.global_rank == 0: note.unlink(missing_ok=True)
+        if new and fabric.global_rank == 0:
+            note.unlink(missing_ok=True)
         raise
 
 # %% ../../nbs/3_training/15_training.ipynb #eeea8b24
-def resume_or_start_fresh(run: Run, folder: Path, checkpoint: Path | None, fabric: Fabric): # folder: of the checkpoints
+def resume_or_start_fresh(
+    run: Run, folder: Path, checkpoint: Path | None, fabric: Fabric
+):  # folder: of the checkpoints
     "Loads the checkpoint when resuming; otherwise a new run begins, and checkpoints of an earlier one are removed. Then the run's config is saved."
-    fabric.barrier()                                                                 # no process looks for a checkpoint any more
-    if checkpoint: run.load(checkpoint)
-    if fabric.global_rank: return
-    for old in [] if checkpoint else [*folder.glob("*.pt"), *folder.glob(".*.tmp.pt")]: old.unlink()
-    run.config.save(folder.parent/"config.json")
-    (folder/"next.json").unlink(missing_ok=True)
+    fabric.barrier()  # no process looks for a checkpoint any more
+    if checkpoint:
+        run.load(checkpoint)
+    if fabric.global_rank:
+        return
+    for old in [] if checkpoint else [*folder.glob("*.pt"), *folder.glob(".*.tmp.pt")]:
+        old.unlink()
+    run.config.save(folder.parent / "config.json")
+    (folder / "next.json").unlink(missing_ok=True)
 
 # %% ../../nbs/3_training/15_training.ipynb #73a1cf6a
-def make_loaders(fabric: Fabric, config: Config, progress: bool = True) -> tuple: # (training loader, {task: validation loader})
+def make_loaders(
+    fabric: Fabric, config: Config, progress: bool = True
+) -> tuple:  # (training loader, {task: validation loader})
     "This process's training loader and one validation loader per task."
     train_loader = training_loader(config, fabric.global_rank, fabric.world_size, progress)
     return train_loader, {t: evaluation_loader(config, "val", (t,)) for t in config.tasks}
 
-def create_train_state(fabric: Fabric, config: Config, steps: int, # of the whole run
-            imagenet: bool = True) -> Run: # False: random weights, whatever `config.pretrained` says
+
+def create_train_state(
+    fabric: Fabric,
+    config: Config,
+    steps: int,  # of the whole run
+    imagenet: bool = True,
+) -> Run:  # False: random weights, whatever `config.pretrained` says
     "A model with random (or ImageNet) weights on Fabric's device, its optimiser, schedule and balancer."
     model = fabric.to_device(model_from_config(config if imagenet else replace(config, pretrained="false")))
-    if config.channels_last: model = model.to(memory_format=torch.channels_last)
-    lots = dict(seed=config.seed) if "seed" in balancer_options(config.balancer) else {}  # methods that draw lots: other ones for another seed
+    if config.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    lots = (
+        dict(seed=config.seed) if "seed" in balancer_options(config.balancer) else {}
+    )  # methods that draw lots: other ones for another seed
     balancer = make_balancer(config.balancer, config.tasks, **lots | config.balancer_settings)
     return Run(config, model, *make_optimizer(model, config, steps), balancer, precision=fabric._precision)
 
-def make_run(fabric: Fabric, config: Config, train_loader, imagenet: bool = True) -> Run: # imagenet False: a checkpoint will bring the weights
+
+def make_run(
+    fabric: Fabric, config: Config, train_loader, imagenet: bool = True
+) -> Run:  # imagenet False: a checkpoint will bring the weights
     "The run that a config and its data describe: `create_train_state` with the classification loss that fits the images of each class."
-    run = create_train_state(fabric, config, train_loader.batch_sampler.steps*config.epochs, imagenet)
-    if "classification" in config.tasks: configure_classification_loss(run.model, config, train_loader)
+    run = create_train_state(fabric, config, train_loader.batch_sampler.steps * config.epochs, imagenet)
+    if "classification" in config.tasks:
+        configure_classification_loss(run.model, config, train_loader)
     return run
 
 # %% ../../nbs/3_training/15_training.ipynb #7a12b21e
-def configure_classification_loss(model: MultiTaskModel, # its head is changed
-                               config: Config,
-                               train_loader): # as `training_loader` makes it
+def configure_classification_loss(
+    model: MultiTaskModel,  # its head is changed
+    config: Config,
+    train_loader,
+):  # as `training_loader` makes it
     "Tells the classification head which loss the config asks for; class weights come from the training signs in use."
     head = model.heads["classification"]
     head.focal_gamma = config.focal_gamma if config.classification_loss == "focal" else 0.0
     if config.classification_loss == "class_balanced":
         labels = torch.as_tensor(train_loader.dataset.datasets["classification"].labels)
-        head.class_weights.copy_(effective_number_weights(labels.bincount(minlength=len(head.class_weights)), config.class_balance_beta))
+        head.class_weights.copy_(
+            effective_number_weights(labels.bincount(minlength=len(head.class_weights)), config.class_balance_beta)
+        )
 
 # %% ../../nbs/3_training/15_training.ipynb #477c3732
 @torch.no_grad()
-def evaluate_losses(fabric: Fabric, model: MultiTaskModel, batch: dict,
-              seed: int) -> dict[str, float]: # task -> wₜ Lₜ, averaged over processes
+def evaluate_losses(
+    fabric: Fabric, model: MultiTaskModel, batch: dict, seed: int
+) -> dict[str, float]:  # task -> wₜ Lₜ, averaged over processes
     "The losses after a step, for balancers that watch what it changed: with the step's own dropout masks and boxes (its seed), and no trace in BatchNorm's statistics."
     statistics = [b.clone() for b in model.buffers()]
     torch.manual_seed(seed)
     tasks = drop_zero_weight_tasks(batch, model.task_weights)["images"]
     losses = torch.stack([task_loss(fabric, model, t, batch["images"][t], batch[t]).float() for t in tasks])
-    for b, kept in zip(model.buffers(), statistics): b.copy_(kept)
+    for b, kept in zip(model.buffers(), statistics):
+        b.copy_(kept)
     average(fabric, [losses])
     return dict(zip(tasks, losses.tolist()))
 
 # %% ../../nbs/3_training/15_training.ipynb #e6d28907
-def with_waiting_time(loader): # a `DataLoader`
+def with_waiting_time(loader):  # a `DataLoader`
     "Yields (batch, seconds spent waiting for it, time at which the waiting began)."
     batches = iter(loader)
     while True:
         tick = time.perf_counter()
         batch = next(batches, None)
-        if batch is None: return
+        if batch is None:
+            return
         yield batch, time.perf_counter() - tick, tick
 
 # %% ../../nbs/3_training/15_training.ipynb #ad0808b0
-def step_rows(run: Run, epoch: int, batch: dict, balanced: BalancedStep, rate: float, wait: float, took: float) -> list[dict]:
+def step_rows(
+    run: Run, epoch: int, batch: dict, balanced: BalancedStep, rate: float, wait: float, took: float
+) -> list[dict]:
     "The csv rows of one step, one per task."
-    images = sum(len(batch["images"][t]) for t in balanced.losses)                   # of those tasks that took part
-    common = dict(kind="step", epoch=epoch + 1, step=run.step, learning_rate=f"{rate:.6g}", seconds=f"{run.seconds:.2f}",
-                  images_per_second=f"{images/took:.5g}", data_wait=f"{wait/took:.4f}")
-    fixed = run.model.task_weights                                                   # logged: the loss without, the weight with the fixed one
-    return [common | dict(task=t, loss=repr(l/fixed[t] if fixed[t] else l), weight=f"{balanced.weights[t]*fixed[t]:.6g}") for t, l in balanced.losses.items()]
+    images = sum(len(batch["images"][t]) for t in balanced.losses)  # of those tasks that took part
+    common = dict(
+        kind="step",
+        epoch=epoch + 1,
+        step=run.step,
+        learning_rate=f"{rate:.6g}",
+        seconds=f"{run.seconds:.2f}",
+        images_per_second=f"{images / took:.5g}",
+        data_wait=f"{wait / took:.4f}",
+    )
+    fixed = run.model.task_weights  # logged: the loss without, the weight with the fixed one
+    return [
+        common
+        | dict(task=t, loss=repr(l / fixed[t] if fixed[t] else l), weight=f"{balanced.weights[t] * fixed[t]:.6g}")
+        for t, l in balanced.losses.items()
+    ]
 
 # %% ../../nbs/3_training/15_training.ipynb #d08ac679
-def epoch_rows(run: Run, steps: list[dict], processes: int = 1) -> list[dict]: # steps: the csv rows of the epoch's steps
+def epoch_rows(
+    run: Run, steps: list[dict], processes: int = 1
+) -> list[dict]:  # steps: the csv rows of the epoch's steps
     "The csv rows of an epoch's training, one per task: mean loss and weight, the seconds that the steps took (without validation), images per second."
     seconds, images, own = 0.0, 0, {}
     for r in steps:
-        n = run.config.batch_size_of(r["task"])//processes
-        images, seconds = images + n, seconds + n/float(r["images_per_second"])
+        n = run.config.batch_size_of(r["task"]) // processes
+        images, seconds = images + n, seconds + n / float(r["images_per_second"])
         own.setdefault(r["task"], []).append((float(r["loss"]), float(r["weight"])))
-    common = dict(kind="epoch_mean", epoch=run.epoch, step=run.step, seconds=f"{seconds:.2f}", images_per_second=f"{images/(seconds or 1):.5g}")
-    means = {t: [sum(v)/len(v) for v in zip(*pairs)] for t, pairs in own.items()}
+    common = dict(
+        kind="epoch_mean",
+        epoch=run.epoch,
+        step=run.step,
+        seconds=f"{seconds:.2f}",
+        images_per_second=f"{images / (seconds or 1):.5g}",
+    )
+    means = {t: [sum(v) / len(v) for v in zip(*pairs)] for t, pairs in own.items()}
     return [common | dict(task=t, loss=repr(loss), weight=f"{weight:.6g}") for t, (loss, weight) in means.items()]
 
-def epoch_line(run: Run, rows: list[dict], scores: dict) -> str: # rows: of `epoch_rows`; scores: task -> metric -> value, {} without validation
+
+def epoch_line(
+    run: Run, rows: list[dict], scores: dict
+) -> str:  # rows: of `epoch_rows`; scores: task -> metric -> value, {} without validation
     "An epoch in one line, for people."
     losses = ", ".join(f"{r['task']} {float(r['loss']):.3f}" for r in rows)
     speed = f" · {float(rows[0]['seconds']):.0f} s, {float(rows[0]['images_per_second']):.0f} images/s" if rows else ""
-    validation = " · validation " + ", ".join(f"{t} {PRIMARY_METRIC[t]} {s[PRIMARY_METRIC[t]]:.3f}" for t, s in scores.items()) if scores else ""
+    validation = (
+        " · validation " + ", ".join(f"{t} {PRIMARY_METRIC[t]} {s[PRIMARY_METRIC[t]]:.3f}" for t, s in scores.items())
+        if scores
+        else ""
+    )
     return f"epoch {run.epoch} of {run.config.epochs}: loss {losses}{speed}{validation}"
 
 # %% ../../nbs/3_training/15_training.ipynb #02da2f46
-def finish_epoch(fabric: Fabric, run: Run,
-                 epoch: int, # finished ones: 1, 2, …
-                 val_loaders: dict, # task -> its validation loader
-                 log: TrainingLog,
-                 results: Path, # the run's folder
-                 bar): # tqdm's
+def finish_epoch(
+    fabric: Fabric,
+    run: Run,
+    epoch: int,  # finished ones: 1, 2, …
+    val_loaders: dict,  # task -> its validation loader
+    log: TrainingLog,
+    results: Path,  # the run's folder
+    bar,
+):  # tqdm's
     "Validates, logs, and writes `last.pt` and, after the best epoch so far, `model_best.pt`."
     sync_batchnorm_stats(fabric, run.model)
     run.epoch, scores, better = epoch, {}, False
@@ -415,11 +632,23 @@ def finish_epoch(fabric: Fabric, run: Run,
         trained = epoch_rows(run, log.steps_of(epoch), fabric.world_size)
         if epoch % run.config.evaluate_every == 0 or epoch == run.config.epochs:
             bar.set_postfix_str("validating")
-            scores = {t: score_task(run.model, l, t, fabric.device.type, fabric._precision.precision) for t, l in val_loaders.items()}
+            scores = {
+                t: score_task(run.model, l, t, fabric.device.type, fabric._precision.precision)
+                for t, l in val_loaders.items()
+            }
             better = checkpoint_score(scores) > run.best
-            if better: run.best, run.best_epoch = checkpoint_score(scores), epoch
-        log.rows(trained + [dict(kind="epoch", epoch=epoch, step=run.step, task=t, metric=m, value=repr(v)) for t, s in scores.items() for m, v in s.items()])
+            if better:
+                run.best, run.best_epoch = checkpoint_score(scores), epoch
+        log.rows(
+            trained
+            + [
+                dict(kind="epoch", epoch=epoch, step=run.step, task=t, metric=m, value=repr(v))
+                for t, s in scores.items()
+                for m, v in s.items()
+            ]
+        )
         log.say(epoch_line(run, trained, scores))
-        if better: run.save(results/"checkpoints"/"model_best.pt")                   # first: a kill between the two repeats the epoch
-        run.save(results/"checkpoints"/"last.pt")
+        if better:
+            run.save(results / "checkpoints" / "model_best.pt")  # first: a kill between the two repeats the epoch
+        run.save(results / "checkpoints" / "last.pt")
     fabric.barrier()
