@@ -10,11 +10,14 @@ import torch
 __all__ = ["Slip", "call", "check", "exercise", "expect", "expect_close", "show"]
 
 _CHECKS = {}  # number of an exercise, such as "06.1" -> its check
-_short = reprlib.Repr(maxstring=80, maxother=120, maxlist=8, maxtuple=8, maxdict=8, maxset=8)
+_short = reprlib.Repr()  # keeps what it shows short
+_short.maxstring = 80
+_short.maxother = 120
+_short.maxlist = _short.maxtuple = _short.maxdict = _short.maxset = 8
 
 
 class Slip(Exception):
-    "An answer that is not right: one or more sentences that say what was given, what was expected, and the likely slip."
+    "An answer that is not right: what was given, what was expected, and the likely slip, in sentences."
 
 
 class NotYet(Exception):
