@@ -14,10 +14,10 @@ from fastcore.script import Param, call_parse, store_true
 from lightning.fabric.utilities import move_data_to_device
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
-from mtl_course.training import batch_size
 from mtl_course.training.batch_size import random_batch
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
+from mtl_course.core import process
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.studies.runner import headline_scores, mean_and_interval
 from mtl_course.metrics.scores import PRIMARY_METRIC
@@ -179,7 +179,7 @@ def peak_memory(backbone: str, neck: str, size: tuple, batch: int, device: str, 
     for _ in range(2):
         training_step(models, shared, data)
         optimizer.step()
-    return batch_size.peak_memory(device)
+    return process.peak_memory(device)
 
 
 def memories(*about) -> list[dict]:

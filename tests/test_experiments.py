@@ -5,9 +5,8 @@ import numpy as np, pandas as pd, pytest
 from mtl_course.core.errors import UserError
 from mtl_course.config import make_config
 from mtl_course.data.sampling import subsample_indices
+from mtl_course.core.process import ProcessError, run_in_subprocess
 from mtl_course.studies.runner import (
-    ProcessError,
-    run_in_subprocess,
     read_study,
     study_summary,
     head_tail_recall,
@@ -51,7 +50,7 @@ def test_a_process_ends_soon_after_the_one_that_asked_for_it(tmp_path):
     (tmp_path / "waits.py").write_text(
         "import os, pathlib, time\ndef wait(path):\n    pathlib.Path(path).write_text(str(os.getpid())); time.sleep(120)\n"
     )
-    code = f"from mtl_course.studies.runner import run_in_subprocess; run_in_subprocess('waits:wait', dict(path={str(tmp_path / 'pid')!r}))"
+    code = f"from mtl_course.core.process import run_in_subprocess; run_in_subprocess('waits:wait', dict(path={str(tmp_path / 'pid')!r}))"
     asking = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(tmp_path)})
 
     def until(condition):

@@ -14,16 +14,16 @@ __all__ = [
     "should_i_share",
 ]
 
-import contextlib, random
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-import numpy as np, pandas as pd, torch
+import pandas as pd, torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from ..config import Config
 from ..core.errors import UserError
-from ..core.seeds import derive_seed, seed_everything
+from ..core.seeds import derive_seed, random_states_restored, seed_everything
 from ..data.loaders import prepare_data, training_loader
 from .runner import ENOUGH_SEEDS, mean_and_interval
 from ..plots.figures import TASK_LABELS
@@ -106,23 +106,13 @@ def untouched(model: nn.Module) -> Iterator[None]:
     "Parameters, buffers (BatchNorm's running statistics) and random states are the same, digit for digit, after the block as before."
     tensors = [*model.parameters(), *model.buffers()]
     copies = [t.detach().clone() for t in tensors]
-    states = (
-        random.getstate(),
-        np.random.get_state(),
-        torch.get_rng_state(),
-        torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    )
     try:
-        yield
+        with random_states_restored():
+            yield
     finally:
         with torch.no_grad():
             for t, c in zip(tensors, copies):
                 t.copy_(c)
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-        if states[3]:
-            torch.cuda.set_rng_state_all(states[3])
 
 
 def _loss(model, batch, task, seed):  # () one task's weighted loss, always with the same random numbers

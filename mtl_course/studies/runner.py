@@ -7,10 +7,6 @@ __all__ = [
     "as_trainings",
     "run_configs",
     "config_hash",
-    "process_status",
-    "peak_memory",
-    "ProcessError",
-    "run_in_subprocess",
     "head_tail_recall",
     "train_and_score",
     "train_run",
@@ -26,7 +22,7 @@ __all__ = [
     "pareto_front",
 ]
 
-import concurrent.futures, hashlib, json, os, pkgutil, resource, subprocess, sys, tempfile, threading, time
+import concurrent.futures, hashlib, json, os, sys, tempfile, time
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from scipy import stats
@@ -34,6 +30,7 @@ from tqdm.auto import tqdm
 from ..config import TASKS, Config, make_config
 from ..core.errors import UserError
 from ..core.files import atomic_write, resolve
+from ..core.process import peak_memory, run_in_subprocess
 from ..data.loaders import evaluation_loader, prepare_data
 from ..data.sampling import long_tail
 from ..evaluation.evaluate import evaluate_task
@@ -71,72 +68,6 @@ def config_hash(configs: list[Config]) -> str:  # 8 hex digits
     )
     values = [{k: v for k, v in c.to_dict().items() if k not in skip and v != defaults[k]} for c in configs]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def process_status(field: str) -> int | None:  # such as VmHWM, the largest memory so far
-    "Bytes that Linux tells about this process, or None elsewhere."
-    status = Path("/proc/self/status")
-    lines = [l for l in status.read_text().splitlines() if l.startswith(f"{field}:")] if status.exists() else []
-    return int(lines[0].split()[1]) * 1024 if lines else None
-
-
-def peak_memory(device: str = "cpu") -> int:  # bytes
-    "The largest memory that this process has had so far: of the GPU, as PyTorch reserved it, or of the whole process, the interpreter included."
-    if device == "cuda":
-        return torch.cuda.max_memory_reserved()
-    own = process_status("VmHWM")  # ru_maxrss would begin with the memory of the process that started this one
-    return (
-        own
-        if own is not None
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    )
-
-
-class ProcessError(UserError):
-    "What went wrong in a process of its own: its last line, with all that it said (`stderr`) and its exit `code` (below zero: the signal that ended it)."
-
-    def __init__(self, code: int, stderr: str):
-        self.code, self.stderr = code, stderr
-        super().__init__(
-            (stderr.strip().splitlines() or [f"the process ended with code {code}"])[-1].removeprefix(
-                "mtl_course.core.errors.UserError: "
-            )
-        )
-
-
-def _end_with(parent: int):  # process id
-    "Ends this process soon after its parent, so that a study that was killed leaves no training behind."
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _answer():
-    "What the process does: an order from stdin, the answer to the file named there."
-    order = json.load(sys.stdin)
-    threading.Thread(target=_end_with, args=(order["parent"],), daemon=True).start()
-    answer = pkgutil.resolve_name(order["function"])(**order["arguments"])
-    Path(order["answer"]).write_text(json.dumps(answer), encoding="utf-8")
-
-
-def run_in_subprocess(
-    function: str,  # "module:name"
-    arguments: dict,  # by name, of what JSON knows
-    threads: int | None = None,
-):  # OMP_NUM_THREADS there; None: as here
-    "What a function answers (again as JSON) in a new process, so that its memory is its own; raises `ProcessError` when it ends in any other way."
-    with tempfile.TemporaryDirectory() as folder:
-        order = dict(function=function, arguments=arguments, answer=f"{folder}/answer.json", parent=os.getpid())
-        done = subprocess.run(
-            [sys.executable, "-c", "from mtl_course.studies.runner import _answer; _answer()"],
-            input=json.dumps(order),
-            text=True,
-            capture_output=True,
-            env=os.environ | (dict(OMP_NUM_THREADS=str(threads)) if threads else {}),
-        )
-        if done.returncode:
-            raise ProcessError(done.returncode, done.stderr)
-        return json.loads(Path(order["answer"]).read_text(encoding="utf-8"))
 
 
 def head_tail_recall(

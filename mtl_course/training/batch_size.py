@@ -21,7 +21,7 @@ from ..core.files import atomic_write, resolve
 from ..core.device import choose_device
 from ..core.seeds import seed_everything
 from ..world.signs import SIGN_NAMES
-from ..studies.runner import ProcessError, run_in_subprocess, peak_memory, process_status
+from ..core.process import ProcessError, peak_memory, process_status, run_in_subprocess
 from ..plots.figures import OKABE_ITO
 from .loop import create_train_state, start_fabric, update
 

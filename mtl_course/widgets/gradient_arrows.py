@@ -32,9 +32,8 @@ __all__ = [
     "GradientArrows",
 ]
 
-import html, json, math, random, textwrap
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import html, json, math, textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -45,7 +44,7 @@ from torch import nn
 from ..config import BOOSTED_WEIGHTS, TASKS, Config, make_config
 from ..core.errors import UserError
 from ..core.files import atomic_write, project_root
-from ..core.seeds import derive_seed, seed_everything
+from ..core.seeds import derive_seed, random_states_restored, seed_everything
 from ..plots.figures import TASK_COLOURS, TASK_LABELS, TASK_MARKERS, style
 from ..losses.streamed_backward import BALANCERS, balancer_options, make_balancer, streamed_backward
 from ..losses.loss_balancers import Balancer
@@ -940,7 +939,7 @@ def record(self: GradientReplay, steps: int = 24, every: int = 2):
     tell = lambda k, n: setattr(self.message, "value", f"recording: step {k} of {n}")
     self.again.disabled, self.message.value = True, "making the tiny world and starting …"
     try:
-        with _own_generators():
+        with random_states_restored():
             made = record_gradients(make_config("smoke", epochs=1, steps_per_epoch=steps), every, tell)
         made.source = f"record_gradients, recipe smoke, {steps} steps"
         self.load(made)
@@ -951,18 +950,6 @@ def record(self: GradientReplay, steps: int = 24, every: int = 2):
         raise
     finally:
         self.again.disabled = False
-
-
-@contextmanager
-def _own_generators() -> Iterator[None]:
-    "Inside the block random numbers are drawn without moving the user's generators."
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
 
 
 @patch
