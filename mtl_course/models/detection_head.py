@@ -142,11 +142,11 @@ def forward(self: DetectionHead, features: dict[str, Tensor], image_size: tuple[
         proposals=proposals,
         image_size=image_size,
     )
-    return out if self.training else out | self.second_stage(out, proposals)
+    return out if self.training else out | self.box_head(out, proposals)
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #966771e5
 @patch
-def second_stage(self: DetectionHead, out: dict, boxes: list[Tensor]) -> dict:  # boxes: per image (P, 4)
+def box_head(self: DetectionHead, out: dict, boxes: list[Tensor]) -> dict:  # boxes: per image (P, 4)
     "Class logits and box corrections of some boxes, from their 7×7 region features."
     x = self.roi.box_roi_pool(out["features"], boxes, [out["image_size"]] * len(boxes))  # (ΣP, C, 7, 7)
     logits, deltas = self.roi.box_predictor(self.roi.box_head(x))
@@ -186,7 +186,7 @@ def _rpn_losses(self: DetectionHead, out, targets):
 def _roi_losses(self: DetectionHead, out, targets):
     proposals = [p[box_ioa(p, t.get("ignore", p[:0])) <= 0.5] for p, t in zip(out["proposals"], targets)]
     proposals, _, labels, wanted = self.roi.select_training_samples(proposals, targets)
-    second = self.second_stage(out, proposals)
+    second = self.box_head(out, proposals)
     counts = [len(p) for p in proposals]
     deltas = second["box_deltas"].view(len(second["box_deltas"]), -1, 4).split(counts)  # (P, classes + 1, 4)
     for logits, d, l, w in zip(second["class_logits"].split(counts), deltas, labels, wanted):
@@ -202,7 +202,7 @@ def _roi_losses(self: DetectionHead, out, targets):
 def decode(self: DetectionHead, out: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:
     'Outputs of `forward` -> per image {"boxes" (N, 4) pixels, "labels" (N,) 1…, "scores" (N,) descending}.'
     if "class_logits" not in out:
-        out = out | self.second_stage(out, out["proposals"])
+        out = out | self.box_head(out, out["proposals"])
     self.roi.score_thresh, self.roi.nms_thresh = score_threshold, nms_iou
     found = self.roi.postprocess_detections(
         out["class_logits"], out["box_deltas"], out["proposals"], [out["image_size"]] * len(out["proposals"])

@@ -18,7 +18,7 @@ from ..core.files import resolve
 from .classification_head import ClassificationHead
 from .detection_head import DetectionHead, check_neck
 from .lane_head import LaneHead
-from .sharing import make_trunk
+from .sharing import make_backbone
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #f62c3d24
 def _known_tasks(tasks) -> tuple:  # in the order of TASKS
@@ -39,7 +39,7 @@ def _check_whole(least, **numbers):  # argument -> its value
 class MultiTaskModel(nn.Module):
     """A ResNet trunk with one head per task; `sharing` says how the tasks share the trunk (hard parameter sharing unless told otherwise, Caruana 1997).
 
-    `model(images)` -> {"classification": (B, 43) logits, "detection": see `DetectionHead.forward`, "lane": (B, 2, H, W) logits} in one pass of the trunk (see `Trunk.forward_all`);
+    `model(images)` -> {"classification": (B, 43) logits, "detection": see `DetectionHead.forward`, "lane": (B, 2, H, W) logits} in one pass of the trunk (see `MultiTaskBackbone.forward_all`);
     `model({task: images})` -> the same keys, each from its own images; `model(images, task="lane")` -> that head's output alone.
     Images are (B, 3, H, W) with H, W ≥ 32, normalised as by `create_dataloaders`. Raises `UserError` for a task that the model does not have, and for arguments of which no such network can be made.
     """
@@ -79,7 +79,7 @@ class MultiTaskModel(nn.Module):
         )
         _check_whole(2, num_lane_classes=num_lane_classes)  # background and lane
         check_neck(detection_neck)  # also where no detection head is made
-        self.backbone = make_trunk(sharing, backbone_name, pretrained, self.tasks, freeze_backbone)
+        self.backbone = make_backbone(sharing, backbone_name, pretrained, self.tasks, freeze_backbone)
         channels = self.backbone.channels
         make = dict(
             classification=lambda: ClassificationHead(channels["c5"], num_classification_classes, dropout),

@@ -9,7 +9,7 @@ from mtl_course.losses.streamed_backward import make_balancer, streamed_backward
 from mtl_course.models import MultiTaskModel, load_model, model_from_config
 from mtl_course.models.backbone import Backbone, TaskBatchNorm2d
 from mtl_course.models.multi_task_model import load_weights
-from mtl_course.models.sharing import SHARING, CrossStitchUnit, HardSharing, make_trunk
+from mtl_course.models.sharing import SHARING, CrossStitchUnit, HardSharing, make_backbone
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 every = pytest.mark.parametrize("sharing", list(SHARING))
@@ -24,7 +24,7 @@ def built(sharing, seed=0, neck_channels=16, **kwargs):
 
 def trunk_of(sharing, seed=0, **kwargs):
     torch.manual_seed(seed)
-    return make_trunk(sharing, "resnet18", **kwargs)
+    return make_backbone(sharing, "resnet18", **kwargs)
 
 
 def drifted(trunk, amount=0.05):
@@ -346,7 +346,7 @@ def test_the_engine_runs_with_a_frozen_trunk_and_a_missing_task(sharing, balance
 
 @every
 def test_a_single_task_has_nobody_to_share_with(sharing):
-    assert type(make_trunk(sharing, "resnet18", tasks=("lane",))) is HardSharing
+    assert type(make_backbone(sharing, "resnet18", tasks=("lane",))) is HardSharing
     model = built(sharing, tasks=("lane",))
     assert list(model.state_dict()) == list(built("hard", tasks=("lane",)).state_dict())
     assert model(torch.randn(1, 3, 32, 32))["lane"].shape == (1, 2, 32, 32)
@@ -383,9 +383,9 @@ def test_weights_of_another_way_of_sharing_are_refused_in_one_sentence(sharing):
 
 def test_unknown_names():
     with pytest.raises(UserError, match="'soft': expected one of hard, separate, cross_stitch, attention, mtan"):
-        make_trunk("soft", "resnet18")
+        make_backbone("soft", "resnet18")
     with pytest.raises(UserError, match="vgg"):
-        make_trunk("cross_stitch", "vgg16")
+        make_backbone("cross_stitch", "vgg16")
     with pytest.raises(UserError, match="sharing"):
         make_config("smoke", sharing="soft")
 
@@ -402,7 +402,7 @@ def test_imagenet_weights_reach_every_copy(sharing, monkeypatch):
     monkeypatch.setattr(
         backbone, "imagenet_weights", lambda name, wanted: asked.append(wanted) or reference.state_dict()
     )
-    trunk, x = make_trunk(sharing, "resnet18", "require").eval(), torch.randn(1, 3, 64, 64)
+    trunk, x = make_backbone(sharing, "resnet18", "require").eval(), torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         r = reference.eval()
         expected = r.layer4(r.layer3(r.layer2(r.layer1(r.maxpool(r.relu(r.bn1(r.conv1(x))))))))
