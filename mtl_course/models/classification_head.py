@@ -37,7 +37,11 @@ class ClassificationHead(nn.Module):
         self.fc1, self.fc2 = hidden(in_channels, 1024), hidden(1024, 512)
         self.classifier = nn.Linear(512, num_classes)
 
-    def forward(self, features: dict[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        features: dict[str, Tensor],  # stage -> (B, C, h, w); only "c5" is read
+        image_size: tuple[int, int] | None = None,  # not needed: a class has no place
+    ) -> Tensor:  # (B, num_classes) logits
         x = features["c5"].mean((2, 3))  # (B, C)
         return self.classifier(self.fc2(self.fc1(x)))  # (B, num_classes)
 
@@ -46,6 +50,10 @@ class ClassificationHead(nn.Module):
         loss = F.cross_entropy(logits.float(), labels, reduction="none")  # (B,) −log p_y
         focus = (1 - (-loss).exp()) ** self.focal_gamma if self.focal_gamma else 1.0
         return (self.class_weights[labels] * focus * loss).mean()
+
+    def decode(self, logits: Tensor) -> Tensor:  # (B, num_classes) -> the same shape, rows add up to 1
+        "The probability of each class."
+        return logits.float().softmax(1)
 
 # %% ../../nbs/2_model/07_classification_head.ipynb #29b2a527
 def effective_number_weights(

@@ -77,6 +77,10 @@ class LaneHead(nn.Module):
         entropy = (entropy.sum((1, 2)) / weight.sum((1, 2))).mean()
         return entropy + self.dice * dice_loss(logits.softmax(1)[:, 1], mask.float()) if self.dice else entropy
 
+    def decode(self, logits: Tensor) -> Tensor:  # (B, 2, H, W) -> (B, H, W) in 0..1
+        "The probability of lane: with two classes the softmax is a sigmoid of the difference."
+        return torch.sigmoid(logits[:, 1].float() - logits[:, 0].float())
+
 # %% ../../nbs/2_model/08_lane_head.ipynb #6ff4c751
 def dice_loss(p: Tensor, y: Tensor) -> Tensor:  # lane probability and truth, (B, H, W) in 0..1 -> ()
     "1 − the soft Dice overlap of each image, averaged (Milletari et al. 2016); the ones keep an empty image defined."
