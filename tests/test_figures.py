@@ -2,6 +2,7 @@
 
 import numpy as np, pandas as pd, pytest
 from mtl_course.config import DETECTION_CLASSES, TASKS
+from mtl_course.core.statistics import wilson_interval
 from mtl_course.core.errors import UserError
 from mtl_course.world.signs import SIGN_NAMES
 from mtl_course.evaluation.evaluate import TaskResult, read_table, write_results
@@ -18,7 +19,6 @@ from mtl_course.plots.figures import (
     make_figures,
     select_run,
     side_by_side,
-    wilson_interval,
 )
 from mtl_course.metrics import PRIMARY_METRIC, class_scores, classification_scores, lane_scores
 

@@ -13,7 +13,6 @@ __all__ = [
     "select_run",
     "run_config",
     "read_scores",
-    "wilson_interval",
     "figure_4_per_class_accuracy",
     "evaluation_summary",
     "confusion_matrix_figure",
@@ -30,6 +29,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 from ..config import DETECTION_CLASSES, OKABE_ITO, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, TASKS, Config, load_config
 from ..core.errors import UserError
+from ..core.statistics import wilson_interval
 from ..core.files import atomic_write
 from ..world.signs import SIGN_NAMES
 from ..evaluation.evaluate import RESULT_COLUMNS, read_table
@@ -196,13 +196,6 @@ def _task_rows(table, task):
     if rows.empty:
         raise UserError(f"the results hold no {task} scores; evaluate a model that was trained on {task}")
     return rows
-
-
-def wilson_interval(share, n, z: float = 1.96):  # right/n in 0..1; number of images; normal quantile -> (low, high)
-    "Wilson's score interval of a proportion (Wilson 1927)."
-    share, n = np.asarray(share, float), np.asarray(n, float)
-    centre, half = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
 
 
 def figure_4_per_class_accuracy(results_dir: str | Path, **choice) -> Figure:  # reads evaluation_results.csv

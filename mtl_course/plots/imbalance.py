@@ -52,7 +52,8 @@ from .comparison import figure_12_data_imbalance as data_counts_figure
 from ..config import TASKS
 from ..core.errors import UserError
 from ..evaluation.evaluate import read_table
-from ..studies.runner import STUDY_COLUMNS, mean_and_interval, mean_p_value
+from ..core.statistics import mean_and_interval, mean_p_value
+from ..studies.runner import STUDY_COLUMNS
 from .figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS
 from ..metrics.scores import PRIMARY_METRIC
 from ..studies.plans import CURVE_RUNS, IMBALANCE_RUNS, SIZES, curve_name, not_in, study_command

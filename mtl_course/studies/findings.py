@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 from scipy import stats
 from ..config import TASKS
 from ..core.errors import UserError
-from .runner import ENOUGH_SEEDS, delta_m, headline_scores, mean_and_interval, mean_p_value, pareto_front
+from ..core.statistics import mean_and_interval, mean_p_value
+from .runner import ENOUGH_SEEDS, delta_m, headline_scores, pareto_front
 from ..plots.figures import METRIC_LABELS, OKABE_ITO, TASK_LABELS, style
 from ..metrics.scores import PRIMARY_METRIC
 from .plans import BALANCER_RUNS, not_in, study_command

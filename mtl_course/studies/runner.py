@@ -16,8 +16,6 @@ __all__ = [
     "run_study",
     "headline_scores",
     "delta_m",
-    "mean_and_interval",
-    "mean_p_value",
     "study_summary",
     "pareto_front",
 ]
@@ -25,12 +23,12 @@ __all__ = [
 import concurrent.futures, hashlib, json, os, sys, tempfile, time
 from pathlib import Path
 import numpy as np, pandas as pd, torch
-from scipy import stats
 from tqdm.auto import tqdm
 from ..config import TASKS, Config, make_config
 from ..core.errors import UserError
 from ..core.files import atomic_write, resolve
 from ..core.process import peak_memory, run_in_subprocess
+from ..core.statistics import mean_and_interval
 from ..data.loaders import evaluation_loader, prepare_data
 from ..data.sampling import long_tail
 from ..evaluation.evaluate import evaluate_task
@@ -238,21 +236,6 @@ def delta_m(
 
 
 ENOUGH_SEEDS = 3  # below this no verdict is given: an interval over two has a factor of 12.7 instead of 4.3
-
-
-def mean_and_interval(values: pd.Series | np.ndarray) -> tuple:  # (mean, low, high)
-    "Mean over seeds with the 95 % interval of Student's t; NaN where there is no seed, and for the interval of a single one."
-    values = np.asarray(values, float)
-    if len(values) < 2:
-        return float(values[0]) if len(values) else np.nan, np.nan, np.nan
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
-
-
-def mean_p_value(values: pd.Series | np.ndarray) -> float:
-    "Two-sided p-value of the mean over seeds being zero (Student's t); NaN for a single seed and for equal values."
-    values = np.asarray(values, float)
-    return float(stats.ttest_1samp(values, 0).pvalue) if len(values) > 1 and values.std() > 0 else np.nan
 
 
 def study_summary(
