@@ -5,7 +5,7 @@ python benchmarks/readme_picture.py --checkpoint results/checkpoints/model_best.
 
 import cv2, numpy as np, torch
 from fastcore.script import Param, call_parse
-from mtl_course.cli.commands import draw_found, predict_image
+from mtl_course.evaluation.predict import draw_found, predict_image
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.data.loaders import make_reader, normalise
 from mtl_course.data.images import read_image

@@ -5,16 +5,14 @@ from torch import nn
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.world.signs import SIGN_NAMES
-from mtl_course.evaluation.evaluate import (
+from mtl_course.evaluation.evaluate import evaluate_model, evaluate_task, score_task
+from mtl_course.evaluation.predictions import predict_task
+from mtl_course.evaluation.results import (
     RESULT_COLUMNS,
-    evaluate_model,
-    evaluate_task,
     format_scores,
     model_label,
-    predict_task,
     read_table,
     results_table,
-    score_task,
     write_results,
 )
 

@@ -7,14 +7,9 @@ from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.data.gtsrb import CSV_COLUMNS
 from mtl_course.data.loaders import evaluation_loader
-from mtl_course.evaluation.evaluate import (
-    RESULT_COLUMNS,
-    TaskResult,
-    evaluate_model,
-    format_scores,
-    read_table,
-    write_results,
-)
+from mtl_course.core.files import replaced_folder
+from mtl_course.evaluation.evaluate import TaskResult, evaluate_model
+from mtl_course.evaluation.results import RESULT_COLUMNS, format_scores, read_table, write_results
 from mtl_course.metrics.intervals import (
     COCO_LIMITS,
     COCO_RECALLS,
@@ -27,17 +22,9 @@ from mtl_course.metrics.intervals import (
     interval,
 )
 from mtl_course.metrics import DetectionMetric, kitti_ap, tusimple_metric
-from mtl_course.evaluation.submissions import (
-    kitti_lines,
-    read_gtsrb,
-    replaced_folder,
-    score_gtsrb,
-    score_kitti,
-    score_tusimple,
-    to_original,
-    write_gtsrb,
-    write_kitti,
-)
+from mtl_course.metrics.gtsrb_files import read_gtsrb, score_gtsrb, write_gtsrb
+from mtl_course.metrics.kitti_files import kitti_lines, score_kitti, to_original, write_kitti
+from mtl_course.metrics.tusimple_files import score_tusimple
 
 HEIGHTS = list(range(160, 720, 10))
 

@@ -5,7 +5,8 @@ from mtl_course.config import DETECTION_CLASSES, TASKS
 from mtl_course.core.statistics import wilson_interval
 from mtl_course.core.errors import UserError
 from mtl_course.world.signs import SIGN_NAMES
-from mtl_course.evaluation.evaluate import TaskResult, read_table, write_results
+from mtl_course.evaluation.evaluate import TaskResult
+from mtl_course.evaluation.results import read_table, write_results
 from mtl_course.plots.figures import (
     CLASS_COLOURS,
     FIGURES,

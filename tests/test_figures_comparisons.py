@@ -30,11 +30,13 @@ from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import resolve
 from mtl_course.data.loaders import make_reader
-from mtl_course.evaluation.evaluate import RESULT_COLUMNS
+from mtl_course.evaluation.results import RESULT_COLUMNS
 from mtl_course.plots.figures import make_figures
 from mtl_course.metrics.intervals import interval_of_difference
 from mtl_course.metrics.scores import PRIMARY_METRIC
-from mtl_course.evaluation.submissions import kitti_lines, write_gtsrb, write_kitti, write_tusimple
+from mtl_course.metrics.gtsrb_files import write_gtsrb
+from mtl_course.metrics.kitti_files import kitti_lines, write_kitti
+from mtl_course.metrics.tusimple_files import write_tusimple
 from mtl_course.plots.predictions import (
     PREDICTION_FIGURES,
     frame_f1,

@@ -7,9 +7,6 @@ __all__ = [
     "mtl_data",
     "mtl_train",
     "mtl_evaluate",
-    "guess_tasks",
-    "predict_image",
-    "draw_found",
     "mtl_predict",
     "find_pictures",
     "mtl_compare",
@@ -24,22 +21,22 @@ from tqdm.auto import tqdm
 from ..plots.architecture import ARCHITECTURE_FIGURES
 from ..training.batch_size import batch_size_sentence, find_batch_size as search_batch_size, write_batch_sizes
 from ..plots.comparison import COMPARISON_FIGURES, write_data_counts
-from ..config import Config, DETECTION_CLASSES, RECIPES, TASKS, load_config, make_config
+from ..config import Config, RECIPES, TASKS, load_config, make_config
 from ..core.errors import UserError
 from ..core.files import atomic_write, project_root, resolve
 from ..core.device import choose_device, choose_precision
 from ..data.checking import check_data, check_labels, download, how_to_get
-from ..data.loaders import evaluation_loader, normalise, prepare_data
-from ..data.images import read_image, to_image
-from ..world.signs import SIGN_NAMES
+from ..data.loaders import evaluation_loader, prepare_data
+from ..data.images import read_image
 from ..world.build import WORLD_SIZES, make_world
-from ..evaluation.evaluate import evaluate_model, format_scores, model_label, write_results
+from ..evaluation.evaluate import evaluate_model
+from ..evaluation.predict import draw_found, predict_image
+from ..evaluation.results import format_scores, model_label, write_results
 from ..studies.runner import headline_scores, study_summary
-from ..plots.figures import FIGURES, draw_predictions, make_figures
+from ..plots.figures import FIGURES, make_figures
 from ..plots.gradients import GRADIENT_FIGURES
 from ..plots.imbalance import IMBALANCE_FIGURES
 from ..losses.streamed_backward import BALANCERS, make_balancer
-from ..models.lane_decoding import mask_to_lanes
 from ..models.multi_task_model import load_model
 from ..plots.predictions import PREDICTION_FIGURES
 from ..plots.sharing import SHARING_FIGURES
@@ -373,69 +370,6 @@ def mtl_evaluate(
 
 
 PICTURES, VIDEOS = {".png", ".jpg", ".jpeg", ".ppm"}, {".mp4", ".avi", ".mov", ".mkv"}
-
-
-def guess_tasks(
-    height: int, width: int, tasks: tuple
-) -> tuple:  # of the model -> those that make sense for such a picture
-    "Sign crops are at most 320 pixels wide and nearly square; everything else is a road scene."
-    sign = max(height, width) <= 320 and max(height, width) < 1.5 * min(height, width)
-    wanted = ("classification",) if sign else ("detection", "lane")
-    return tuple(t for t in tasks if t in wanted) or tuple(tasks)
-
-
-@torch.inference_mode()
-def predict_image(
-    model,  # from load_model
-    image: np.ndarray,  # RGB uint8 (H, W, 3)
-    tasks: tuple | None = None,  # default: guessed from the shape
-    score_threshold: float = 0.5,
-) -> dict:  # "detections", "lanes" + "h_samples", "sign": whatever the tasks give
-    "What the model sees on one picture, in plain numbers, coordinates in the picture's pixels."
-    (h, w), config, found = image.shape[:2], model.config, {}
-    for task in tasks or guess_tasks(h, w, model.tasks):
-        size = config.image_size_of(task)
-        x = normalise(to_image(image[..., ::-1], size).as_subclass(torch.Tensor))[None].to(
-            next(model.parameters()).device
-        )
-        output = model(x, task=task)
-        if task == "classification":
-            p = output.softmax(1)[0]
-            best = p.topk(3)
-            found["sign"] = [
-                dict(class_id=int(c), name=SIGN_NAMES[c], probability=round(float(v), 4)) for v, c in zip(*best)
-            ]
-        if task == "detection":
-            boxes = model.decode_detections(output, score_threshold)[0]
-            scale = torch.tensor([w / size[1], h / size[0]] * 2, device=x.device)
-            found["detections"] = [
-                dict(
-                    name=DETECTION_CLASSES[l - 1], score=round(float(s), 4), box=[round(float(v), 1) for v in b * scale]
-                )
-                for b, l, s in zip(boxes["boxes"], boxes["labels"].tolist(), boxes["scores"])
-            ]
-        if task == "lane":
-            heights = list(range(int(h * 0.22) // 10 * 10, h, 10 if h >= 360 else 4))
-            found |= dict(
-                lanes=mask_to_lanes(output.softmax(1)[0, 1].float().cpu().numpy(), heights, (h, w)), h_samples=heights
-            )
-    return found
-
-
-def draw_found(image: np.ndarray, found: dict) -> np.ndarray:  # both RGB uint8 (H, W, 3)
-    "The picture with boxes, lanes and the sign's name on it."
-    d = found.get("detections", [])
-    sign = found["sign"][0] if "sign" in found else None
-    return draw_predictions(
-        image,
-        [x["box"] for x in d],
-        [DETECTION_CLASSES.index(x["name"]) + 1 for x in d],
-        [x["score"] for x in d],
-        found.get("lanes", ()),
-        found.get("h_samples", ()),
-        sign=sign["name"] if sign else "",
-        sign_score=sign and sign["probability"],
-    )
 
 
 @_command

@@ -1,9 +1,11 @@
 """Folders of the project, and files that are never half written."""
 
-import contextlib, os
+import contextlib
+import os
+import shutil
 from pathlib import Path
 
-__all__ = ["project_root", "resolve", "real_data_root", "atomic_write"]
+__all__ = ["project_root", "resolve", "real_data_root", "atomic_write", "replaced_folder"]
 
 
 def project_root() -> Path:
@@ -43,3 +45,27 @@ def atomic_write(path: str | Path):  # the file to write
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replaced_folder(path: str | Path):  # the folder to write
+    """Yields an empty folder beside `path`, which takes its place when the block ends well.
+
+    When it does not, the new folder is removed and the old one stays.
+    """
+    path = Path(path)
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    for folder in (new, old):
+        shutil.rmtree(folder, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        for folder in (new, old):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -34,7 +34,7 @@ from ..core.files import atomic_write, project_root, resolve
 from ..data.loaders import make_reader
 from ..world.signs import SIGN_NAMES
 from ..data.tusimple import draw_lanes
-from ..evaluation.evaluate import RESULT_COLUMNS, read_table
+from ..evaluation.results import RESULT_COLUMNS, read_table
 from .figures import (
     METRIC_LABELS,
     OKABE_ITO,

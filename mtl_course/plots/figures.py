@@ -32,7 +32,7 @@ from ..core.errors import UserError
 from ..core.statistics import wilson_interval
 from ..core.files import atomic_write
 from ..world.signs import SIGN_NAMES
-from ..evaluation.evaluate import RESULT_COLUMNS, read_table
+from ..evaluation.results import RESULT_COLUMNS, read_table
 from ..metrics.scores import PRIMARY_METRIC
 
 PART_COLOURS = {"trunk": "#999999"} | TASK_COLOURS  # parts of the network: the trunk belongs to no task

@@ -51,7 +51,7 @@ from .comparison import COUNT_COLUMNS
 from .comparison import figure_12_data_imbalance as data_counts_figure
 from ..config import TASKS
 from ..core.errors import UserError
-from ..evaluation.evaluate import read_table
+from ..evaluation.results import read_table
 from ..core.statistics import mean_and_interval, mean_p_value
 from ..studies.runner import STUDY_COLUMNS
 from .figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS

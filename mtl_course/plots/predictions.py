@@ -28,7 +28,7 @@ from ..world.signs import SIGN_NAMES, draw_sign
 from .figures import CLASS_COLOURS, LANE_COLOURS, TASK_COLOURS, run_config
 from ..metrics.kitti import KITTI_CLASSES, kitti_ap, overlap_iou, overlap_share
 from ..metrics.tusimple import read_json_lines, tusimple_scores
-from ..evaluation.submissions import read_gtsrb
+from ..metrics.gtsrb_files import read_gtsrb
 
 SHOWN_SCORE = 0.5  # boxes below are neither drawn nor counted here
 

@@ -26,7 +26,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from ..core.errors import UserError
 from ..core.files import atomic_write
-from ..evaluation.evaluate import read_table
+from ..evaluation.results import read_table
 from ..losses.streamed_backward import BalancedStep
 
 

@@ -39,7 +39,7 @@ from ..core.errors import UserError
 from ..core.files import project_root
 from ..data.loaders import prepare_data
 from ..data.sampling import subsample_indices, task_probabilities
-from ..evaluation.evaluate import read_table
+from ..evaluation.results import read_table
 from ..studies.runner import STUDY_COLUMNS, headline_scores, mean_and_interval
 from ..plots.figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, style
 from ..plots.imbalance import find_result, read_gramians, update_shares

@@ -40,7 +40,8 @@ import cv2, ipywidgets as ipw, matplotlib, numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from PIL import Image, ImageDraw, ImageFont
 from tqdm.auto import tqdm
-from ..cli.commands import VIDEOS, find_pictures, guess_tasks
+from ..cli.commands import VIDEOS, find_pictures
+from ..evaluation.predict import guess_tasks
 from ..config import DETECTION_CLASSES, TASKS, Config, make_config
 from ..core.errors import UserError
 from ..core.device import choose_device
@@ -48,7 +49,7 @@ from ..core.files import project_root, resolve
 from ..data.loaders import make_reader, normalise, prepare_data
 from ..data.images import read_image, to_image
 from ..world.signs import SIGN_NAMES
-from ..evaluation.evaluate import evaluation_mode, decode
+from ..evaluation.predictions import decode, evaluation_mode
 from ..plots.figures import OKABE_ITO, TASK_LABELS, draw_predictions
 from ..metrics.intervals import COCO_RECALLS, Ranking, lane_score_rows
 from ..models.multi_task_model import MultiTaskModel, load_model

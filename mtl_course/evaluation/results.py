@@ -1,0 +1,205 @@
+"""Tables of results, written where every table and figure finds them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..config import Config
+from ..core.errors import UserError
+from ..core.files import atomic_write
+from .evaluate import TaskResult
+from .submissions import official_scores, write_predictions
+
+__all__ = [
+    "RESULT_COLUMNS",
+    "format_scores",
+    "model_label",
+    "read_table",
+    "results_table",
+    "write_results",
+]
+
+_RUN_COLUMNS = ["model", "seed", "data_set", "split"]  # they name the run and the data
+# `class` is "all" for a score of the whole task
+RESULT_COLUMNS = _RUN_COLUMNS + ["task", "metric", "class", "difficulty", "value", "low", "high"]
+_SCORE_COLUMNS = RESULT_COLUMNS[4:]
+_LATER_COLUMNS = {"difficulty": "all", "low": np.nan, "high": np.nan}  # tables of earlier versions lack them
+_MAIN_SCORES = {
+    "classification": {"sign top-1 accuracy": "accuracy", "macro F1": "macro_f1"},
+    "detection": {"mAP50": "map50", "mAP50:95": "map50_95"},
+    "lane": {"lane IoU": "iou", "lane F1": "f1"},
+}
+_NO_INTERVAL = (np.nan, np.nan)
+
+
+def format_scores(
+    results: dict,  # task -> TaskResult, or task -> {metric: value}
+) -> str:
+    """The main scores of each task as an aligned table, in per cent.
+
+    95 % intervals stand beside them where they were computed.
+    """
+    rows = [("task", "score", "value", "95 % interval", "images")]
+    for task, metrics in _MAIN_SCORES.items():
+        if task in results:
+            rows += _task_rows(task, metrics, results[task])
+    has_intervals = any(row[3] for row in rows[1:])
+    columns = range(5) if has_intervals else (0, 1, 2, 4)
+    widths = [max(len(row[k]) for row in rows) for k in range(5)]
+    lines = []
+    for row in rows:
+        cells = [row[k].ljust(widths[k]) if k < 2 else row[k].rjust(widths[k]) for k in columns]
+        lines.append("  ".join(cells).rstrip())
+    rule = "-" * max(map(len, lines))
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _task_rows(task: str, metrics: dict, result: TaskResult | dict) -> list[tuple]:
+    if isinstance(result, dict):
+        result = TaskResult(task, "", result, pd.DataFrame())
+    rows = []
+    for label, metric in metrics.items():
+        value = result.scores.get(metric, np.nan)
+        low, high = result.intervals.get((metric, "all"), _NO_INTERVAL)
+        percent = "–" if np.isnan(value) else f"{100 * value:.1f} %"
+        interval = "" if np.isnan(low) else f"{100 * low:.1f} – {100 * high:.1f}"
+        rows.append((task, label, percent, interval, str(result.images)))
+        task = ""  # said once
+    return [rows[0], *((*row[:4], "") for row in rows[1:])]
+
+
+def model_label(config: Config) -> str:  # multi_task, or single_<task> for a baseline trained on one task
+    "The name of a run's model in the results."
+    return "multi_task" if len(config.tasks) > 1 else f"single_{config.tasks[0]}"
+
+
+def results_table(
+    results: dict,  # task -> TaskResult
+    run: dict,  # values of the columns that name the run
+    official: dict | None = None,  # task -> table of its official scores
+) -> pd.DataFrame:  # RESULT_COLUMNS
+    """The results as tidy rows.
+
+    They are the scores of each task, its number of images, every per-class score and the official scores.
+    """
+    tables = []
+    for task, result in results.items():
+        rows = [(metric, "all", value) for metric, value in result.scores.items()]
+        rows.append(("images", "all", result.images))
+        per_class = result.per_class.dropna(how="all")  # a class without images has its count only
+        for metric in per_class:
+            scores = per_class[metric].dropna()
+            rows += [(metric, name, value) for name, value in scores.items()]
+        records = []
+        for metric, name, value in rows:
+            interval = result.intervals.get((metric, name), _NO_INTERVAL)
+            records.append((task, metric, name, "all", value, *interval))
+        tables.append(pd.DataFrame(records, columns=_SCORE_COLUMNS))
+        if official and official.get(task) is not None:
+            tables.append(official[task].dropna(subset="value").assign(task=task)[_SCORE_COLUMNS])
+    table = pd.concat([t for t in tables if len(t)], ignore_index=True)
+    return _with_run(table, run)
+
+
+def _with_run(table: pd.DataFrame, run: dict) -> pd.DataFrame:
+    "The table with the columns that name the run put first."
+    for k, name in enumerate(_RUN_COLUMNS):
+        table.insert(k, name, run[name])
+    return table
+
+
+def _confusion_table(result: TaskResult, run: dict) -> pd.DataFrame:
+    "The confusion matrix as rows truth, predicted, count; cells with 0 left out."
+    target, predicted = np.nonzero(result.confusion)
+    names = np.asarray(result.per_class.index)
+    counts = result.confusion[target, predicted]
+    return _with_run(pd.DataFrame(dict(truth=names[target], predicted=names[predicted], count=counts)), run)
+
+
+def _per_class_table(result: TaskResult, run: dict) -> pd.DataFrame:
+    "The per-class table for reading, each score with the ends of its interval behind it."
+    table = result.per_class.rename_axis("class").reset_index()
+    for metric in result.per_class:
+        intervals = [result.intervals.get((metric, name)) for name in result.per_class.index]
+        if not any(intervals):
+            continue
+        ends = [interval or _NO_INTERVAL for interval in intervals]
+        column = table.columns.get_loc(metric)
+        table.insert(column + 1, f"{metric}_low", [low for low, _ in ends])
+        table.insert(column + 2, f"{metric}_high", [high for _, high in ends])
+    return _with_run(table, run)
+
+
+def _replace_rows(path: Path, new: pd.DataFrame, keys: list) -> Path:
+    "Writes `new` behind the rows of `path` that belong to other values of `keys`."
+    if path.exists():
+        old = read_table(path, [column for column in new if not column.endswith(("_low", "_high"))])
+        old_keys = pd.MultiIndex.from_frame(old[keys].astype(str))
+        replaced = old_keys.isin(pd.MultiIndex.from_frame(new[keys].astype(str)))
+        if not replaced.all():
+            new = pd.concat([old[~replaced], new], ignore_index=True)
+    with atomic_write(path) as temporary:
+        new.to_csv(temporary, index=False)
+    return path
+
+
+def read_table(
+    path: str | Path,
+    columns: list = (),  # that it must have
+    made_by: str = "make train",  # the command that makes the file
+) -> pd.DataFrame:
+    """Reads a csv of results.
+
+    Raises `UserError` when it is missing, cannot be parsed or lacks one of `columns`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path.name}: no such file in {path.parent}; `{made_by}` makes it")
+    remedy = f"delete the file and let `{made_by}` make it anew"
+    try:
+        table = pd.read_csv(path)
+    except (ValueError, pd.errors.ParserError) as e:
+        raise UserError(f"{path}: not a csv table ({e}); {remedy}") from None
+    if "value" in table:
+        for name, value in _LATER_COLUMNS.items():
+            if name in columns and name not in table:
+                table[name] = value
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise UserError(f"{path}: column {missing[0]!r} is missing; {remedy}")
+    return table
+
+
+def write_results(
+    results: dict,  # task -> TaskResult
+    results_dir: str | Path,  # folder for the tables
+    model: str = "multi_task",
+    seed: int = 0,
+    data_set: str = "world",  # a name for the data, such as the folder's
+    split: str = "test",
+) -> list[Path]:  # the files written
+    """Writes evaluation_results.csv, per_class_<task>.csv and confusion_matrix.csv.
+
+    Rows of other runs in them stay. Where the predictions were kept, they are written to
+    predictions/<split>/ in the official formats, scored from there, and the scores added.
+    """
+    folder = Path(results_dir)
+    run = dict(model=model, seed=seed, data_set=data_set, split=split)
+    official = {}
+    for task, result in results.items():
+        if result.predictions is None or result.predictions.reader is None:
+            continue
+        written = write_predictions(result.predictions, folder / "predictions" / split)
+        record = json.dumps(run | dict(images=result.images), indent=1)
+        (written / "run.json").write_text(record + "\n", encoding="utf-8")
+        official[task] = official_scores(task, written)
+    table = results_table(results, run, official)
+    files = [_replace_rows(folder / "evaluation_results.csv", table, [*_RUN_COLUMNS, "task"])]
+    for task, result in results.items():
+        files.append(_replace_rows(folder / f"per_class_{task}.csv", _per_class_table(result, run), _RUN_COLUMNS))
+        if result.confusion is not None:
+            confusion = _confusion_table(result, run)
+            files.append(_replace_rows(folder / "confusion_matrix.csv", confusion, _RUN_COLUMNS))
+    return files
