@@ -1,32 +1,28 @@
 """One small object that says everything about a run, so that a run can be repeated."""
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from .core.errors import UserError
+from .core.fields import NAMES, Field
+from .core.files import atomic_write
+from .core.task import TASKS, default_tasks
+
 __all__ = [
-    "TASKS",
+    "BOOSTED_WEIGHTS",
+    "Config",
     "DETECTION_CLASSES",
     "EQUAL_WEIGHTS",
-    "BOOSTED_WEIGHTS",
     "OKABE_ITO",
-    "TASK_COLOURS",
-    "TASK_MARKERS",
-    "TASK_LABELS",
     "RECIPES",
-    "RunFields",
-    "DataFields",
-    "ModelFields",
-    "TrainingFields",
-    "MachineFields",
-    "Config",
-    "make_config",
+    "RENAMED_FIELDS",
+    "config_fields",
+    "config_from_dict",
     "load_config",
+    "make_config",
 ]
 
-import dataclasses, json
-from dataclasses import dataclass, field
-from pathlib import Path
-from .core.errors import UserError
-from .core.files import atomic_write, resolve
-
-TASKS = ("classification", "detection", "lane")
 DETECTION_CLASSES = ("Car", "Pedestrian", "Cyclist", "Van", "Truck", "Tram", "Misc")
 EQUAL_WEIGHTS = dict(detection=1.0, lane=1.0, classification=1.0)
 BOOSTED_WEIGHTS = dict(detection=5.0, lane=30.0, classification=1.0)  # the specification's remedy for imbalance
@@ -41,193 +37,188 @@ OKABE_ITO = dict(
     vermillion="#D55E00",
     purple="#CC79A7",
 )
-TASK_COLOURS = {"classification": OKABE_ITO["blue"], "detection": OKABE_ITO["vermillion"], "lane": OKABE_ITO["green"]}
-TASK_MARKERS = {"classification": "o", "detection": "s", "lane": "^"}  # a second cue beside the colour
-TASK_LABELS = {"classification": "sign classification", "detection": "object detection", "lane": "lane segmentation"}
+RENAMED_FIELDS = {"split": "split_rule"}  # old name, as in stored configs and hashes -> the name now
 
-
-def _choice(default, *options, help=""):
-    "A field that takes one of `options`."
-    return field(default=default, metadata=dict(options=options, help=help))
-
-
-def _opt(default, help):
-    "A field with a line of help for the command line."
-    return field(default=default, metadata=dict(help=help))
-
-
-@dataclass
-class RunFields:
-    "Who, where and how large."
-
-    recipe: str = _opt("laptop", "the named recipe that the values started from")
-    seed: int = _opt(0, "fixes the weights, the order of the images, augmentation and dropout")
-    tasks: tuple = _opt(TASKS, "tasks to train, comma-separated; one task gives a single-task baseline")
-    data_root: str = _opt("datasets/world", "folder with gtsrb/, kitti/ and tusimple/")
-    results_dir: str = _opt("results", "folder for checkpoints, logs, tables and figures")
-    world_size: str = _choice(
-        "laptop", "tiny", "laptop", help="size of the built-in world, made when data_root is missing"
-    )
-
-
-@dataclass
-class DataFields:
-    "What the images are made into."
-
-    split: str = _choice(
+_RUN_FIELDS = (
+    Field("recipe", "laptop", "the named recipe that the values started from"),
+    Field("seed", 0, "fixes the weights, the order of the images, augmentation and dropout"),
+    Field("data_root", "datasets/world", "folder with gtsrb/, kitti/ and tusimple/"),
+    Field("results_dir", "results", "folder for checkpoints, logs, tables and figures"),
+    Field("world_size", "laptop", "size of the built-in world, made when data_root is missing", ("tiny", "laptop")),
+)
+_DATA_FIELDS = (
+    Field(
+        "split_rule",
         "held_out",
-        "held_out",
-        "specification",
-        help="held_out: by track or frame, 70/15/15; specification: by image, 90/10 and 80/20",
-    )
-    classification_size: tuple = _opt((64, 64), "height x width of sign crops, pixels")
-    roi_margin: float = _opt(1.0, "margin round the sign in its crop, in sign widths; 1: the crop as published")
-    detection_size: tuple = _opt((128, 416), "height x width of road scenes, pixels")
-    lane_size: tuple = _opt((192, 320), "height x width of lane images, pixels")
-    batch_size: int = _opt(4, "images per task and step")
-    classification_batch_size: int = _opt(0, "sign crops per step; 0: batch_size")
-    detection_batch_size: int = _opt(0, "road scenes per step; 0: batch_size")
-    lane_batch_size: int = _opt(0, "lane images per step; 0: batch_size")
-    num_workers: int = _opt(0, "processes that prepare batches; 0: in the training process")
-    cache_images: bool = _opt(False, "keep decoded, resized images in memory")
-    classification_limit: int = _opt(0, "training signs that are used; 0: all")
-    detection_limit: int = _opt(0, "training road scenes that are used; 0: all")
-    lane_limit: int = _opt(0, "training lane images that are used; 0: all")
-    class_skew: float = _opt(1.0, "training signs of the most frequent class for each of the rarest; 1: as they are")
-    use_horizontal_flip: bool = _opt(True, "mirror images (signs only where the mirrored sign is a sign)")
-    use_rotation: bool = _opt(True, "rotate by up to 10 degrees")
-    use_brightness: bool = _opt(True, "change the brightness by up to 30 %")
-    use_contrast: bool = _opt(True, "change the contrast by up to 30 %")
-    use_gaussian_noise: bool = _opt(True, "add noise of standard deviation up to 0.05")
-
-
-@dataclass
-class ModelFields:
-    "The network."
-
-    backbone_name: str = _choice("resnet50", "resnet10", "resnet18", "resnet34", "resnet50", help="the shared trunk")
-    pretrained: str = _choice(
-        "false", "true", "false", "require", help="ImageNet weights; require: an error when they cannot be had"
-    )
-    freeze_backbone: bool = _opt(False, "keep the ResNet (or ResNets) as it is; train the rest")
-    sharing: str = _choice(
+        "held_out: by track or frame, 70/15/15; specification: by image, 90/10 and 80/20",
+        ("held_out", "specification"),
+    ),
+    Field("batch_size", 4, "images per task and step", least=1),
+    Field("num_workers", 0, "processes that prepare batches; 0: in the training process"),
+    Field("cache_images", False, "keep decoded, resized images in memory"),
+    Field(
+        "class_skew",
+        1.0,
+        "training signs of the most frequent class for each of the rarest; 1: as they are",
+        least=1,
+    ),
+    Field("use_horizontal_flip", True, "mirror images (signs only where the mirrored sign is a sign)"),
+    Field("use_rotation", True, "rotate by up to 10 degrees"),
+    Field("use_brightness", True, "change the brightness by up to 30 %"),
+    Field("use_contrast", True, "change the contrast by up to 30 %"),
+    Field("use_gaussian_noise", True, "add noise of standard deviation up to 0.05"),
+)
+_MODEL_FIELDS = (
+    Field("backbone_name", "resnet50", "the shared backbone", ("resnet10", "resnet18", "resnet34", "resnet50")),
+    Field(
+        "pretrained",
+        "false",
+        "ImageNet weights; require: an error when they cannot be had",
+        ("true", "false", "require"),
+    ),
+    Field("freeze_backbone", False, "keep the ResNet (or ResNets) as it is; train the rest"),
+    Field(
+        "sharing",
         "hard",
-        "hard",
-        "separate",
-        "cross_stitch",
-        "attention",
-        "mtan",
-        help="how the tasks share the trunk; hard: one trunk for all",
-    )
-    detection_neck: str = _choice(
-        "fpn", "fpn", "c5", help="fpn: feature pyramid; c5: the specification's head on stride-32 features"
-    )
-    neck_channels: int = _opt(256, "channels of the feature pyramid")
-    anchor_scale: float = _opt(4.0, "smallest anchor of a pyramid level, in strides; 2 for small images")
-    anchor_ratios: tuple = _opt((0.5, 1.0, 2.0), "three shapes of anchors, height / width")
-    roi_samples: int = _opt(128, "proposals per image in the second stage's loss")
-    train_proposals: int = _opt(300, "proposals per image from which those are drawn")
-    dropout: float = _opt(0.5, "share of activations silenced in the classification head")
-    lane_skips: bool = _opt(True, "U-Net skip connections from the trunk into the lane decoder")
-    lane_channels: int = _opt(512, "channels of the lane decoder at stride 32; each of its five blocks halves them")
-
-
-@dataclass
-class TrainingFields:
-    "The optimiser, its schedule and the weights of the losses."
-
-    epochs: int = _opt(5, "passes of steps_per_epoch steps")
-    steps_per_epoch: int = _opt(0, "0: one pass over the largest data set")
-    optimizer: str = _choice("adam", "adam", "adamw", help="adamw decays weights apart from the gradient")
-    learning_rate: float = _opt(1e-4, "peak learning rate")
-    weight_decay: float = _opt(1e-5, "L2 penalty (adam) or decoupled decay (adamw)")
-    warmup_steps: int = _opt(0, "steps over which the learning rate rises from 0 to its peak")
-    scheduler_type: str = _choice("cosine", "cosine", "constant", help="learning rate after the warm-up")
-    gradient_clip: float = _opt(1.0, "largest norm of the whole gradient; 0: no clipping")
-    detection_weight: float = _opt(1.0, "weight of the detection loss")
-    lane_weight: float = _opt(1.0, "weight of the lane loss")
-    classification_weight: float = _opt(1.0, "weight of the classification loss")
-    balancer: str = _opt(
-        "fixed", "rule that weighs the tasks on top of their fixed weights; mtl_train --help lists them"
-    )
-    balancer_options: str = _opt("", "its options, such as lr=0.01,seed=1")
-    weight_schedule: str = _opt(
+        "how the tasks share the backbone; hard: one backbone for all",
+        ("hard", "separate", "cross_stitch", "attention", "mtan"),
+    ),
+)
+_TRAINING_FIELDS = (
+    Field("epochs", 5, "passes of steps_per_epoch steps"),
+    Field("steps_per_epoch", 0, "0: one pass over the largest data set"),
+    Field("optimizer", "adam", "adamw decays weights apart from the gradient", ("adam", "adamw")),
+    Field("learning_rate", 1e-4, "peak learning rate"),
+    Field("weight_decay", 1e-5, "L2 penalty (adam) or decoupled decay (adamw)"),
+    Field("warmup_steps", 0, "steps over which the learning rate rises from 0 to its peak"),
+    Field("scheduler_type", "cosine", "learning rate after the warm-up", ("cosine", "constant")),
+    Field("gradient_clip", 1.0, "largest norm of the whole gradient; 0: no clipping"),
+    Field("balancer", "fixed", "rule that weighs the tasks on top of their fixed weights; mtl_train --help lists them"),
+    Field("balancer_options", "", "its options, such as lr=0.01,seed=1"),
+    Field(
+        "weight_schedule",
         "",
-        "factors of the task weights, applied after the balancer: lane=1>30 over the whole run, or lane=0>1@0.2-0.5 between these parts of it",
-    )
-    task_sampling: str = _choice(
-        "all", "all", "temperature", "loss", help="all: every task in every step; else one task is drawn for a step"
-    )
-    sampling_temperature: float = _opt(1.0, "tasks are drawn in proportion to images^(1/temperature); large: all alike")
-    sampling_temperature_end: float = _opt(0.0, "the temperature at the end, reached in a straight line; 0: it stays")
-    accumulate: int = _opt(1, "parts into which each task's batch is cut; memory is needed for one at a time")
-    classification_loss: str = _choice(
-        "cross_entropy",
-        "cross_entropy",
-        "focal",
-        "class_balanced",
-        help="focal: hard signs count more; class_balanced: rare classes count more",
-    )
-    focal_gamma: float = _opt(2.0, "how much less a sign counts that is known well")
-    class_balance_beta: float = _opt(
-        0.999, "class_balanced: 0 weighs all classes alike, near 1 by the inverse of their signs"
-    )
-    lane_dice: float = _opt(0.0, "weight of the Dice term beside the lane cross-entropy")
-    lane_positive_weight: float = _opt(1.0, "weight of lane pixels against background in the cross-entropy")
+        "factors of the task weights, applied after the balancer: lane=1>30 over the whole run, "
+        "or lane=0>1@0.2-0.5 between these parts of it",
+    ),
+    Field(
+        "task_sampling",
+        "all",
+        "all: every task in every step; else one task is drawn for a step",
+        ("all", "temperature", "loss"),
+    ),
+    Field(
+        "sampling_temperature",
+        1.0,
+        "tasks are drawn in proportion to images^(1/temperature); large: all alike",
+        least=1,
+    ),
+    Field("sampling_temperature_end", 0.0, "the temperature at the end, reached in a straight line; 0: it stays"),
+    Field(
+        "accumulate",
+        1,
+        "parts into which each task's batch is cut; memory is needed for one at a time",
+        least=1,
+    ),
+)
+_MACHINE_FIELDS = (
+    Field("device", "auto", "auto: a GPU where there is one", ("auto", "cpu", "cuda")),
+    Field(
+        "precision",
+        "auto",
+        "auto: bf16 where the hardware computes in it",
+        ("auto", "32-true", "bf16-mixed", "16-mixed"),
+    ),
+    Field("channels_last", True, "memory layout that convolutions like on most hardware"),
+    Field("num_processes", 1, "training processes (gloo on the CPU, NCCL on GPUs)", least=1),
+    Field("checkpoint_every", 0, "also save last.pt every so many steps; 0: at the end of each epoch only"),
+    Field("evaluate_every", 1, "validate every so many epochs", least=1),
+    Field("gradient_log_every", 0, "write logs/gradients.csv every so many steps; 0: never"),
+)
+_GENERAL_FIELDS = (*_RUN_FIELDS, *_DATA_FIELDS, *_MODEL_FIELDS, *_TRAINING_FIELDS, *_MACHINE_FIELDS)
 
 
-@dataclass
-class MachineFields:
-    "What the run does with the machine."
+def config_fields(
+    tasks: tuple | None = None,  # whose fields are wanted; default: every registered task
+) -> dict[str, Field]:
+    """Name -> field: those of every run, and those that each task brings. Raises `UserError` for a name used twice."""
+    help_tasks = "tasks to train, comma-separated; one task gives a single-task baseline"
+    fields = [*_GENERAL_FIELDS, Field("tasks", default_tasks(), help_tasks, kind=NAMES)]
+    by_name = {field.name: field for field in fields}
+    for task in TASKS if tasks is None else tasks:
+        for field in TASKS[task].config_fields():
+            if field.name in by_name:
+                raise UserError(f"task {task!r} brings the config field {field.name!r}, which is there: rename one")
+            by_name[field.name] = field
+    return by_name
 
-    device: str = _choice("auto", "auto", "cpu", "cuda", help="auto: a GPU where there is one")
-    precision: str = _choice(
-        "auto", "auto", "32-true", "bf16-mixed", "16-mixed", help="auto: bf16 where the hardware computes in it"
-    )
-    channels_last: bool = _opt(True, "memory layout that convolutions like on most hardware")
-    num_processes: int = _opt(1, "training processes (gloo on the CPU, NCCL on GPUs)")
-    checkpoint_every: int = _opt(0, "also save last.pt every so many steps; 0: at the end of each epoch only")
-    evaluate_every: int = _opt(1, "validate every so many epochs")
-    gradient_log_every: int = _opt(0, "write logs/gradients.csv every so many steps; 0: never")
 
+class Config:
+    """Everything that describes a run; saved with its results.
 
-@dataclass
-class Config(MachineFields, TrainingFields, ModelFields, DataFields, RunFields):
-    "Everything that describes a run; saved with its results. Raises `UserError` for a value that does not fit its field."
+    `Config(batch_size=8)` sets some fields and leaves the others at their defaults; `config_fields()` lists them with
+    their help. Raises `UserError` for an unknown field and for a value that does not fit its field.
+    """
 
-    def __post_init__(self):
-        for f in dataclasses.fields(self):
-            setattr(self, f.name, _checked(f, getattr(self, f.name)))
-        if not set(self.tasks) <= set(TASKS) or not self.tasks:
+    def __init__(self, **values):
+        fields = config_fields()
+        for name in values:
+            if name not in fields:
+                raise UserError(f"unknown config field {name!r}: expected one of {', '.join(sorted(fields))}")
+        if values.get("tasks") == "all":
+            values["tasks"] = default_tasks()
+        for name, field in fields.items():
+            setattr(self, name, field.check(values.get(name, field.default)))
+        if not self.tasks or not set(self.tasks) <= set(TASKS):
             raise UserError(f"config field 'tasks' is {self.tasks!r}: expected one or more of {', '.join(TASKS)}")
+
+    def replace(self, **changes) -> "Config":
+        """The same config with some fields changed."""
+        return Config(**self.to_dict() | changes)
+
+    def to_dict(self) -> dict:
+        """Field -> value; of tasks that do not belong to the course, only those of this run have their fields in it."""
+        tasks = [task for task in TASKS if task in self.tasks or TASKS[task].in_default]
+        return {name: getattr(self, name) for name in config_fields(tasks)}
+
+    def __eq__(self, other):
+        return isinstance(other, Config) and self.to_dict() == other.to_dict()
+
+    def __repr__(self):
+        defaults = config_fields()
+        changed = {name: value for name, value in self.to_dict().items() if value != defaults[name].default}
+        return f"Config({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+    def save(self, path: str | Path):
+        """Writes the config as json, for `load_config`."""
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
 
     @property
     def task_weights(self) -> dict:  # task -> weight of its loss
-        return {t: getattr(self, f"{t}_weight") for t in self.tasks}
-
-    def batch_size_of(self, task: str) -> int:  # images of `task` in a step
-        return getattr(self, f"{task}_batch_size") or self.batch_size
-
-    @property
-    def balancer_settings(self) -> dict:  # option -> number or text
-        "`balancer_options` as keywords; raises `UserError` for a part that is not name=value."
-        pairs = [p.partition("=") for p in self.balancer_options.split(",") if p.strip()]
-        for name, equals, value in pairs:
-            if not (name.strip().isidentifier() and equals and value.strip()):
-                raise UserError(
-                    f"config field 'balancer_options' is {self.balancer_options!r}: expected name=value,name=value"
-                )
-        return {name.strip(): _number(value.strip()) for name, _, value in pairs}
+        return {task: getattr(self, f"{task}_weight") for task in self.tasks}
 
     def image_size_of(self, task: str) -> tuple:  # (height, width) in pixels
         return getattr(self, f"{task}_size")
 
-    def to_dict(self) -> dict:
-        return dataclasses.asdict(self)
+    def batch_size_of(self, task: str) -> int:  # images of `task` in a step
+        return getattr(self, f"{task}_batch_size") or self.batch_size
 
-    def save(self, path):
-        with atomic_write(path) as t:
-            t.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+    def limit_of(self, task: str) -> int:  # training images of `task` that are used; 0: all
+        return getattr(self, f"{task}_limit")
+
+    @property
+    def balancer_settings(self) -> dict:  # option -> number or text
+        """`balancer_options` as keywords; raises `UserError` for a part that is not name=value."""
+        settings = {}
+        for part in filter(str.strip, self.balancer_options.split(",")):
+            name, equals, value = map(str.strip, part.partition("="))
+            if not (name.isidentifier() and equals and value):
+                raise UserError(
+                    f"config field 'balancer_options' is {self.balancer_options!r}: expected name=value,name=value"
+                )
+            settings[name] = _number(value)
+        return settings
 
 
 def _number(text: str):
@@ -238,75 +229,6 @@ def _number(text: str):
         except ValueError:
             pass
     return text
-
-
-_YES, _NO = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
-
-
-def _parse(kind, name, value):
-    "`value` (text or already typed) as `kind`."
-    if kind is bool:
-        if str(value).lower() in _YES | _NO:
-            return str(value).lower() in _YES
-        raise ValueError
-    if kind is tuple:
-        if isinstance(value, str):
-            value = value.replace("x", ",").split(",") if name.endswith("_size") else value.split(",")
-        one = int if name.endswith("_size") else float if name.endswith("_ratios") else str
-        return tuple(one(v.strip() if isinstance(v, str) else v) for v in value)
-    if kind is int and isinstance(value, float) and value != int(value):
-        raise ValueError
-    return kind(value)
-
-
-_POSITIVE = {
-    "batch_size",
-    "accumulate",
-    "lane_channels",
-    "evaluate_every",
-    "num_processes",
-    "neck_channels",
-    "roi_samples",
-    "train_proposals",
-    "anchor_scale",
-    "class_skew",
-    "sampling_temperature",
-}  # 0 makes no sense
-_AT_MOST = {"dropout": 0.99, "class_balance_beta": 0.999999}
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false"}
-_KINDS = {"str": str, "int": int, "float": float, "bool": bool, "tuple": tuple}
-
-
-def _wanted(f, kind):  # in words
-    if f.name.endswith("_ratios"):
-        return "three positive numbers, such as 0.5,1,2"
-    return "height x width, such as 128x416" if kind is tuple and f.name.endswith("_size") else _WORDS.get(kind, "text")
-
-
-def _checked(f, value):
-    "The value of field `f` in its type, or a `UserError` that names it."
-    kind = f.type if isinstance(f.type, type) else _KINDS[f.type]
-    if f.name == "pretrained" and isinstance(value, bool):
-        value = str(value).lower()
-    if f.name == "tasks" and value == "all":
-        value = TASKS
-    try:
-        value = _parse(kind, f.name, value)
-    except (TypeError, ValueError, OverflowError):
-        raise UserError(f"config field '{f.name}' is {value!r}: expected {_wanted(f, kind)}") from None
-    options = f.metadata.get("options")
-    if options and value not in options:
-        raise UserError(f"config field '{f.name}' is {value!r}: expected one of {', '.join(options)}")
-    if kind is tuple and f.name.endswith("_size") and (len(value) != 2 or min(value) < 32):
-        raise UserError(f"config field '{f.name}' is {value!r}: expected height and width of at least 32 pixels")
-    if f.name.endswith("_ratios") and not (len(value) == 3 and all(0 < v < float("inf") for v in value)):
-        raise UserError(f"config field '{f.name}' is {value!r}: expected {_wanted(f, kind)}")
-    least, most = int(f.name in _POSITIVE), _AT_MOST.get(f.name, float("inf"))
-    if kind in (int, float) and not (least <= value <= most and value < float("inf")):
-        raise UserError(
-            f"config field '{f.name}' is {value!r}: expected a finite number of at least {least}{'' if most > 1 else f' and at most {most}'}"
-        )
-    return value
 
 
 RECIPES = {
@@ -399,7 +321,7 @@ RECIPES = {
         pretrained="true",
         detection_neck="c5",
         lane_skips=False,
-        split="specification",
+        split_rule="specification",
         detection_size=(384, 1248),
         lane_size=(384, 640),
         data_root="datasets",
@@ -436,23 +358,28 @@ RECIPES["specification_boosted"] = (
 
 def make_config(
     recipe: str = "laptop",  # one of RECIPES
-    **overrides,
-) -> Config:  # fields that differ from the recipe
-    "The `Config` of a named recipe with some fields changed; `batch_size` then holds for every task whose own is not among them. Raises `UserError` for an unknown recipe, field or value."
+    **overrides,  # fields that differ from the recipe
+) -> Config:
+    """The `Config` of a named recipe with some fields changed.
+
+    A `batch_size` among them holds for every task whose own is not, too.
+    Raises `UserError` for an unknown recipe, field or value.
+    """
     if recipe not in RECIPES:
         raise UserError(f"unknown recipe {recipe!r}: expected one of {', '.join(RECIPES)}")
-    names = {f.name for f in dataclasses.fields(Config)}
-    for name in overrides:
-        if name not in names:
-            raise UserError(f"unknown config field {name!r}: expected one of {', '.join(sorted(names))}")
-    own = (
-        {f"{t}_batch_size": 0 for t in TASKS} if "batch_size" in overrides else {}
-    )  # the recipe's go with its own batch size
-    return Config(**RECIPES[recipe] | own | dict(recipe=recipe) | overrides)
+    values = RECIPES[recipe] | dict(recipe=recipe)
+    if "batch_size" in overrides:  # the recipe's sizes of single tasks go with its own batch size
+        values |= {f"{task}_batch_size": 0 for task in TASKS}
+    return Config(**values | overrides)
+
+
+def config_from_dict(values: dict) -> Config:  # as `Config.to_dict` gave it, perhaps in an earlier version
+    """A stored config; fields that have another name by now are understood."""
+    return make_config(**{RENAMED_FIELDS.get(name, name): value for name, value in values.items()})
 
 
 def load_config(path: str | Path) -> Config:  # a json file written by `Config.save`
-    "Reads a `Config` back; raises `UserError` when the file is missing or is not one."
+    """Reads a `Config` back; raises `UserError` when the file is missing or is not one."""
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -461,4 +388,25 @@ def load_config(path: str | Path) -> Config:  # a json file written by `Config.s
         raise UserError(f"{path}: not a json file ({e})") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a json object with config fields")
-    return make_config(values.get("recipe", "laptop"), **{k: v for k, v in values.items() if k != "recipe"})
+    return config_from_dict(values)
+
+
+class _TaskAttribute(Mapping):
+    "Task -> one of its attributes, read when it is asked for."
+
+    def __init__(self, attribute):
+        self.attribute = attribute
+
+    def __getitem__(self, task):
+        return getattr(TASKS[task], self.attribute)
+
+    def __iter__(self):
+        return iter(TASKS)
+
+    def __len__(self):
+        return len(TASKS)
+
+
+TASK_COLOURS = _TaskAttribute("colour")  # to go: TASKS[task].colour
+TASK_MARKERS = _TaskAttribute("marker")  # to go: TASKS[task].marker
+TASK_LABELS = _TaskAttribute("title")  # to go: TASKS[task].title

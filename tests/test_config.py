@@ -29,7 +29,7 @@ def test_specification_values():
         c.batch_size,
         c.epochs,
     ) == ("adam", 1e-4, 1e-5, "cosine", 1.0, 4, 5)
-    assert (c.backbone_name, c.detection_neck, c.lane_skips, c.split) == ("resnet50", "c5", False, "specification")
+    assert (c.backbone_name, c.detection_neck, c.lane_skips, c.split_rule) == ("resnet50", "c5", False, "specification")
     assert all((c.use_horizontal_flip, c.use_rotation, c.use_brightness, c.use_contrast, c.use_gaussian_noise))
     assert c.task_weights == dict(classification=1.0, detection=1.0, lane=1.0)
     assert (

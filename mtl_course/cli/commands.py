@@ -13,7 +13,7 @@ __all__ = [
     "mtl_figures",
 ]
 
-import contextlib, dataclasses, functools, inspect, json, math, os, sys, warnings
+import contextlib, functools, inspect, json, math, os, sys, warnings
 from pathlib import Path
 import cv2, numpy as np, torch
 from fastcore.script import Param, anno_parser
@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from ..plots.architecture import ARCHITECTURE_FIGURES
 from ..training.batch_size import batch_size_sentence, find_batch_size as search_batch_size, write_batch_sizes
 from ..plots.comparison import COMPARISON_FIGURES, write_data_counts
-from ..config import Config, RECIPES, TASKS, load_config, make_config
+from ..config import RECIPES, TASKS, config_fields, load_config, make_config
 from ..core.errors import UserError
 from ..core.files import atomic_write, project_root, resolve
 from ..core.device import choose_device, choose_precision
@@ -138,7 +138,7 @@ def _with_config_options(function):
     own = [p for p in signature.parameters.values() if p.kind != p.VAR_KEYWORD]
     extra = [
         inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Param(_option_help(f), str))
-        for f in dataclasses.fields(Config)
+        for f in config_fields().values()
         if f.name not in signature.parameters
     ]
     function.__signature__ = signature.replace(parameters=own + extra)
@@ -148,16 +148,12 @@ def _with_config_options(function):
 
 def _option_help(f):
     "A field's line of help with the values it takes and its value in the `laptop` recipe."
-    options, text = f.metadata.get("options"), f.metadata["help"]
+    options, text = f.options, f.help
     if f.name == "balancer":
         options, text = (*BALANCERS, "torchjd:<weighting>"), text.split(";")[0]
     if options:
         text += f" [{', '.join(options)}]"
-    value = getattr(make_config("laptop"), f.name)
-    if isinstance(value, tuple):
-        value = ("x" if f.name.endswith("_size") else ",").join(map(str, value))
-    if isinstance(value, bool):
-        value = str(value).lower()
+    value = f.text(getattr(make_config("laptop"), f.name))
     return (text if value == "" else f"{text} (laptop: {value})").replace("%", "%%")
 
 
@@ -285,7 +281,7 @@ def mtl_train(
     config = make_config(recipe, **changes)
     saved = config_to_resume(resolve(config.results_dir))
     if resume and saved.exists():
-        config = dataclasses.replace(load_config(saved), **changes)
+        config = load_config(saved).replace(**changes)
     make_balancer(
         config.balancer, config.tasks, **config.balancer_settings
     )  # a wrong option is found now, not after the world is made
@@ -295,7 +291,7 @@ def mtl_train(
     run = train(config, resume, fabric=fabric, prepare=_prepare_and_check)
     if fabric.global_rank == 0 and not no_test:
         results = resolve(config.results_dir)
-        held_out = "test" if config.split == "held_out" else "val"  # the specification's splits have no test part
+        held_out = "test" if config.split_rule == "held_out" else "val"  # the specification's splits have no test part
         device = choose_device(config.device)
         _evaluate(config, load_model(results / "checkpoints" / "model_best.pt", device), device, held_out, results)
         made = make_figures(results)
@@ -363,7 +359,7 @@ def mtl_evaluate(
     _check_tasks(wanted, model, checkpoint)
     changes = {k: v for k, v in dict(data_root=data_root, tasks=tasks).items() if v is not None}
     results = resolve(results_dir) if results_dir else checkpoint.parent.parent
-    config = dataclasses.replace(config, device=device, **changes)
+    config = config.replace(device=device, **changes)
     prepare_data(config)
     _evaluate(config, model, device, part, results)
     print(f"scores      {_short(results / 'evaluation_results.csv')}")

@@ -56,7 +56,7 @@ def make_reader(config: Config, task: str, part: str):  # part: train, val, test
     "The reader of one task's data, which must be there (`prepare_data`), at the config's image size. The split does not depend on the run's seed, so that runs can be compared."
     options = dict(roi_margin=config.roi_margin) if task == "classification" else {}
     return READERS[task](
-        resolve(config.data_root), part=part, split=config.split, size=config.image_size_of(task), **options
+        resolve(config.data_root), part=part, split=config.split_rule, size=config.image_size_of(task), **options
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from fastcore.basics import patch
 from torch import nn, Tensor
-from ..config import Config, TASKS, make_config
+from ..config import Config, TASKS, config_from_dict, make_config
 from ..core.errors import UserError
 from ..core.files import resolve
 from .classification_head import ClassificationHead
@@ -255,7 +255,7 @@ def load_model(
 ) -> MultiTaskModel:  # in evaluation mode; `model.config` is the config it was trained with
     "The trained model of a checkpoint, ready to predict; raises `UserError` for a file that is not one."
     state = read_checkpoint(path)
-    config = make_config(**state["config"] | dict(pretrained="false"))
+    config = config_from_dict(state["config"]).replace(pretrained="false")
     model = model_from_config(config)
     load_weights(model, state["model"], path)
     model.config = config

@@ -9,7 +9,6 @@ __all__ = [
     "architecture_diagram",
 ]
 
-import dataclasses
 from pathlib import Path
 import pandas as pd, torch
 from matplotlib.colors import to_rgb
@@ -101,7 +100,7 @@ def run_model(results_dir: str | Path) -> tuple:  # (config, model)
     "The network of a run, instantiated from its config.json with random weights; raises `UserError` when the file is missing."
     config = run_config(results_dir)
     with torch.random.fork_rng():
-        return config, model_from_config(dataclasses.replace(config, pretrained="false"))
+        return config, model_from_config(config.replace(pretrained="false"))
 
 
 def _size_text(size):

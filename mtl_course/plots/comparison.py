@@ -72,7 +72,7 @@ def _class_counts(reader, task, size):  # -> unit, {class: count}
 def count_data(config: Config) -> pd.DataFrame:  # COUNT_COLUMNS
     "Images of each part and task, and signs, objects and lane pixels (at the size the network sees) of each class, from the labels of a run's data."
     rows = []
-    for part in ("train", "val", "test") if config.split == "held_out" else ("train", "val"):
+    for part in ("train", "val", "test") if config.split_rule == "held_out" else ("train", "val"):
         for task in config.tasks:
             reader = make_reader(config, task, part)
             rows.append((part, task, "all", "images", len(reader)))

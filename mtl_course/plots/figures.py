@@ -35,7 +35,7 @@ from ..world.signs import SIGN_NAMES
 from ..evaluation.results import RESULT_COLUMNS, read_table
 from ..metrics.scores import PRIMARY_METRIC
 
-PART_COLOURS = {"trunk": "#999999"} | TASK_COLOURS  # parts of the network: the trunk belongs to no task
+PART_COLOURS = {"trunk": "#999999", **TASK_COLOURS}  # parts of the network: the trunk belongs to no task
 METRIC_LABELS = {
     "accuracy": "top-1 accuracy",
     "macro_precision": "macro precision",

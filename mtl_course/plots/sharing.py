@@ -10,7 +10,6 @@ __all__ = [
     "mtl_benefits",
 ]
 
-import dataclasses
 from pathlib import Path
 import numpy as np, pandas as pd
 from matplotlib.figure import Figure
@@ -77,7 +76,7 @@ def study_parameters(rows: pd.DataFrame) -> pd.DataFrame | None:  # what, model,
         return None
     found = []
     for name, config in zip(("shared", *TASKS), run_configs([{}, *SINGLE_TASK_RUNS], 0, recipe)):
-        model = model_from_config(dataclasses.replace(config, pretrained="false"))
+        model = model_from_config(config.replace(pretrained="false"))
         parts = {"trunk": model.backbone} | dict(model.heads.items())
         found += [
             dict(what="parameters", model=name, part=p, value=sum(q.numel() for q in m.parameters()))

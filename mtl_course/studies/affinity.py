@@ -16,7 +16,6 @@ __all__ = [
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 import pandas as pd, torch
 from torch import Tensor, nn
@@ -179,7 +178,7 @@ def measure_affinity(
     pd.DataFrame, pd.DataFrame, Run
 ]:  # (step, source, target, affinity), (step, stage, task = pair, cosine), the run as it ended
     "Trains for a while and measures how the tasks' steps change each other's losses; raises `UserError` for one task alone, unshared trunks, or too many steps."
-    config = replace(config, num_processes=1)
+    config = config.replace(num_processes=1)
     prepare_data(config, progress)
     seed_everything(config.seed)
     fabric, loader = start_fabric(config), training_loader(config, progress=progress)

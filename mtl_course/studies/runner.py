@@ -24,7 +24,7 @@ import concurrent.futures, hashlib, json, os, sys, tempfile, time
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from tqdm.auto import tqdm
-from ..config import TASKS, Config, make_config
+from ..config import RENAMED_FIELDS, TASKS, Config, make_config
 from ..core.errors import UserError
 from ..core.files import atomic_write, resolve
 from ..core.process import peak_memory, run_in_subprocess
@@ -64,7 +64,11 @@ def config_hash(configs: list[Config]) -> str:  # 8 hex digits
             "evaluate_every",
         },
     )
-    values = [{k: v for k, v in c.to_dict().items() if k not in skip and v != defaults[k]} for c in configs]
+    old_names = {new: old for old, new in RENAMED_FIELDS.items()}  # hashes in stored tables were made with these
+    values = []
+    for config in configs:
+        changed = {name: v for name, v in config.to_dict().items() if name not in skip and v != defaults.get(name)}
+        values.append({old_names.get(name, name): v for name, v in changed.items()})
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -7,7 +7,7 @@ __all__ = ['random_batch', 'with_batch_size', 'images_per_task', 'available_memo
            'find_batch_size', 'draw_batch_sizes', 'batch_size_sentence', 'write_batch_sizes']
 
 # %% ../../nbs/8_deep_dives/44_batch_size.ipynb #0010398f
-import dataclasses, os, resource, time
+import os, resource, time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -59,8 +59,7 @@ def random_batch(config: Config, objects: int = 6) -> dict:  # boxes in each roa
 def with_batch_size(config: Config, batch_size: int) -> Config:
     "The config with another `batch_size`; a task that has a batch size of its own keeps its ratio to it (at least one image)."
     own = {f"{t}_batch_size": getattr(config, f"{t}_batch_size") for t in TASKS}
-    return dataclasses.replace(
-        config,
+    return config.replace(
         batch_size=batch_size,
         **{k: max(1, round(n * batch_size / config.batch_size)) for k, n in own.items() if n},
     )
@@ -196,7 +195,7 @@ def measure_step(
     """Measures training steps on noise in a process of its own: median seconds and peak memory; `fits` is False where memory ran out.
 
     Raises `UserError` with the last line of anything else that went wrong there."""
-    config = dataclasses.replace(with_batch_size(config, batch_size), num_processes=1, weight_schedule="")
+    config = with_batch_size(config, batch_size).replace(num_processes=1, weight_schedule="")
     row = dict(batch_size=batch_size, images=sum(images_per_task(config).values()))
     try:
         answer = run_in_subprocess(

@@ -13,14 +13,14 @@ __all__ = ['LOG_COLUMNS', 'FIELDS_FREE_ON_RESUME', 'split_into_microbatches', 't
 # %% ../../nbs/3_training/15_training.ipynb #2dbe6ed1
 import contextlib, csv, logging, math, os, random, time, warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 import numpy as np, torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
-from ..config import Config
+from ..config import Config, config_from_dict
 from ..core.errors import UserError
 from ..core.files import atomic_write, resolve
 from ..core.device import choose_device, choose_precision
@@ -307,11 +307,8 @@ class Run:
         "Goes on from a checkpoint; raises `UserError` when it does not belong to this config."
         state = read_checkpoint(path)
         load_weights(self.model, state["model"], path)
-        differ = [
-            k
-            for k, v in self.config.to_dict().items()
-            if k not in FIELDS_FREE_ON_RESUME and state["config"].get(k) != v
-        ]
+        saved = config_from_dict(state["config"]).to_dict()
+        differ = [k for k, v in self.config.to_dict().items() if k not in FIELDS_FREE_ON_RESUME and saved.get(k) != v]
         if differ:
             raise UserError(
                 f"{path}: cannot resume, the config differs in {', '.join(differ)}; use the values in the run's config.json, or train anew"
@@ -499,7 +496,7 @@ def create_train_state(
     imagenet: bool = True,
 ) -> Run:  # False: random weights, whatever `config.pretrained` says
     "A model with random (or ImageNet) weights on Fabric's device, its optimiser, schedule and balancer."
-    model = fabric.to_device(model_from_config(config if imagenet else replace(config, pretrained="false")))
+    model = fabric.to_device(model_from_config(config if imagenet else config.replace(pretrained="false")))
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)
     lots = (

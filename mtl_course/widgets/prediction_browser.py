@@ -32,7 +32,7 @@ __all__ = [
     "PredictionBrowser",
 ]
 
-import dataclasses, functools, html
+import functools, html
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -465,7 +465,7 @@ class PredictionBrowser(Playable):
                 "this model carries no config: give PredictionBrowser(model, config) the one that it was made from"
             )
         if data is not None:
-            self.config = dataclasses.replace(self.config, data_root=str(data))
+            self.config = self.config.replace(data_root=str(data))
         self.images, self.part, self.progress = images, part, progress
         self.tasks = self.all_tasks = tuple(t for t in TASKS if t in self.model.tasks)
         self.thresholds, self.own, self.message = dict(DEFAULTS), False, ""
