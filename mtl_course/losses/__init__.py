@@ -1,6 +1,17 @@
-"""What `from mtl_course.losses import …` gives."""
+"""Balancers by name, and the backward pass that gives each what it looks at."""
 
-from .streamed_backward import BALANCERS, BalancedStep, make_balancer, shared_input_backward, streamed_backward
-from .loss_balancers import Balancer
+from .backward import NotFinite
+from .balancer import Balancer
+from .registry import BALANCERS, balancer_options, make_balancer
+from .streamed_backward import BalancedStep, shared_input_backward, streamed_backward
 
-__all__ = ["BALANCERS", "BalancedStep", "Balancer", "make_balancer", "shared_input_backward", "streamed_backward"]
+__all__ = [
+    "BALANCERS",
+    "BalancedStep",
+    "Balancer",
+    "NotFinite",
+    "balancer_options",
+    "make_balancer",
+    "shared_input_backward",
+    "streamed_backward",
+]

@@ -1,0 +1,224 @@
+"""What real training adds to a backward pass: microbatches, processes, float16, heads.
+
+*Accumulation.* A task may come as a list of closures, one for each microbatch. Their mean is the
+task's loss, and the balancer sees the mean's gradient, as it would see the whole batch's.
+
+*Several processes.* `average` replaces a list of tensors by their means over all processes. The
+Gramian is made from averaged gradients: the mean of the processes' Gramians would be another
+matrix.
+
+*float16.* Losses are multiplied by `loss_scale` in the backward pass; the Gramian is brought back
+by its square. After an overflow there is no Gramian to speak of: the gradient is left infinite, and
+the scaler skips the step.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .balancer import Balancer
+
+__all__ = [
+    "BackwardOptions",
+    "GradientRecorder",
+    "NotFinite",
+    "TaskRun",
+    "check_losses",
+    "head_parameters",
+    "pop_grads",
+    "run_task",
+    "task_weights",
+    "unflatten_",
+]
+
+Closure = Callable[[], Tensor]  # runs a task's forward pass, returns its scalar loss
+
+
+class NotFinite(ValueError):
+    "A task's loss or gradient is NaN or infinite; `task` says whose."
+
+    def __init__(self, task: str, what: str, value: float):
+        self.task = task
+        super().__init__(
+            f"the {what} of task {task!r} is {value}: lower the learning rate or the task's weight, "
+            "or look at its images"
+        )
+
+
+@dataclass(frozen=True)
+class BackwardOptions:
+    "How a training loop wants its backward passes."
+
+    backward: Callable[[Tensor], None] = Tensor.backward  # Fabric's, for example
+    average: Callable[[list[Tensor]], None] | None = None  # puts means over all processes in the tensors' place
+    loss_scale: float = 1.0  # by which `backward` multiplies a loss (float16)
+    record: bool = False  # make the Gramian for its own sake
+
+
+class TaskRun(NamedTuple):
+    "What is left of a task's forward and backward pass besides gradients."
+
+    loss: Tensor  # (), mean over the microbatches
+    weight: float | Tensor  # that the loss was multiplied by
+    parameters: dict[int, nn.Parameter]  # id -> a parameter that the loss depends on; empty unless asked for
+
+
+def run_task(
+    closures: Closure | list[Closure],  # the task's, or one for each microbatch
+    weigh: Callable[[Tensor], float | Tensor],  # detached loss -> weight
+    backward: Callable[[Tensor], None],
+    find_parameters: bool,
+) -> TaskRun:
+    "Runs a task; a microbatch's graph is gone when the next one's forward pass begins."
+    closures = closures if isinstance(closures, (list, tuple)) else [closures]
+    losses = []
+    weight = 1.0
+    parameters = {}
+    for closure in closures:
+        loss = closure()
+        losses.append(loss.detach())
+        if find_parameters:
+            parameters |= {id(p): p for p in _graph_parameters(loss)}
+        weight = weigh(losses[-1])
+        backward(loss * (weight / len(closures)))  # .grad += w ∇L/k
+    return TaskRun(torch.stack(losses).mean(), weight, parameters)
+
+
+def _graph_parameters(loss: Tensor) -> list[nn.Parameter]:
+    "All parameters that a loss depends on, found by walking its graph."
+    parameters = []
+    seen = set()
+    nodes = [loss.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            parameters.append(node.variable)
+        nodes += [parent for parent, _ in node.next_functions]
+    return parameters
+
+
+def pop_grads(parameters: list[nn.Parameter]) -> list[Tensor]:
+    """Takes the gradients out of `.grad` without copying; the next backward pass makes new ones.
+
+    A parameter that the loss does not depend on gives zeros.
+    """
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    for p in parameters:
+        p.grad = None
+    return grads
+
+
+def unflatten_(
+    vector: Tensor,  # (P,)
+    tensors: list[Tensor],  # of P elements together
+):
+    "Writes a flat gradient into tensors of several shapes, in place."
+    for tensor, piece in zip(tensors, vector.split([t.numel() for t in tensors])):
+        tensor.copy_(piece.view_as(tensor))
+
+
+def check_losses(
+    runs: dict[str, TaskRun],
+    average: Callable | None,
+) -> dict[str, float]:
+    """The losses as numbers, averaged over processes: here a GPU is waited for, once a step.
+
+    Raises `NotFinite` for the first task whose loss is not finite.
+    """
+    values = torch.stack([run.loss.float() for run in runs.values()])
+    if average:
+        average([values])
+    losses = dict(zip(runs, values.tolist()))
+    for task, loss in losses.items():
+        if not math.isfinite(loss):
+            raise NotFinite(task, "loss", loss)
+    return losses
+
+
+def head_parameters(
+    runs: dict[str, TaskRun],
+    shared: list[nn.Parameter],
+) -> dict[str, list[nn.Parameter]]:  # task -> its head's parameters that have a gradient
+    "Each task's unshared parameters; raises `ValueError` for one that two tasks use."
+    shared_ids = {id(p) for p in shared}
+    owner = {}
+    heads = {}
+    for task, run in runs.items():
+        head = {key: p for key, p in run.parameters.items() if key not in shared_ids}
+        for key, p in head.items():
+            if owner.setdefault(key, task) != task:
+                raise ValueError(
+                    f"tasks {owner[key]!r} and {task!r} both use a parameter of shape {tuple(p.shape)} "
+                    "that is not in shared_parameters: add it there"
+                )
+        heads[task] = [p for p in head.values() if p.grad is not None]
+    return heads
+
+
+def task_weights(
+    balancer: Balancer,
+    losses: dict[str, float],
+    gramian: Tensor | None,  # (T, T) float64
+    loss_scale: float = 1.0,
+) -> list[float]:  # NaN for a method that has no weights
+    "What each task's shared gradient is multiplied by, once all losses and gradients are known."
+    if balancer.needs == "gradients":
+        return [math.nan] * len(losses)
+    if balancer.needs == "losses":
+        weights = [float(balancer.weight(task, torch.tensor(loss))) for task, loss in losses.items()]
+        factor = balancer.finish(losses)
+        return [weight * factor for weight in weights]
+    if gramian.isfinite().all():
+        return balancer.weights(gramian, losses).tolist()
+    if loss_scale != 1:
+        return [1.0] * len(losses)  # float16 overflowed: the scaler will skip this step
+    squared_norms = dict(zip(losses, gramian.diagonal().tolist()))
+    broken = [task for task, value in squared_norms.items() if not math.isfinite(value)]
+    task = (broken or list(losses))[0]
+    raise NotFinite(task, "squared gradient norm", squared_norms[task])
+
+
+class GradientRecorder:
+    """Listens to backward passes, which stay as they are, and notes each task's gradient.
+
+    A hook on each parameter is called with the gradient before it is added to `.grad`. So not even
+    the order of additions changes, and a recorded training is the unrecorded one, digit for digit.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter]):
+        self.parameters = list(parameters)
+        self.tasks = []  # task -> parameter -> weighted gradient, or None
+
+    def __enter__(self):
+        self.handles = [p.register_hook(partial(self._add, i)) for i, p in enumerate(self.parameters)]
+        return self
+
+    def __exit__(self, *error):
+        for handle in self.handles:
+            handle.remove()
+
+    def next_task(self):
+        "What comes from now on belongs to another task."
+        self.tasks.append([None] * len(self.parameters))
+
+    def _add(self, index: int, grad: Tensor):
+        so_far = self.tasks[-1][index]
+        self.tasks[-1][index] = grad if so_far is None else so_far + grad
+
+    def task_grads(self, average: Callable | None) -> list[list[Tensor]]:  # task -> parameter -> weighted gradient
+        "What was heard, averaged over processes; zeros where nothing came."
+        tasks = []
+        for grads in self.tasks:
+            tasks.append([torch.zeros_like(p) if g is None else g for p, g in zip(self.parameters, grads)])
+        if average:
+            for grads in tasks:
+                average(grads)
+        return tasks
