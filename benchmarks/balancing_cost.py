@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from mtl_course.core.files import atomic_write, project_root, resolve
 from mtl_course.core.device import choose_device
 from mtl_course.core.seeds import seed_everything
-from mtl_course.losses.streamed_backward import make_balancer, streamed_backward
+from mtl_course.losses import make_balancer, streamed_backward
 from mtl_course.models.backbone import Backbone
 
 LABELS = {

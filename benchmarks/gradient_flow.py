@@ -27,7 +27,7 @@ from mtl_course.training.gradients import (
     read_gradients,
     trunk_layers,
 )
-from mtl_course.losses.streamed_backward import streamed_backward
+from mtl_course.losses import streamed_backward
 from mtl_course.models.multi_task_model import load_model
 import mtl_course.training.loop as training
 

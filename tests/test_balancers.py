@@ -4,11 +4,13 @@ import math
 import numpy as np, pytest, torch
 from balancer_checks import CHECKS, FAMILIES, NAMES, close, direction, holds, jacobian
 from mtl_course.core.errors import UserError
-from mtl_course.losses.gradient_balancers import GRAMIAN_BALANCERS, TorchJDBalancer, dual_cone_weights, min_norm_weights
-from mtl_course.losses.loss_balancers import LOSS_BALANCERS, Balancer, FixedWeights, TaskAdam
+from mtl_course.losses import BALANCERS, Balancer
+from mtl_course.losses.balancer import TaskAdam
+from mtl_course.losses.loss_balancers import FixedWeights
+from mtl_course.losses.solvers import dual_cone_weights, min_norm_weights
+from mtl_course.losses.torchjd_balancer import TorchJDBalancer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-BALANCERS = LOSS_BALANCERS | GRAMIAN_BALANCERS
 GRID = [(family, T, seed) for family in FAMILIES for T in range(2, 9) for seed in (0, 1)]
 
 
@@ -26,7 +28,7 @@ def test_every_balancer_is_checked():
 # ---------------------------------------------------------------- against TorchJD
 def ours(name, J, losses=None, **options):
     tasks = list(NAMES[: len(J)])
-    return GRAMIAN_BALANCERS[name](tasks, **options).weights(J @ J.T, losses or dict.fromkeys(tasks, 1.0))
+    return BALANCERS[name](tasks, **options).weights(J @ J.T, losses or dict.fromkeys(tasks, 1.0))
 
 
 def test_upgrad_is_torchjds():
@@ -81,7 +83,7 @@ def test_graddrop_is_torchjds_with_the_same_numbers():
         tasks = NAMES[: len(J)]
         torch.manual_seed(torch.randint(2**62, (), generator=torch.Generator().manual_seed(case[2])).item())
         leak = torch.linspace(0, 0.5, len(J), dtype=torch.float64)
-        balancer = GRAMIAN_BALANCERS["graddrop"](tasks, leak=dict(zip(tasks, leak.tolist())), seed=case[2])
+        balancer = BALANCERS["graddrop"](tasks, leak=dict(zip(tasks, leak.tolist())), seed=case[2])
         close(balancer.combine(J, dict.fromkeys(tasks, 1.0)), GradDrop(leak=leak)(J), rtol=1e-9)
 
 
@@ -155,7 +157,7 @@ def test_torchjds_weightings_that_need_no_coordinates_run_on_the_gramian(name):
     import torchjd.aggregation as library
 
     J = jacobian("random", 3, 0)
-    balancer = GRAMIAN_BALANCERS["torchjd"]("abc", name, seed=1)
+    balancer = BALANCERS["torchjd"]("abc", name, seed=1)
     weights = balancer.weights(J @ J.T, dict.fromkeys("abc", 1.0))
     assert balancer.needs == "gramian" and (weights >= 0).all()
     if name != "Random":
@@ -165,9 +167,9 @@ def test_torchjds_weightings_that_need_no_coordinates_run_on_the_gramian(name):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", ["ExcessMTLWeighting", "MoDoWeighting", "SDMGradWeighting"])
 def test_a_weighting_of_the_gradients_is_not_given_their_gramian(name):
-    with pytest.raises(UserError, match=f"{name} weighs gradients, not their Gramian: choose statistic=matrix"):
-        GRAMIAN_BALANCERS["torchjd"]("abc", name)
-    assert GRAMIAN_BALANCERS["torchjd"]("abc", name, statistic="matrix").needs == "gramian"
+    with pytest.raises(UserError, match=f"{name} weighs gradients, not their Gramian: choose input_kind=matrix"):
+        BALANCERS["torchjd"]("abc", name)
+    assert BALANCERS["torchjd"]("abc", name, input_kind="matrix").needs == "gramian"
 
 
 def test_nash_is_torchjds_but_for_the_length():
@@ -201,7 +203,7 @@ def test_loss_balancers_are_torchjds_scalarizers():
         "dwa": (dict(period=4), sc.DWA(), 4),
     }
     for name, (options, theirs, period) in pairs.items():
-        balancer, theirs = LOSS_BALANCERS[name](tasks, **options), theirs.double()
+        balancer, theirs = BALANCERS[name](tasks, **options), theirs.double()
         learned = list(theirs.parameters())
         adam = torch.optim.Adam(learned, 0.02) if name in ("uncertainty", "imtl_l") else None
         for n, values in enumerate(steps):
@@ -316,7 +318,7 @@ def test_torchjd_objects_matrices_and_aggregators():
     K = J.roll(1, 0)
     assert torch.equal(a.weights(K @ K.T, losses), b.weights(K @ K.T, losses))
     assert not torch.equal(a.weights(J @ J.T, losses), TorchJDBalancer(tasks, "UPGrad").weights(J @ J.T, losses))
-    close(TorchJDBalancer(tasks, MeanWeighting(), statistic="matrix").weights(J @ J.T, losses), torch.full((4,), 0.25))
+    close(TorchJDBalancer(tasks, MeanWeighting(), input_kind="matrix").weights(J @ J.T, losses), torch.full((4,), 0.25))
     for name, options in dict(ConFIG={}, TrimmedMean=dict(trim_number=1), GradDrop={}).items():
         balancer = TorchJDBalancer(tasks, name, **options)
         assert balancer.needs == "gradients" and balancer.combine(J, losses).shape == (J.shape[1],)
@@ -335,7 +337,7 @@ def test_a_matrix_weighting_gets_the_same_inner_products():
 
     J = jacobian("dependent", 5, 0)
     seen = Sees()
-    TorchJDBalancer("abcde", seen, statistic="matrix").weights(J @ J.T, dict.fromkeys("abcde", 1.0))
+    TorchJDBalancer("abcde", seen, input_kind="matrix").weights(J @ J.T, dict.fromkeys("abcde", 1.0))
     close(seen.gramian, J @ J.T, rtol=1e-12)
 
 
@@ -348,22 +350,22 @@ def test_a_matrix_weighting_gets_the_same_inner_products():
         (lambda: FixedWeights("ab", dict(a=-1.0)), "at least 0"),
         (lambda: FixedWeights("ab", [1.0]), "1 weights for 2 tasks"),
         (lambda: FixedWeights("ab", dict(c=1.0)), "no task 'c'"),
-        (lambda: LOSS_BALANCERS["dwa"]("ab", temperature=0), "temperature"),
-        (lambda: GRAMIAN_BALANCERS["mgda"]("ab", normalization="l1"), "l2"),
-        (lambda: GRAMIAN_BALANCERS["cagrad"]("ab", c=-1), "at least 0"),
-        (lambda: GRAMIAN_BALANCERS["aligned"]("ab", scale="max"), "median"),
-        (lambda: GRAMIAN_BALANCERS["torchjd"]("ab", "NoSuchMethod"), "NoSuchMethod"),
-        (lambda: GRAMIAN_BALANCERS["torchjd"]("ab", "NashMTL", n_tasks=2), "use the balancer nash"),
-        (lambda: GRAMIAN_BALANCERS["torchjd"]("ab", "CAGrad"), "cannot be made"),
+        (lambda: BALANCERS["dwa"]("ab", temperature=0), "temperature"),
+        (lambda: BALANCERS["mgda"]("ab", normalization="l1"), "l2"),
+        (lambda: BALANCERS["cagrad"]("ab", c=-1), "at least 0"),
+        (lambda: BALANCERS["aligned"]("ab", scale="max"), "median"),
+        (lambda: BALANCERS["torchjd"]("ab", "NoSuchMethod"), "NoSuchMethod"),
+        (lambda: BALANCERS["torchjd"]("ab", "NashMTL", n_tasks=2), "use the balancer nash"),
+        (lambda: BALANCERS["torchjd"]("ab", "CAGrad"), "cannot be made"),
         (
-            lambda: GRAMIAN_BALANCERS["upgrad"]("ab").weights(
+            lambda: BALANCERS["upgrad"]("ab").weights(
                 torch.tensor([[1.0, 0.0], [0.0, math.nan]]), dict(a=1.0, b=1.0)
             ),
             "not finite",
         ),
-        (lambda: GRAMIAN_BALANCERS["upgrad"]("ab").weights(torch.eye(1), dict(c=1.0)), "no task 'c'"),
-        (lambda: LOSS_BALANCERS["famo"]("ab").load_state_dict(LOSS_BALANCERS["random"]("ab").state_dict()), "resume"),
-        (lambda: LOSS_BALANCERS["famo"]("ab").load_state_dict(LOSS_BALANCERS["famo"]("abc").state_dict()), "resume"),
+        (lambda: BALANCERS["upgrad"]("ab").weights(torch.eye(1), dict(c=1.0)), "no task 'c'"),
+        (lambda: BALANCERS["famo"]("ab").load_state_dict(BALANCERS["random"]("ab").state_dict()), "resume"),
+        (lambda: BALANCERS["famo"]("ab").load_state_dict(BALANCERS["famo"]("abc").state_dict()), "resume"),
     ],
 )
 def test_mistakes_are_named(make, words):
@@ -383,7 +385,9 @@ def test_a_method_whose_state_cannot_be_saved_says_so():
 
 def test_balancers_work_with_gramians_in_float32_too():
     J = jacobian("random", 3, 0).float()
-    for name, kind in GRAMIAN_BALANCERS.items():
+    for name, kind in BALANCERS.items():
+        if kind.needs == "losses":
+            continue
         if name == "graddrop":
             assert kind("abc").combine(J, dict.fromkeys("abc", 1.0)).dtype == torch.float32
         else:

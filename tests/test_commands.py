@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2, numpy as np, pandas as pd, pytest, torch
 import mtl_course.cli.commands as commands
 from mtl_course.config import Config, make_config
-from mtl_course.losses.streamed_backward import BALANCERS
+from mtl_course.losses import BALANCERS
 from mtl_course.models import model_from_config
 from test_readers import write_small_data
 

@@ -19,7 +19,7 @@ from mtl_course.training.gradients import (
     task_shares,
     trunk_layers,
 )
-from mtl_course.losses.streamed_backward import BALANCERS, make_balancer, streamed_backward
+from mtl_course.losses import BALANCERS, make_balancer, streamed_backward
 from mtl_course.models.backbone import Backbone
 from mtl_course.models.multi_task_model import MultiTaskModel, read_checkpoint
 from mtl_course.training.loop import train

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest, torch
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
-from mtl_course.losses.streamed_backward import make_balancer, streamed_backward
+from mtl_course.losses import make_balancer, streamed_backward
 from mtl_course.models import MultiTaskModel, load_model, model_from_config
 from mtl_course.models.backbone import Backbone, TaskBatchNorm2d
 from mtl_course.models.multi_task_model import load_weights

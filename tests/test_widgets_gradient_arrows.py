@@ -4,7 +4,7 @@ import base64, math, random
 import numpy as np, pytest, torch
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
-from mtl_course.losses.streamed_backward import BALANCERS, make_balancer
+from mtl_course.losses import BALANCERS, make_balancer
 from mtl_course.widgets import gradient_arrows as ga
 from mtl_course.widgets.gradient_arrows import (
     METHODS,

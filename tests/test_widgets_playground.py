@@ -6,7 +6,7 @@ from PIL import Image
 from mtl_course.config import BOOSTED_WEIGHTS, EQUAL_WEIGHTS
 from mtl_course.core.errors import UserError
 from mtl_course.plots.figures import TASK_COLOURS
-from mtl_course.losses.streamed_backward import BALANCERS
+from mtl_course.losses import BALANCERS
 from mtl_course.widgets import TaskWeightPlayground
 from mtl_course.widgets import task_weight_playground as module
 from mtl_course.widgets.task_weight_playground import (

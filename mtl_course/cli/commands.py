@@ -36,7 +36,7 @@ from ..studies.runner import headline_scores, study_summary
 from ..plots.figures import FIGURES, make_figures
 from ..plots.gradients import GRADIENT_FIGURES
 from ..plots.imbalance import IMBALANCE_FIGURES
-from ..losses.streamed_backward import BALANCERS, make_balancer
+from ..losses import BALANCERS, make_balancer
 from ..models.multi_task_model import load_model
 from ..plots.predictions import PREDICTION_FIGURES
 from ..plots.sharing import SHARING_FIGURES

@@ -29,7 +29,7 @@ __all__ = [
 import pandas as pd
 from ..core.errors import UserError
 from .runner import SINGLE_TASK_RUNS, ENOUGH_SEEDS, run_study
-from ..losses.streamed_backward import BALANCERS
+from ..losses import BALANCERS
 
 
 def fixed_weights(classification: float, detection: float, lane: float) -> dict:  # fields of a config

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from ..core.errors import UserError
 from ..core.files import atomic_write
 from ..evaluation.results import read_table
-from ..losses.streamed_backward import BalancedStep
+from ..losses import BalancedStep
 
 
 @dataclass

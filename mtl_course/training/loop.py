@@ -28,14 +28,14 @@ from ..core.seeds import derive_seed, seed_everything
 from ..data.loaders import evaluation_loader, prepare_data, training_loader
 from ..evaluation.evaluate import score_task
 from .gradients import GradientLog, rows_up_to
-from mtl_course.losses.streamed_backward import (
+from mtl_course.losses import (
     BalancedStep,
     NotFinite,
     balancer_options,
     make_balancer,
     streamed_backward,
 )
-from ..losses.loss_balancers import Balancer
+from ..losses import Balancer
 from ..losses.schedules import parse_schedule, schedule_factors
 from ..metrics.scores import PRIMARY_METRIC, checkpoint_score
 from ..models.classification_head import effective_number_weights

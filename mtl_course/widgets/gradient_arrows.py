@@ -46,8 +46,8 @@ from ..core.errors import UserError
 from ..core.files import atomic_write, project_root
 from ..core.seeds import derive_seed, random_states_restored, seed_everything
 from ..plots.figures import TASK_COLOURS, TASK_LABELS, TASK_MARKERS, style
-from ..losses.streamed_backward import BALANCERS, balancer_options, make_balancer, streamed_backward
-from ..losses.loss_balancers import Balancer
+from ..losses import BALANCERS, balancer_options, make_balancer, streamed_backward
+from ..losses import Balancer
 from .base import Picture, Playable, button, checked_number, choice, log_slider, slider, sweep_to_jshtml
 
 METHODS = {

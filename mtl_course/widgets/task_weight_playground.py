@@ -31,7 +31,7 @@ from ..core.seeds import derive_seed
 from ..data.loaders import collate, make_reader, prepare_data, training_loader
 from ..evaluation.evaluate import score_task
 from ..plots.figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, style
-from ..losses.streamed_backward import BALANCERS, make_balancer
+from ..losses import BALANCERS, make_balancer
 from ..metrics.scores import PRIMARY_METRIC
 from ..models.multi_task_model import MultiTaskModel
 from ..training.loop import optimizer_step, make_optimizer, make_run, start_fabric, compute_gradients
