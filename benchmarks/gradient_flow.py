@@ -28,7 +28,7 @@ from mtl_course.training.gradients import (
     trunk_layers,
 )
 from mtl_course.losses import streamed_backward
-from mtl_course.models.multi_task_model import load_model
+from mtl_course.models.checkpoint import load_model
 import mtl_course.training.loop as training
 
 SMALL = dict(

@@ -19,7 +19,7 @@ from mtl_course.studies.affinity import (
 )
 from mtl_course.core.errors import UserError
 from mtl_course.config import make_config
-from mtl_course.models.multi_task_model import read_checkpoint
+from mtl_course.models.checkpoint import read_checkpoint
 from mtl_course.training.loop import train
 
 TASKS = ("a", "b", "c")

@@ -21,7 +21,8 @@ from mtl_course.training.gradients import (
 )
 from mtl_course.losses import BALANCERS, make_balancer, streamed_backward
 from mtl_course.models.backbone import Backbone
-from mtl_course.models.multi_task_model import MultiTaskModel, read_checkpoint
+from mtl_course.models.checkpoint import read_checkpoint
+from mtl_course.models.multi_task_model import MultiTaskModel
 from mtl_course.training.loop import train
 
 SHORT = dict(steps_per_epoch=4, epochs=2, num_workers=0, tasks="classification,lane", classification_batch_size=8)

@@ -7,7 +7,7 @@ from mtl_course.models import MultiTaskModel, load_model, model_from_config
 from mtl_course.models.backbone import Backbone, TaskBatchNorm2d
 from mtl_course.models.detection_head import DetectionHead, box_ioa
 from mtl_course.models.lane_head import LaneHead, dice_loss
-from mtl_course.models.multi_task_model import load_weights, read_checkpoint
+from mtl_course.models.checkpoint import load_weights, read_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,7 @@ def test_a_file_of_another_kind_is_said_to_be_one(content, tmp_path):
 @pytest.mark.parametrize(
     "arguments, named",
     [
-        (dict(detection_neck="bifpn"), "detection_neck is 'bifpn': expected fpn or c5"),
+        (dict(detection_neck="bifpn"), "detection_neck is 'bifpn': expected one of fpn, c5"),
         (dict(tasks=("foo",)), "tasks is .*expected one or more of"),
         (dict(tasks=()), "tasks"),
         (dict(tasks="lanes"), "tasks"),

@@ -8,7 +8,7 @@ from mtl_course.core.errors import UserError
 from mtl_course.losses import make_balancer, streamed_backward
 from mtl_course.models import MultiTaskModel, load_model, model_from_config
 from mtl_course.models.backbone import Backbone, TaskBatchNorm2d
-from mtl_course.models.multi_task_model import load_weights
+from mtl_course.models.checkpoint import load_weights
 from mtl_course.models.sharing import SHARING, CrossStitchUnit, HardSharing, make_backbone
 
 pytestmark = pytest.mark.usefixtures("one_thread")

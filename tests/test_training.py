@@ -10,7 +10,7 @@ from mtl_course.core.seeds import derive_seed
 from mtl_course.config import load_config, make_config
 from mtl_course.data.loaders import create_dataloaders
 from mtl_course.models import model_from_config
-from mtl_course.models.multi_task_model import read_checkpoint
+from mtl_course.models.checkpoint import read_checkpoint
 from mtl_course.losses import make_balancer
 from mtl_course.training.loop import (
     Run,

@@ -37,7 +37,7 @@ from ..plots.figures import FIGURES, make_figures
 from ..plots.gradients import GRADIENT_FIGURES
 from ..plots.imbalance import IMBALANCE_FIGURES
 from ..losses import BALANCERS, make_balancer
-from ..models.multi_task_model import load_model
+from ..models.checkpoint import load_model
 from ..plots.predictions import PREDICTION_FIGURES
 from ..plots.sharing import SHARING_FIGURES
 from ..studies.plans import STUDIES, STUDY_FILE, make_study

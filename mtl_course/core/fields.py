@@ -105,7 +105,8 @@ class Field:
             raise UserError(fault + f"one of {', '.join(self.options)}")
         if self.kind in (WHOLE, NUMBER) and not self._is_within(value):
             limit = f" and at most {self.most}" if self.most < float("inf") else ""
-            raise UserError(fault + f"a finite number of at least {self.least}{limit}")
+            kind = "whole" if self.kind is WHOLE else "finite"
+            raise UserError(fault + f"a {kind} number of at least {self.least}{limit}")
         return value
 
     def _is_within(self, value) -> bool:

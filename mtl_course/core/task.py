@@ -314,6 +314,17 @@ def unregister_task(name: str):
     TASKS._load().pop(name, None)
 
 
+def check_weight(task: str, weight: float) -> float:
+    """The weight of a task's loss; raises `UserError` when it is not a finite number of at least 0."""
+    try:
+        is_weight = 0 <= weight < float("inf")
+    except TypeError:  # no number at all
+        is_weight = False
+    if not is_weight:
+        raise UserError(f"the weight of {task} is {weight!r}: expected a finite number of at least 0")
+    return float(weight)
+
+
 @contextlib.contextmanager
 def registered(task_class: type):
     """A task that is registered inside the block only."""
@@ -345,8 +356,6 @@ def default_tasks() -> tuple:
 def known_tasks(tasks) -> tuple:  # names: a tuple, or text with commas
     """The names as a tuple in the order of the registry; raises `UserError` for an unknown one, or none."""
     names = [name.strip() for name in tasks.split(",")] if isinstance(tasks, str) else list(tasks)
-    if not names:
+    if not names or not set(names) <= set(TASKS):
         raise UserError(f"tasks is {tasks!r}: expected one or more of {', '.join(TASKS)}")
-    for name in names:
-        TASKS[name]
     return tuple(name for name in TASKS if name in names)

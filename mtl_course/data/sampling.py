@@ -6,6 +6,7 @@ import numpy as np
 from torch.utils.data import Dataset
 from ..core.errors import UserError
 from ..core.seeds import derive_seed
+from ..core.task import TASKS
 
 
 def long_tail(
@@ -58,10 +59,12 @@ class TaskSubset(Dataset):
         reader,  # of one task
         indices: np.ndarray,
     ):  # (n,) which of its images, in this order
-        self.reader, self.indices, self.task = reader, np.asarray(indices), reader.task
+        self.reader = reader
+        self.indices = np.asarray(indices)
+        self.task = reader.task
         self.files = [reader.files[i] for i in self.indices]
-        if self.task == "classification":
-            self.labels = np.asarray(reader.labels)[self.indices]
+        labels = TASKS[self.task].class_labels(reader)
+        self.labels = None if labels is None else np.asarray(labels)[self.indices]
 
     def __len__(self):
         return len(self.indices)

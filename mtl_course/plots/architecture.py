@@ -156,7 +156,7 @@ def stages_read(model: MultiTaskModel) -> dict:  # task -> names of the stages, 
         each = model.backbone.forward_all(images)
     for task, features in each.items():
         features = {k: f.detach().requires_grad_() for k, f in features.items()}
-        output = model._head(task, features, images)
+        output = model.heads[task](features, tuple(images.shape[-2:]))
         tensor = output["objectness"] if isinstance(output, dict) else output
         gradients = torch.autograd.grad(tensor.sum(), list(features.values()), allow_unused=True)
         found[task] = [k for k, g in zip(features, gradients) if g is not None]

@@ -39,7 +39,8 @@ from ..losses import Balancer
 from ..losses.schedules import parse_schedule, schedule_factors
 from ..metrics.scores import PRIMARY_METRIC, checkpoint_score
 from ..models.classification_head import effective_number_weights
-from ..models.multi_task_model import MultiTaskModel, load_weights, model_from_config, read_checkpoint
+from ..models.checkpoint import load_weights, read_checkpoint
+from ..models.multi_task_model import MultiTaskModel, model_from_config
 
 # %% ../../nbs/3_training/15_training.ipynb #2512994a
 def split_into_microbatches(

@@ -52,7 +52,8 @@ from ..world.signs import SIGN_NAMES
 from ..evaluation.predictions import decode, evaluation_mode
 from ..plots.figures import OKABE_ITO, TASK_LABELS, draw_predictions
 from ..metrics.intervals import COCO_RECALLS, Ranking, lane_score_rows
-from ..models.multi_task_model import MultiTaskModel, load_model
+from ..models.checkpoint import load_model
+from ..models.multi_task_model import MultiTaskModel
 from ..plots.predictions import SHOWN_SCORE, plain_sign, match_boxes
 from ..training.loop import train
 from .base import Picture, Playable, to_webp, button, checked_number, choice, slider, sweep_to_jshtml, tick
