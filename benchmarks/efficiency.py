@@ -14,7 +14,7 @@ from fastcore.script import Param, call_parse, store_true
 from lightning.fabric.utilities import move_data_to_device
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
-from mtl_course.training.batch_size import random_batch
+from mtl_course.training.random_batch import random_batch
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core import process

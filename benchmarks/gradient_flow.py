@@ -22,10 +22,10 @@ from mtl_course.training.gradients import (
     GRADIENT_COLUMNS,
     cosine_rows,
     gradient_rows,
-    places_of,
-    pooled_gramians,
+    layer_groups,
+    sum_gramians,
     read_gradients,
-    trunk_layers,
+    backbone_layers,
 )
 from mtl_course.losses import streamed_backward
 from mtl_course.models.checkpoint import load_model
@@ -109,9 +109,9 @@ def train_run(run: str, steps: int, width: int) -> tuple[pd.DataFrame, pd.DataFr
     "Trains (or goes on where an earlier command stopped) and condenses the logs."
     folder = resolve(f"results/gradient_flow/{run}")
 
-    def saved(fabric, state, epoch, *_):
-        state.epoch = epoch
-        state.save(folder / "checkpoints" / "last.pt")
+    def saved(setup, epoch):
+        setup.state.epoch = epoch
+        setup.state.save(setup.checkpoints / "last.pt")
 
     with mock.patch.object(
         training, "finish_epoch", saved
@@ -132,8 +132,8 @@ def statistics_rows(steps: int, batches: int = 6) -> tuple[pd.DataFrame, pd.Data
     folder = resolve("results/gradient_flow/equal")
     model = load_model(folder / "checkpoints" / "last.pt").train()
     config = run_config("equal", steps, folder)
-    layers = trunk_layers(model.backbone, model.shared_parameters())
-    places, groups = places_of(layers)
+    layers = backbone_layers(model.backbone, model.shared_parameters())
+    places, groups = layer_groups(layers)
     gradients, losses = [], []
     for k, batch in enumerate(create_dataloaders(config)[0]):
         if k == batches:
@@ -159,7 +159,7 @@ def statistics_rows(steps: int, batches: int = 6) -> tuple[pd.DataFrame, pd.Data
             )
             model.zero_grad()
             losses += [dict(run=kind, step=k + 1, task=t, loss=l, weight=1.0) for t, l in step.losses.items()]
-            for place, gramian in zip(places, pooled_gramians(step.layers, groups)):
+            for place, gramian in zip(places, sum_gramians(step.layers, groups)):
                 if "layer" not in place:
                     gradients += [
                         dict(run=kind, step=k + 1) | r

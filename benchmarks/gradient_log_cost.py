@@ -15,36 +15,35 @@ from mtl_course.config import make_config
 from mtl_course.core.seeds import seed_everything
 from mtl_course.data.loaders import create_dataloaders, prepare_data
 from mtl_course.training.gradients import GradientLog
-from mtl_course.training.loop import make_run, start_fabric, compute_gradients
+from mtl_course.training.distributed import start_fabric
+from mtl_course.training.state import create_train_state
+from mtl_course.training.steps import compute_gradients
 
 
 def stepper(config, loader, folder):
     "A function that takes one training step, recorded or plain, and returns its seconds."
     fabric = start_fabric(config)
     seed_everything(0)
-    run = make_run(fabric, config, loader)
-    run.model.train()
-    optimizer, log, batches, count = (
-        fabric.setup_optimizers(run.optimizer),
-        GradientLog(folder, every=1),
-        cycle(list(loader)),
-        [0],
-    )
+    state = create_train_state(fabric, config, loader)
+    state.model.train()
+    log = GradientLog(folder, every=1)
+    batches = cycle(list(loader))
 
     def step(record):
         batch = fabric.to_device(next(batches))
         if fabric.device.type == "cuda":
             torch.cuda.synchronize()
         began = time.perf_counter()
-        count[0] += 1
-        balanced = compute_gradients(fabric, run.model, batch, run.balancer, record=record)
+        state.step += 1
+        balanced = compute_gradients(fabric, state.model, batch, state.balancer, record=record)
         if record:
-            log.before(run.model, balanced)
-        fabric.clip_gradients(run.model, optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+            log.before_step(state.model, balanced)
+        largest = config.gradient_clip
+        fabric.clip_gradients(state.model, state.optimizer, max_norm=largest, error_if_nonfinite=False)
+        state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
         if record:
-            log.after(count[0])
+            log.after_step(state.step)
         if fabric.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - began

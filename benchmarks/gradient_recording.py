@@ -8,7 +8,7 @@ Writes results/gradient_recording.json: for each recorded step the losses and th
 from fastcore.script import Param, call_parse
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.files import resolve
-from mtl_course.widgets.gradient_arrows import record_gradients
+from mtl_course.training.recording import record_gradients
 
 
 @call_parse

@@ -12,12 +12,14 @@ import pandas as pd, torch
 from fastcore.script import Param, call_parse
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
-from mtl_course.training.batch_size import random_batch
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.config import make_config
 from mtl_course.core.seeds import seed_everything
 from mtl_course.models import model_from_config
-from mtl_course.training.loop import make_optimizer, start_fabric, compute_gradients
+from mtl_course.training.distributed import start_fabric
+from mtl_course.training.optimizer import make_optimizer
+from mtl_course.training.random_batch import random_batch
+from mtl_course.training.steps import compute_gradients
 
 GTSRB_IMAGES, TRAINING_SHARE = 39_209, 0.9  # as published; the specification's split
 

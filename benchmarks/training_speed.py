@@ -14,7 +14,9 @@ from mtl_course.core.files import atomic_write, resolve
 from mtl_course.core.device import choose_precision
 from mtl_course.core.seeds import seed_everything
 from mtl_course.data.loaders import create_dataloaders, make_reader, prepare_data
-from mtl_course.training.loop import make_run, with_waiting_time, compute_gradients
+from mtl_course.training.log import with_waiting_time
+from mtl_course.training.state import create_train_state
+from mtl_course.training.steps import compute_gradients
 
 
 def loader_rates(config) -> list[dict]:
@@ -29,7 +31,7 @@ def loader_rates(config) -> list[dict]:
         rows.append(dict(what=f"decode {task}", unit="images/s", value=n / (time.perf_counter() - began)))
     loader = create_dataloaders(config, processes=1)[0]
     began, images = time.perf_counter(), 0
-    for k, (batch, _, _) in enumerate(with_waiting_time(loader)):
+    for k, (batch, _) in enumerate(with_waiting_time(loader)):
         images += sum(len(x) for x in batch["images"].values())
         if k == 20:
             break
@@ -48,15 +50,14 @@ def steppers(config) -> dict:
         c = make_config("laptop", precision=precision, channels_last=channels_last)
         fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
         seed_everything(0)
-        run = make_run(fabric, c, loader)
-        run.model.train()
-        optimizer = fabric.setup_optimizers(run.optimizer)
+        state = create_train_state(fabric, c, loader)
+        state.model.train()
 
-        def step(batch, fabric=fabric, run=run, optimizer=optimizer):
-            compute_gradients(fabric, run.model, batch)
-            fabric.clip_gradients(run.model, optimizer, max_norm=5.0)
-            optimizer.step()
-            optimizer.zero_grad()
+        def step(batch, fabric=fabric, state=state):
+            compute_gradients(fabric, state.model, batch)
+            fabric.clip_gradients(state.model, state.optimizer, max_norm=5.0)
+            state.optimizer.step()
+            state.optimizer.zero_grad()
 
         made[name] = step
     return made, loader
@@ -70,14 +71,14 @@ def main(steps: Param("counted steps of each path", int) = 10):
     rows = loader_rates(config)
     paths, loader = steppers(config)
     seconds, waits = {n: [] for n in paths}, []
-    for k, (batch, wait, _) in enumerate(with_waiting_time(loader)):
+    for k, (batch, clock) in enumerate(with_waiting_time(loader)):
         if k == steps + 2:
             break
         for name, step in paths.items():
             began = time.perf_counter()
             step(batch)
             seconds[name].append(time.perf_counter() - began)
-        waits.append(wait)
+        waits.append(clock.waited)
     medians = {n: statistics.median(s[2:]) for n, s in seconds.items()}
     ratios = [a / b for a, b in zip(seconds["float32"][2:], seconds["tuned"][2:])]
     rows += [dict(what=f"training step, {n}", unit="s", value=v) for n, v in medians.items()]

@@ -2,18 +2,13 @@
 
 import functools, sys
 import pandas as pd, pytest, torch
-import mtl_course.cli.commands as commands
+import mtl_course.cli.train as program
+from mtl_course.cli.program import _underscored
 from conftest import load_benchmark
-from mtl_course.training.batch_size import (
-    available_memory,
-    batch_size_sentence,
-    draw_batch_sizes,
-    find_batch_size,
-    images_per_task,
-    measure_step,
-    random_batch,
-    with_batch_size,
-)
+from mtl_course.core.memory import available_memory
+from mtl_course.plots.batch_size import draw_batch_sizes
+from mtl_course.training.batch_size import batch_size_sentence, find_batch_size, measure_step
+from mtl_course.training.random_batch import images_per_task, random_batch, with_batch_size
 from mtl_course.core.errors import UserError
 from mtl_course.config import make_config
 from mtl_course.models import model_from_config
@@ -242,7 +237,7 @@ def test_the_benchmarks_use_it():
 def test_the_command_prints_and_keeps_the_table(spelling, tmp_path, monkeypatch, room):
     room(1000)
     monkeypatch.setattr(
-        commands, "search_batch_size", functools.partial(find_batch_size, progress=False, measure=machine())
+        program, "search_batch_size", functools.partial(find_batch_size, progress=False, measure=machine())
     )
     code, out, err = shell(
         "mtl_train",
@@ -278,7 +273,7 @@ def test_the_command_refuses_several_processes(monkeypatch):
 
 
 def test_hyphens_only_change_names():
-    assert [commands._underscored(a) for a in ("--no-test", "--a-b=c-d", "a-b", "-h", "--seed")] == [
+    assert [_underscored(a) for a in ("--no-test", "--a-b=c-d", "a-b", "-h", "--seed")] == [
         "--no_test",
         "--a_b=c-d",
         "a-b",

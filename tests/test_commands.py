@@ -4,6 +4,8 @@ import argparse, contextlib, io, json, runpy, subprocess, sys, warnings
 from pathlib import Path
 import cv2, numpy as np, pandas as pd, pytest, torch
 import mtl_course.cli.commands as commands
+import mtl_course.cli.evaluate as evaluate
+import mtl_course.cli.train as training
 from mtl_course.config import Config, make_config
 from mtl_course.losses import BALANCERS
 from mtl_course.models import model_from_config
@@ -96,6 +98,7 @@ def test_help_says_how_a_sign_shall_be_cut():
         (("mtl_train", "--recipe", "smoke", "--data_root", "nowhere/at/all"), "nowhere/at/all"),
         (("mtl_train", "--recipe", "smoke", "--balancer", "mine", "--results_dir", "{tmp}"), "mine"),
         (("mtl_evaluate", "--checkpoint", "nowhere.pt"), "nowhere.pt"),
+        (("mtl_evaluate", "--split", "most"), "most"),
         (("mtl_evaluate", "--part", "most"), "most"),
         (("mtl_evaluate", "--device", "abacus"), "abacus"),
         (("mtl_predict",), "images"),
@@ -389,9 +392,9 @@ def test_a_task_that_the_model_lacks_is_refused(smoke, road, tmp_path):
 def test_evaluate_on_the_device_that_is_asked_for(model_file, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        commands,
+        evaluate,
         "choose_device",
-        lambda device="auto", real=commands.choose_device: asked.append(device) or real(device),
+        lambda device="auto", real=evaluate.choose_device: asked.append(device) or real(device),
     )
     code, out, err = shell(
         "mtl_evaluate", "--checkpoint", model_file, "--device", "cpu", "--tasks", "lane", "--results_dir", tmp_path
@@ -429,7 +432,7 @@ def test_a_new_run_killed_while_it_is_prepared_is_resumed_with_its_own_config(sm
         raise KeyboardInterrupt
 
     with monkeypatch.context() as m:
-        m.setattr(commands, "prepare_data", killed)
+        m.setattr(training, "prepare_data", killed)
         assert shell("mtl_train", *options, "--seed", "5")[0] == 130
     code, _, err = shell("mtl_train", "--resume", "--results_dir", tmp_path, "--no_test")
     assert (

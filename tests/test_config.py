@@ -2,7 +2,7 @@
 
 import json
 import pytest
-from mtl_course.training.batch_size import with_batch_size
+from mtl_course.training.random_batch import with_batch_size
 from mtl_course.config import BOOSTED_WEIGHTS, RECIPES, TASKS, Config, load_config, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import atomic_write

@@ -11,7 +11,7 @@ from mtl_course.plots.architecture import (
     run_model,
     stages_read,
 )
-from mtl_course.cli.commands import ALL_FIGURES, mtl_figures
+from mtl_course.cli.figures import ALL_FIGURES, mtl_figures
 from mtl_course.plots.comparison import (
     COMPARISON_FIGURES,
     EFFICIENCY_COLUMNS,

@@ -4,20 +4,20 @@ import math
 import pandas as pd, pytest, torch
 from hypothesis import given, settings, strategies as st
 from torch import nn
-import mtl_course.training.loop as training
+import mtl_course.training.steps as training
 from mtl_course.core.errors import UserError
 from mtl_course.config import make_config
 from mtl_course.plots.gradients import GRADIENT_FIGURES, figure_11_gradient_flow
 from mtl_course.training.gradients import (
     GRADIENT_COLUMNS,
     GradientLog,
-    pooled_gramians,
+    sum_gramians,
     read_gradients,
     rows_up_to,
     task_cosines,
     task_norms,
     task_shares,
-    trunk_layers,
+    backbone_layers,
 )
 from mtl_course.losses import BALANCERS, make_balancer, streamed_backward
 from mtl_course.models.backbone import Backbone
@@ -83,14 +83,14 @@ def recorded(
         loss_scale=scale,
         record=True,
     )
-    log.before(model, step, scale)
+    log.before_step(model, step, scale)
     for p in model.parameters():
         if p.grad is not None:
             p.grad /= scale
     if clip:
         nn.utils.clip_grad_norm_(model.parameters(), clip)
     optimizer.step()
-    log.after(1)
+    log.after_step(1)
     return model, step, read_gradients(tmp_path), old
 
 
@@ -209,9 +209,9 @@ def test_shares_add_up_to_one_and_cosines_ignore_lengths(rows, weights):
 
 def test_a_stage_is_the_sum_of_its_parameters():
     layers = torch.randn(5, 3, 3).double()
-    a, b = pooled_gramians(layers, [[0, 2], [1, 3, 4]])
+    a, b = sum_gramians(layers, [[0, 2], [1, 3, 4]])
     assert torch.allclose(a, layers[0] + layers[2]) and torch.allclose(a + b, layers.sum(0))
-    assert pooled_gramians(layers, []).shape == (0, 3, 3)
+    assert sum_gramians(layers, []).shape == (0, 3, 3)
 
 
 def test_a_task_that_is_absent_or_weighs_nothing(tmp_path):
@@ -249,18 +249,18 @@ def test_an_overflow_leaves_empty_cells(tmp_path):
         loss_scale=1024.0,
         record=True,
     )
-    log.before(model, step, 1024.0)
-    log.after(1)
+    log.before_step(model, step, 1024.0)
+    log.after_step(1)
     table = read_gradients(tmp_path)
     assert table[["norm", "share", "cosine"]].isna().all().all() and (table.ratio.dropna() == 0).all()
 
 
 def test_a_frozen_trunk_has_no_layers_and_other_trunks_have_theirs():
-    assert trunk_layers(Backbone("resnet18", frozen=True)) == []
+    assert backbone_layers(Backbone("resnet18", frozen=True)) == []
     for sharing in ("hard", "cross_stitch", "attention", "mtan"):
         model = MultiTaskModel("resnet18", neck_channels=16, lane_channels=32, sharing=sharing)
         shared = model.shared_parameters()
-        layers = trunk_layers(model.backbone, shared)
+        layers = backbone_layers(model.backbone, shared)
         assert sorted(p for l in layers for p in l.parameters) == list(range(len(shared))) and [
             l.depth for l in layers
         ] == list(range(len(layers)))
@@ -351,8 +351,8 @@ def test_a_process_that_is_not_the_first_writes_nothing(tmp_path):
     model, log = Small(), GradientLog(tmp_path, every=2, active=False)
     assert log.due(0) and not log.due(1) and log.due(2)  # but takes part in the averages
     step = streamed_backward(model.shared_parameters(), model.closures(), "fixed", record=True)
-    log.before(model, step)
-    log.after(1)
+    log.before_step(model, step)
+    log.after_step(1)
     assert not list(tmp_path.rglob("*.csv"))
 
 

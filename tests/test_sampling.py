@@ -94,7 +94,7 @@ def test_one_task_per_step_trains_and_resumes_digit_for_digit(smoke, tmp_path, s
     train(make_config("smoke", results_dir=str(tmp_path / "whole"), **fields), progress=False)
     whole = steps_of(tmp_path / "whole")
     assert whole.groupby("step").size().eq(1).all() and set(whole.task) == {"classification", "lane"}
-    import mtl_course.training.loop as training
+    import mtl_course.training.steps as training
 
     real, count = training.compute_gradients, iter(range(100))
 

@@ -8,22 +8,15 @@ import mtl_course.models.backbone as backbone, mtl_course.training.loop as train
 from mtl_course.core.errors import UserError
 from mtl_course.core.seeds import derive_seed
 from mtl_course.config import load_config, make_config
-from mtl_course.data.loaders import create_dataloaders
+from mtl_course.data.loaders import create_dataloaders, training_loader
 from mtl_course.models import model_from_config
 from mtl_course.models.checkpoint import read_checkpoint
 from mtl_course.losses import make_balancer
-from mtl_course.training.loop import (
-    Run,
-    learning_rate_factor,
-    evaluate_losses,
-    make_loaders,
-    make_optimizer,
-    make_run,
-    start_fabric,
-    train,
-    compute_gradients,
-    update,
-)
+from mtl_course.training.distributed import start_fabric
+from mtl_course.training.loop import train
+from mtl_course.training.optimizer import learning_rate_factor, make_optimizer
+from mtl_course.training.state import TrainState, config_to_resume, create_train_state
+from mtl_course.training.steps import compute_gradients, evaluate_losses, train_step
 
 SAME = ["kind", "epoch", "step", "task", "loss", "weight", "learning_rate", "metric", "value"]
 SHORT = dict(steps_per_epoch=6, epochs=2, checkpoint_every=2, classification_batch_size=8)
@@ -68,7 +61,7 @@ def test_killed_and_resumed_equals_uninterrupted(whole, tmp_path, after_step):
         str(tmp_path),
         "--no_test",
     ]
-    code = "import sys; from mtl_course.cli.commands import mtl_train\nif __name__ == '__main__': mtl_train()"
+    code = "import sys; from mtl_course.cli.train import mtl_train\nif __name__ == '__main__': mtl_train()"
     script = tmp_path / "run.py"
     script.write_text(code)
     process = subprocess.Popen(
@@ -92,13 +85,13 @@ def test_a_kill_between_the_two_checkpoints_costs_nothing(whole, tmp_path, monke
     "The best model is saved before `last.pt`: stopping in between repeats the epoch and ends with the same files."
     config = make_config("smoke", results_dir=str(tmp_path), **SHORT)
 
-    def save(run, path, real=Run.save):
+    def save(run, path, real=TrainState.save):
         if path.name == "last.pt" and run.epoch == 1:
             raise KeyboardInterrupt
         real(run, path)
 
     with monkeypatch.context() as m:
-        m.setattr(Run, "save", save)
+        m.setattr(TrainState, "save", save)
         with pytest.raises(KeyboardInterrupt):
             train(config, progress=False)
     train(config, resume=True, progress=False)
@@ -123,7 +116,7 @@ def lane_run(folder, resume=False, **options):
     return train(make_config("smoke", results_dir=str(folder), **LANE | options), resume=resume, progress=False)
 
 
-@pytest.mark.parametrize("where", ["prepare_data", "make_loaders", "make_run"])
+@pytest.mark.parametrize("where", ["prepare_data", "make_loaders", "create_train_state"])
 def test_a_new_run_killed_while_it_is_prepared_is_resumed_as_itself(smoke, tmp_path, monkeypatch, where):
     "Not as the earlier run whose checkpoints are still in the folder."
     lane_run(tmp_path / "both")
@@ -140,7 +133,7 @@ def test_a_new_run_killed_while_it_is_prepared_is_resumed_as_itself(smoke, tmp_p
         else:
             m.setattr(training, where, killed)
             lane_run(tmp_path / "both", seed=1)
-    asked = training.config_to_resume(tmp_path / "both")
+    asked = config_to_resume(tmp_path / "both")
     assert load_config(asked).seed == 1 and load_config(tmp_path / "both" / "config.json").seed == 0
     with pytest.warns(UserWarning, match="begins at step 0"):
         train(load_config(asked), resume=True, progress=False)
@@ -226,7 +219,7 @@ def test_an_epoch_without_validation_is_logged_too(smoke, tmp_path):
 @pytest.mark.parametrize("gpus, restored", [(2, True), (1, False), (0, False)])
 def test_the_random_states_of_gpus_come_back(smoke, tmp_path, monkeypatch, gpus, restored):
     states, got = [torch.arange(16, dtype=torch.uint8), torch.ones(16, dtype=torch.uint8)], []
-    _, run, *_ = begun(tasks="lane")
+    _, run, _ = begun(tasks="lane")
     with monkeypatch.context() as m:
         m.setattr(torch.cuda, "is_available", lambda: True)
         m.setattr(torch.cuda, "get_rng_state_all", lambda: states)
@@ -309,43 +302,43 @@ def test_a_loss_that_is_not_a_number_names_task_and_files(smoke):
 
 
 def begun(**options):
-    "A run before its first step, its optimiser as Fabric hands it back, and a batch."
+    "The state of a run before its first step, and a batch."
     config = make_config("smoke", precision="32-true", cache_images=False, **options)
     fabric = start_fabric(config)
-    loader, _ = make_loaders(fabric, config, progress=False)
-    run = make_run(fabric, config, loader)
-    run.model.train()
-    return fabric, run, fabric.setup_optimizers(run.optimizer), next(iter(loader))
+    loader = training_loader(config)
+    state = create_train_state(fabric, config, loader)
+    state.model.train()
+    return fabric, state, next(iter(loader))
 
 
 def test_a_loss_that_is_not_a_number_names_the_step(smoke):
-    fabric, run, optimizer, batch = begun(tasks="lane")
-    update(fabric, run, optimizer, batch)
+    fabric, run, batch = begun(tasks="lane")
+    train_step(fabric, run, batch)
     run.step += 1
     batch["images"]["lane"][0, 0, 0, 0] = float("nan")
     with pytest.raises(UserError, match=f"^step 2: .*'lane' is nan.*{batch['files']['lane'][0]}"):
-        update(fabric, run, optimizer, batch)
+        train_step(fabric, run, batch)
 
 
 @pytest.mark.parametrize("balancer", ["fixed", "uncertainty", "mgda", "upgrad"])
 def test_what_a_balancer_leaves_is_clipped(smoke, balancer):
-    fabric, run, optimizer, batch = begun(tasks="classification,lane", balancer=balancer, gradient_clip=0.01)
+    fabric, run, batch = begun(tasks="classification,lane", balancer=balancer, gradient_clip=0.01)
     kept = []
     run.optimizer.register_step_pre_hook(
         lambda *_: kept.append(
             torch.stack([p.grad.norm() for p in run.model.parameters() if p.grad is not None]).norm().item()
         )
     )
-    update(fabric, run, optimizer, batch)
+    train_step(fabric, run, batch)
     assert kept == [pytest.approx(0.01, rel=1e-3)]
 
 
 def test_looking_at_a_step_again_draws_the_same_lots_and_leaves_no_trace(smoke):
     "FAMO compares the losses before and after a step: only the weights may differ between the two."
-    fabric, run, optimizer, batch = begun(balancer="famo", learning_rate=1e-12, weight_decay=0.0)
+    fabric, run, batch = begun(balancer="famo", learning_rate=1e-12, weight_decay=0.0)
     seen = []
     run.balancer.after_step = seen.append
-    step = update(fabric, run, optimizer, batch)
+    step = train_step(fabric, run, batch)
     assert seen[0] == pytest.approx(step.losses, rel=1e-5)  # the weights have hardly moved
     before = [b.clone() for b in run.model.buffers()]
     again = evaluate_losses(fabric, run.model, batch, derive_seed(run.config.seed, run.step, 0) + 1)
@@ -369,12 +362,12 @@ def test_methods_that_draw_lots_draw_others_for_another_seed(smoke):
 
 @pytest.mark.parametrize("balancer", ["fixed", "gradnorm", "geometric_mean", "famo", "mgda", "upgrad"])
 def test_a_task_whose_weight_is_0_takes_no_part_in_the_step(smoke, balancer):
-    fabric, run, optimizer, batch = begun(balancer=balancer, weight_schedule="lane=0>1@0.5-1")
+    fabric, run, batch = begun(balancer=balancer, weight_schedule="lane=0>1@0.5-1")
     before = {n: p.detach().clone() for n, p in run.model.heads["lane"].named_parameters()}
-    step = update(fabric, run, optimizer, batch, progress=0.2)
+    step = train_step(fabric, run, batch, progress=0.2)
     assert set(step.losses) == {"classification", "detection"} and all(w > 0 for w in step.weights.values())
     assert all(torch.equal(p, before[n]) for n, p in run.model.heads["lane"].named_parameters())
-    assert set(update(fabric, run, optimizer, batch, progress=0.75).losses) == {"classification", "detection", "lane"}
+    assert set(train_step(fabric, run, batch, progress=0.75).losses) == {"classification", "detection", "lane"}
 
 
 @pytest.mark.parametrize(
@@ -382,7 +375,7 @@ def test_a_task_whose_weight_is_0_takes_no_part_in_the_step(smoke, balancer):
 )
 def test_a_schedule_comes_after_the_balancer(smoke, balancer):
     "On the loss it would be undone by most of them."
-    steps = [update(*begun(balancer=balancer, weight_schedule=text), progress=1.0) for text in ("", "lane=1>30")]
+    steps = [train_step(*begun(balancer=balancer, weight_schedule=text), progress=1.0) for text in ("", "lane=1>30")]
     plain, scheduled = (s.weights for s in steps)
     assert scheduled["lane"] == pytest.approx(30 * plain["lane"], rel=1e-3) and scheduled["detection"] == pytest.approx(
         plain["detection"], rel=1e-3
@@ -425,7 +418,7 @@ def test_the_factor_of_float16_losses_is_resumed(smoke, tmp_path):
         model = model_from_config(config)
         plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
         plugin.scaler.scale(torch.ones(1))  # creates its tensors
-        return Run(
+        return TrainState(
             config, model, *make_optimizer(model, config, 10), make_balancer("fixed", config.tasks), precision=plugin
         )
 
@@ -436,7 +429,7 @@ def test_the_factor_of_float16_losses_is_resumed(smoke, tmp_path):
     assert (
         second.precision.scaler.get_scale() == 512.0 and second.precision.state_dict() == first.precision.state_dict()
     )
-    without = Run(config, first.model, first.optimizer, first.scheduler, first.balancer)
+    without = TrainState(config, first.model, first.optimizer, first.scheduler, first.balancer)
     without.load(tmp_path / "last.pt")
     without.save(tmp_path / "plain.pt")
     second.load(tmp_path / "plain.pt")  # one without the factor can be read, too
@@ -486,11 +479,11 @@ def test_a_mistake_in_two_processes_is_one_sentence(tmp_path):
 def test_a_mistake_of_one_process_ends_the_other(smoke, tmp_path, rank, sentences):
     script = tmp_path / "run.py"
     script.write_text(
-        "import os, mtl_course.training.loop as training\nfrom mtl_course.config import UserError\nfrom mtl_course.cli.commands import mtl_train\n"
-        "def broken(*args, real=training.training_step, **options):\n"
+        "import os, mtl_course.training.loop as training\nfrom mtl_course.config import UserError\nfrom mtl_course.cli.train import mtl_train\n"
+        "def broken(*args, real=training.train_step, **options):\n"
         f"    if os.environ.get('LOCAL_RANK', '0') == '{rank}': raise UserError('image 7 is broken')\n"
         "    return real(*args, **options)\n"
-        "training.training_step = broken\nif __name__ == '__main__': mtl_train()\n"
+        "training.train_step = broken\nif __name__ == '__main__': mtl_train()\n"
     )
     code, err = two_processes(script, "--results_dir", tmp_path / "results")
     assert code != 0 and "Traceback" not in err, err

@@ -6,7 +6,8 @@ from mtl_course.core.seeds import seed_everything
 from mtl_course.data.loaders import create_dataloaders
 from mtl_course.losses import make_balancer
 from mtl_course.models import model_from_config
-from mtl_course.training.loop import start_fabric, compute_gradients
+from mtl_course.training.distributed import start_fabric
+from mtl_course.training.steps import compute_gradients
 
 
 def main(path, name, sharing="hard"):

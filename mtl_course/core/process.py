@@ -56,7 +56,7 @@ class ProcessError(UserError):
 
 
 def _end_with(parent: int):  # process id
-    "Ends this process soon after its parent, so that a study that was killed leaves no training behind."
+    "Ends this process soon after its parent: a killed study leaves no training behind."
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

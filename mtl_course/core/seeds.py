@@ -11,7 +11,7 @@ __all__ = ["derive_seed", "get_random_states", "random_states_restored", "seed_e
 
 
 def derive_seed(*parts) -> int:  # non-negative integers: the run's seed, the step, the image …
-    "One 63-bit seed from several numbers, well mixed (NumPy's `SeedSequence`), the same on every machine."
+    "One 63-bit seed from several numbers (NumPy's `SeedSequence`), the same on every machine."
     return int(np.random.SeedSequence([int(p) for p in parts]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 

@@ -40,7 +40,6 @@ __all__ = [
     "learning_curves",
 ]
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 import numpy as np, pandas as pd
@@ -54,6 +53,7 @@ from ..core.errors import UserError
 from ..evaluation.results import read_table
 from ..core.statistics import mean_and_interval, mean_p_value
 from ..studies.runner import STUDY_COLUMNS
+from ..training.recording import read_recording
 from .figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS
 from ..metrics.scores import PRIMARY_METRIC
 from ..studies.plans import CURVE_RUNS, IMBALANCE_RUNS, SIZES, curve_name, not_in, study_command
@@ -357,18 +357,12 @@ def read_gramians(
     results_dir: str | Path,
 ) -> tuple:  # (steps [S], (S, 3, 3) Gramians of the trunk in the order of TASKS)
     "The recorded Gramians of the whole trunk; raises `UserError` with the command when there are none."
-    path, command = find_result(results_dir, "gradient_recording.json"), "python benchmarks/gradient_recording.py"
-    if not path.is_file():
-        raise UserError(f"{path.name}: no such file in {path.parent.name}; `{command}` makes it")
+    path = find_result(results_dir, "gradient_recording.json")
+    recording = read_recording(path)
     try:
-        made = json.loads(path.read_text(encoding="utf-8"))
-        order = [made["tasks"].index(t) for t in TASKS]
-        gramians = np.array(made["gramians"]["trunk"], float)[:, order][:, :, order]
-        if len(gramians) != len(made["steps"]) or not len(gramians):
-            raise ValueError("as many steps as Gramians are needed")
-    except (ValueError, KeyError, IndexError, TypeError) as e:
-        raise UserError(f"{path.name} is not a recording of gradients ({e!r}); `{command}` makes one") from None
-    return made["steps"], gramians
+        return recording.steps, recording.gramians_of("trunk", TASKS)
+    except ValueError as e:
+        raise UserError(f"{path.name} is no recording of all tasks ({e}): expected {', '.join(TASKS)}") from None
 
 
 def step_shares(

@@ -26,9 +26,11 @@ from ..core.seeds import derive_seed, random_states_restored, seed_everything
 from ..data.loaders import prepare_data, training_loader
 from .runner import ENOUGH_SEEDS, mean_and_interval
 from ..plots.figures import TASK_LABELS
-from ..training.gradients import cosine_rows, places_of, pooled_gramians, trunk_layers
+from ..training.gradients import cosine_rows, layer_groups, sum_gramians, backbone_layers
 from ..losses.streamed_backward import layer_gramians
-from ..training.loop import Run, make_run, start_fabric, update
+from ..training.distributed import start_fabric
+from ..training.state import TrainState, create_train_state
+from ..training.steps import train_step
 
 
 def task_gradients(
@@ -121,7 +123,7 @@ def _loss(model, batch, task, seed):  # () one task's weighted loss, always with
 
 
 def affinity_of_step(
-    run: Run,
+    run: TrainState,
     batch: dict,
     seed: int,
     rule: str = "adam",  # or "gradient"
@@ -139,8 +141,8 @@ def affinity_of_step(
             else adam_moves(gradients, shared, run.optimizer, size)
         )
         affinity = look_ahead(shared, losses, moves, before)
-    places, groups = places_of(trunk_layers(model.backbone, shared))
-    grams = pooled_gramians(layer_gramians(list(gradients.values())), groups)
+    places, groups = layer_groups(backbone_layers(model.backbone, shared))
+    grams = sum_gramians(layer_gramians(list(gradients.values())), groups)
     cosines = [
         row
         for place, gram in zip(places, grams)
@@ -175,20 +177,20 @@ def measure_affinity(
     size: float = 2e-5,  # see `affinity_of_step`
     progress: bool = True,
 ) -> tuple[
-    pd.DataFrame, pd.DataFrame, Run
+    pd.DataFrame, pd.DataFrame, TrainState
 ]:  # (step, source, target, affinity), (step, stage, task = pair, cosine), the run as it ended
     "Trains for a while and measures how the tasks' steps change each other's losses; raises `UserError` for one task alone, unshared trunks, or too many steps."
     config = config.replace(num_processes=1)
     prepare_data(config, progress)
     seed_everything(config.seed)
     fabric, loader = start_fabric(config), training_loader(config, progress=progress)
-    run, sampler = make_run(fabric, config, loader), loader.batch_sampler
+    run, sampler = create_train_state(fabric, config, loader), loader.batch_sampler
     _check(config, steps, every, rule, total := sampler.steps * config.epochs)
     if not any(p.requires_grad for p in run.model.shared_parameters()):
         raise UserError(
             f"with sharing={config.sharing!r} and freeze_backbone={config.freeze_backbone} the tasks share no weights that are trained: there is nothing to measure"
         )
-    optimizer, rows, cosines = fabric.setup_optimizers(run.optimizer), [], []
+    rows, cosines = [], []
     with tqdm(total=steps, desc="affinity", unit="step", disable=not progress) as bar:
         for epoch in range(-(-steps // sampler.steps)):
             sampler.epoch = epoch
@@ -203,7 +205,7 @@ def measure_affinity(
                         dict(step=run.step, stage=r["stage"], task=r["task"], cosine=float(r["cosine"] or "nan"))
                         for r in c
                     ]
-                update(fabric, run, optimizer, batch, run.step / total)
+                train_step(fabric, run, batch, run.step / total)
                 run.step += 1
                 bar.update()
     return pd.DataFrame(rows), pd.DataFrame(cosines), run

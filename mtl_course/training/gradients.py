@@ -1,38 +1,45 @@
-"""A loss curve says *that* something goes wrong. The gradients, layer by layer and task by task, say *where*, and *who* it was."""
+"""Gradients layer by layer and task by task: norms, shares, cosines, and their log.
 
-__all__ = [
-    "GRADIENT_COLUMNS",
-    "Layer",
-    "trunk_layers",
-    "pooled_gramians",
-    "task_norms",
-    "task_shares",
-    "task_cosines",
-    "gradient_rows",
-    "cosine_rows",
-    "rows_up_to",
-    "places_of",
-    "GradientLog",
-    "read_gradients",
-]
+A loss curve says *that* something goes wrong. The gradients say *where*, and *who* it was.
+"""
 
-import csv, math
+import csv
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
-import pandas as pd, torch
-from fastcore.basics import patch
+
+import pandas as pd
+import torch
 from torch import Tensor, nn
+
 from ..core.errors import UserError
 from ..core.files import atomic_write
 from ..evaluation.results import read_table
 from ..losses import BalancedStep
 
+__all__ = [
+    "GRADIENT_COLUMNS",
+    "GradientLog",
+    "backbone_layers",
+    "cosine_rows",
+    "gradient_rows",
+    "layer_groups",
+    "read_gradients",
+    "rows_up_to",
+    "sum_gramians",
+    "task_cosines",
+    "task_norms",
+    "task_shares",
+]
+
+GRADIENT_COLUMNS = ("step", "stage", "layer", "depth", "kind", "task", "norm", "share", "cosine", "ratio")
+
 
 @dataclass
 class Layer:
-    "One layer of the shared trunk that is trained."
+    "One layer of the shared backbone that is trained."
 
     name: str  # such as layer3.0.conv2
     stage: str  # stem, layer1 … layer4 of a ResNet; of other modules the first part of the name
@@ -42,34 +49,51 @@ class Layer:
 
 
 def _kind(module: nn.Module) -> str:
-    widest = max(p.ndim for p in module.parameters(recurse=False))
-    return {1: "norm", 2: "linear"}.get(widest, "conv")
+    dimensions = max(p.ndim for p in module.parameters(recurse=False))
+    return {1: "norm", 2: "linear"}.get(dimensions, "conv")
 
 
-def _stage(name: str) -> str:
-    return next(
-        (part for part in name.split(".") if part == "stem" or part.startswith("layer")), name.partition(".")[0]
-    )
+def _stage(name: str) -> str:  # name: of a layer
+    stages = [part for part in name.split(".") if part == "stem" or part.startswith("layer")]
+    return stages[0] if stages else name.partition(".")[0]
 
 
-def trunk_layers(
-    trunk: nn.Module, shared: list[nn.Parameter] | None = None
-) -> list[Layer]:  # shared: None for all of the trunk's parameters
-    "The trainable layers of a trunk that tasks share, in network order; none for a frozen one."
-    names, found = {id(p): n for n, p in trunk.named_parameters()}, {}
-    for place, p in enumerate(p for p in (trunk.parameters() if shared is None else shared) if p.requires_grad):
-        owner = names[id(p)].rpartition(".")[0]
-        layer = found.setdefault(owner, Layer(owner, _stage(owner), len(found), _kind(trunk.get_submodule(owner)), []))
-        layer.parameters.append(place)
-    return list(found.values())
+def backbone_layers(
+    backbone: nn.Module,
+    shared: list[nn.Parameter] | None = None,  # None: all of the backbone's parameters
+) -> list[Layer]:
+    "The trainable layers of a backbone that tasks share, in network order; none for a frozen one."
+    names = {id(p): name for name, p in backbone.named_parameters()}
+    parameters = backbone.parameters() if shared is None else shared
+    layers = {}
+    for place, p in enumerate(p for p in parameters if p.requires_grad):
+        name = names[id(p)].rpartition(".")[0]
+        if name not in layers:
+            layers[name] = Layer(name, _stage(name), len(layers), _kind(backbone.get_submodule(name)), [])
+        layers[name].parameters.append(place)
+    return list(layers.values())
 
 
-def pooled_gramians(
-    layers: Tensor,  # (P, T, T)
-    groups: list[list[int]],
+def layer_groups(layers: list[Layer]) -> tuple[list[dict], list[list[int]]]:
+    "Layers, then stages, then the whole backbone: columns that name each, and its parameters."
+    stages = {}
+    for layer in layers:
+        stages.setdefault(layer.stage, []).extend(layer.parameters)
+    if layers:
+        stages["trunk"] = list(chain.from_iterable(layer.parameters for layer in layers))
+    columns = [dict(stage=x.stage, layer=x.name, depth=x.depth, kind=x.kind) for x in layers]
+    columns += [dict(stage=stage) for stage in stages]
+    return columns, [layer.parameters for layer in layers] + list(stages.values())
+
+
+def sum_gramians(
+    gramians: Tensor,  # (P, T, T), one for each parameter
+    groups: list[list[int]],  # of parameters
 ) -> Tensor:  # (groups, T, T)
     "The Gramian of each group of parameters: the sum of theirs."
-    return torch.stack([layers[g].sum(0) for g in groups]) if groups else layers.new_zeros(0, *layers.shape[1:])
+    if not groups:
+        return gramians.new_zeros(0, *gramians.shape[1:])
+    return torch.stack([gramians[group].sum(0) for group in groups])
 
 
 def task_norms(gramians: Tensor) -> Tensor:  # (…, T, T) → (…, T)
@@ -77,10 +101,16 @@ def task_norms(gramians: Tensor) -> Tensor:  # (…, T, T) → (…, T)
     return gramians.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
 
 
-def task_shares(gramians: Tensor, weights: Tensor) -> Tensor:  # (…, T, T), (T,) → (…, T)
-    "⟨wₜgₜ, d⟩/‖d‖² with d = Σ wₜgₜ: each task's part of the update; they add up to 1. NaN where the update is zero or the weights are NaN."
-    part = weights * (gramians @ weights)
-    return part / part.sum(-1, keepdim=True)
+def task_shares(
+    gramians: Tensor,  # (…, T, T)
+    weights: Tensor,  # (T,)
+) -> Tensor:  # (…, T)
+    """⟨wₜgₜ, d⟩/‖d‖² with d = Σ wₜgₜ: each task's share of the update; they add up to 1.
+
+    NaN where the update is zero or the weights are NaN.
+    """
+    shares = weights * (gramians @ weights)
+    return shares / shares.sum(-1, keepdim=True)
 
 
 def task_cosines(gramians: Tensor) -> Tensor:  # (…, T, T) → (…, T, T)
@@ -89,48 +119,54 @@ def task_cosines(gramians: Tensor) -> Tensor:  # (…, T, T) → (…, T, T)
     return gramians / (norms[..., :, None] * norms[..., None, :])
 
 
-GRADIENT_COLUMNS = ("step", "stage", "layer", "depth", "kind", "task", "norm", "share", "cosine", "ratio")
-
-
-def _shown(value: float) -> str:  # four digits are enough for a picture
+def _digits(value: float) -> str:  # four digits are enough for a picture
     return f"{value:.4g}" if math.isfinite(value) else ""
 
 
 def gradient_rows(
-    place: dict,  # the columns that name a layer, stage or trunk
+    place: dict,  # the columns that name a layer, stage or backbone
     gramian: Tensor,  # (T, T) of its parameters
-    balanced: BalancedStep,  # whose losses name the tasks
-    fixed: dict[str, float],
-) -> list[dict]:  # task -> weight inside its loss
+    step: BalancedStep,  # whose losses name the tasks
+    fixed: dict[str, float],  # task -> weight inside its loss
+) -> list[dict]:
     "One row per task: the norm of its unweighted gradient and its share in the update."
-    weights = torch.tensor(list(balanced.weights.values()), dtype=torch.float64)
-    norms, shares = task_norms(gramian).tolist(), task_shares(gramian, weights).tolist()
-    return [
-        place
-        | dict(
-            task=t, norm=_shown(n / fixed[t] if fixed[t] and balanced.weights[t] != 0 else math.nan), share=_shown(s)
-        )
-        for t, n, s in zip(balanced.losses, norms, shares)
-    ]
+    weights = torch.tensor(list(step.weights.values()), dtype=torch.float64)
+    norms = task_norms(gramian).tolist()
+    shares = task_shares(gramian, weights).tolist()
+    rows = []
+    for task, norm, share in zip(step.losses, norms, shares):
+        weighted = fixed[task] and step.weights[task] != 0
+        unweighted = norm / fixed[task] if weighted else math.nan
+        rows.append(place | dict(task=task, norm=_digits(unweighted), share=_digits(share)))
+    return rows
 
 
-def cosine_rows(place: dict, gramian: Tensor, tasks: list[str]) -> list[dict]:
+def cosine_rows(
+    place: dict,  # the columns that name a stage
+    gramian: Tensor,  # (T, T)
+    tasks: list[str],  # in its order
+) -> list[dict]:
     "One row per pair of tasks: the cosine of their gradients."
     cosines = task_cosines(gramian)
-    return [
-        place | dict(task=f"{a}+{b}", cosine=_shown(float(cosines[i, j])))
-        for (i, a), (j, b) in combinations(enumerate(tasks), 2)
-    ]
+    rows = []
+    for (i, first), (j, second) in combinations(enumerate(tasks), 2):
+        rows.append(place | dict(task=f"{first}+{second}", cosine=_digits(float(cosines[i, j]))))
+    return rows
 
 
-def rows_up_to(path: Path, columns: tuple, step: int) -> list[list[str]]:
-    "The rows of a log that are whole and whose column `step` is at most `step`; none when there is no such file."
+def rows_up_to(
+    path: Path,  # a csv file
+    columns: tuple,  # its columns, `step` among them
+    step: int,
+) -> list[list[str]]:
+    "The rows of a log that are whole and not after `step`; none when there is no such file."
     if not step or not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as f:
         rows = list(csv.reader(f))[1:]
-    at = columns.index("step")
-    return [r for r in rows if len(r) == len(columns) and r[at].isdigit() and int(r[at]) <= step]
+    place = columns.index("step")
+    whole = [row for row in rows if len(row) == len(columns) and row[place].isdigit()]
+    return [row for row in whole if int(row[place]) <= step]
 
 
 def _norms(tensors: Iterable[Tensor]) -> Tensor:  # (P,) float64 on the CPU
@@ -139,99 +175,104 @@ def _norms(tensors: Iterable[Tensor]) -> Tensor:  # (P,) float64 on the CPU
     return torch.stack(norms).double().cpu() if norms else torch.zeros(0, dtype=torch.float64)
 
 
-def _over(values: Tensor, groups: list[list[int]]) -> list[float]:
-    "The norm over each group of parameters, from the parameters' norms."
-    return [float(values[g].norm()) for g in groups]
-
-
-def places_of(
-    layers: list[Layer],
-) -> tuple[list[dict], list[list[int]]]:  # columns that name each place, its parameters
-    "All layers, then the stages, then the whole trunk."
-    stages = {
-        s: [p for l in layers if l.stage == s for p in l.parameters] for s in dict.fromkeys(l.stage for l in layers)
-    }
-    if layers:
-        stages["trunk"] = [p for l in layers for p in l.parameters]
-    places = [dict(stage=l.stage, layer=l.name, depth=l.depth, kind=l.kind) for l in layers] + [
-        dict(stage=s) for s in stages
-    ]
-    return places, [l.parameters for l in layers] + list(stages.values())
+def _group_norms(
+    norms: Tensor,  # (P,) of the parameters
+    groups: list[list[int]],
+) -> list[float]:
+    "The norm over each group of parameters."
+    return [float(norms[group].norm()) for group in groups]
 
 
 class GradientLog:
-    """Writes `logs/gradients.csv`: per layer, stage and task the gradient's norm before clipping, the task's share, cosines, and the update-to-weight ratio.
+    """Writes `logs/gradients.csv` in a run's folder.
 
-    `every` 0 records nothing; `step` > 0 continues an earlier log after that step; an inactive one (not the first process) writes nothing. On steps for which
-    `due` is true the loop asks `streamed_backward` to record, calls `before` ahead of clipping and `after` once the optimiser has stepped.
+    Per layer, stage and task: the gradient's norm before clipping, the task's share, cosines, and
+    the ratio of update
+    to weight. On steps for which `due` is true the loop asks `streamed_backward` to record, calls
+    `before_step` ahead
+    of clipping and `after_step` once the optimiser has stepped. `step` > 0 continues an earlier log
+    after that step.
     """
 
-    def __init__(self, results_dir: Path, every: int = 0, step: int = 0, active: bool = True):
-        self.path, self.every, self.active = Path(results_dir) / "logs" / "gradients.csv", every, active
+    def __init__(
+        self,
+        results_dir: Path,
+        every: int = 0,  # steps; 0: record nothing
+        step: int = 0,  # training steps done
+        active: bool = True,  # False: write nothing (not the first process)
+    ):
+        self.path = Path(results_dir) / "logs" / "gradients.csv"
+        self.every = every
+        self.active = active
         if not active:
             return
         rows = rows_up_to(self.path, GRADIENT_COLUMNS, step)
         if not every and not rows:
             self.path.unlink(missing_ok=True)  # left by another run
-        else:
-            with atomic_write(self.path) as t, open(t, "w", newline="", encoding="utf-8") as f:
-                csv.writer(f).writerows([GRADIENT_COLUMNS, *rows])
+            return
+        with atomic_write(self.path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as f:
+            csv.writer(f).writerows([GRADIENT_COLUMNS, *rows])
 
-    def due(self, step: int) -> bool:  # steps done so far: the first step is recorded, and every `every`-th after it
+    def due(self, step: int) -> bool:  # step: training steps done so far
+        "Whether the next step is recorded: the first one, and every `every`-th after it."
         return self.every > 0 and step % self.every == 0
 
     @torch.no_grad()
-    def before(
+    def before_step(
         self,
         model,  # MultiTaskModel with gradients in .grad
-        balanced: BalancedStep,  # recorded: it has `layers`
-        loss_scale: float = 1.0,
-    ):  # by which .grad is too large (float16 training)
-        "Looks at the gradients and copies the trunk's weights."
+        step: BalancedStep,  # recorded: it has `layers`
+        loss_scale: float = 1.0,  # by which .grad is too large (float16 training)
+    ):
+        "Looks at the gradients and copies the backbone's weights."
         if not self.active:
             return
         self.shared = [p for p in model.shared_parameters() if p.requires_grad]
-        self.layers, self.balanced, self.fixed = (
-            trunk_layers(model.backbone, self.shared),
-            balanced,
-            dict(model.task_weights),
-        )
+        self.layers = backbone_layers(model.backbone, self.shared)
+        self.balanced = step
+        self.fixed = dict(model.task_weights)
         self.old = [p.detach().clone() for p in self.shared]
-        grads = _norms([p.grad for p in model.parameters() if p.grad is not None])
-        self.network = float(grads.norm()) / loss_scale
-        self.update = _norms(p.new_zeros(()) if p.grad is None else p.grad for p in self.shared) / loss_scale
+        every_norm = _norms([p.grad for p in model.parameters() if p.grad is not None])
+        self.network_norm = float(every_norm.norm()) / loss_scale
+        shared_grads = [p.new_zeros(()) if p.grad is None else p.grad for p in self.shared]
+        self.update_norms = _norms(shared_grads) / loss_scale
 
+    @torch.no_grad()
+    def after_step(self, step: int):  # as in training.csv: 1 is the first
+        "Compares the backbone's weights with their copies, and writes the step's rows."
+        if not self.active:
+            return
+        rows = [dict(step=step) | row for row in self._rows()]
+        with open(self.path, "a", newline="", encoding="utf-8") as f:
+            csv.DictWriter(f, GRADIENT_COLUMNS).writerows(rows)
+        self.old = self.shared = self.balanced = None  # free the copy
 
-@patch
-@torch.no_grad()
-def after(self: GradientLog, step: int):  # as in training.csv: 1 is the first
-    "Compares the trunk's weights with their copies, and writes the step's rows."
-    if not self.active:
-        return
-    moved, length = _norms(p - o for p, o in zip(self.shared, self.old)), _norms(self.old)
-    places, groups = places_of(self.layers)
-    rows = []
-    for place, gramian, d, m, w in zip(
-        places,
-        pooled_gramians(self.balanced.layers, groups),
-        _over(self.update, groups),
-        _over(moved, groups),
-        _over(length, groups),
-    ):
-        rows += gradient_rows(place, gramian, self.balanced, self.fixed)
-        rows.append(place | dict(task="all", norm=_shown(d), ratio=_shown(m / w if w else math.nan)))
-        if "layer" not in place:
-            rows += cosine_rows(place, gramian, list(self.balanced.losses))
-    rows.append(dict(stage="network", task="all", norm=_shown(self.network)))
-    with open(self.path, "a", newline="", encoding="utf-8") as f:
-        csv.DictWriter(f, GRADIENT_COLUMNS).writerows([dict(step=step) | r for r in rows])
-    self.old = self.shared = self.balanced = None  # free the copy
+    def _rows(self) -> list[dict]:
+        "The rows of the step that was looked at."
+        places, groups = layer_groups(self.layers)
+        gramians = sum_gramians(self.balanced.layers, groups)
+        updates = _group_norms(self.update_norms, groups)
+        moves = _group_norms(_norms(p - old for p, old in zip(self.shared, self.old)), groups)
+        weights = _group_norms(_norms(self.old), groups)
+        rows = []
+        for place, gramian, update, move, weight in zip(places, gramians, updates, moves, weights):
+            ratio = move / weight if weight else math.nan
+            rows += gradient_rows(place, gramian, self.balanced, self.fixed)
+            rows.append(place | dict(task="all", norm=_digits(update), ratio=_digits(ratio)))
+            if "layer" not in place:
+                rows += cosine_rows(place, gramian, list(self.balanced.losses))
+        rows.append(dict(stage="network", task="all", norm=_digits(self.network_norm)))
+        return rows
 
 
 def read_gradients(results_dir: str | Path) -> pd.DataFrame:  # GRADIENT_COLUMNS
-    "The table of logs/gradients.csv; raises `UserError` naming the command when it is missing, empty or no such table."
-    path, command = Path(results_dir) / "logs" / "gradients.csv", "mtl_train --gradient_log_every 10"
+    """The table of logs/gradients.csv.
+
+    Raises `UserError` naming the command when it is missing, empty or no such table.
+    """
+    path = Path(results_dir) / "logs" / "gradients.csv"
+    command = "mtl_train --gradient_log_every 10"
     table = read_table(path, GRADIENT_COLUMNS, command)
     if table.empty:
-        raise UserError(f"{path} has no rows yet; `{command}` writes them")
+        raise UserError(f"{path} has no rows yet: expected those of a step; `{command}` writes them")
     return table

@@ -32,22 +32,22 @@ __all__ = [
     "GradientArrows",
 ]
 
-import html, json, math, textwrap
+import html, math, textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 import ipywidgets as ipw, numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from matplotlib.figure import Figure
 from torch import nn
-from ..config import BOOSTED_WEIGHTS, TASKS, Config, make_config
+from ..config import BOOSTED_WEIGHTS, TASKS, make_config
 from ..core.errors import UserError
-from ..core.files import atomic_write, project_root
-from ..core.seeds import derive_seed, random_states_restored, seed_everything
+from ..core.files import project_root
+from ..core.seeds import random_states_restored
 from ..plots.figures import TASK_COLOURS, TASK_LABELS, TASK_MARKERS, style
 from ..losses import BALANCERS, balancer_options, make_balancer, streamed_backward
 from ..losses import Balancer
+from ..training.recording import Recording, read_recording, record_gradients, recording_of_run
 from .base import Picture, Playable, button, checked_number, choice, log_slider, slider, sweep_to_jshtml
 
 METHODS = {
@@ -497,131 +497,6 @@ def plane_share(rows: np.ndarray) -> float:  # (T, T) of `embed_gramian` → 0..
     "How much of the squared lengths the first two coordinates show."
     total = (rows**2).sum()
     return float((rows[:, :2] ** 2).sum() / total) if total > 0 else 1.0
-
-
-@dataclass
-class Recording:
-    "Losses and Gramians of some steps of a training run."
-
-    tasks: tuple[str, ...]
-    steps: list[int]
-    losses: np.ndarray  # (S, T), with the fixed task weights in them
-    gramians: dict[str, np.ndarray]  # stage of the trunk, or "trunk" for the whole -> (S, T, T)
-    source: str = ""  # the command that made it
-
-    def save(self, path: str | Path):
-        "Writes json, beside and renamed."
-        digits = lambda a: [[float(f"{v:.6g}") for v in row] for row in a]
-        table = dict(
-            source=self.source,
-            tasks=self.tasks,
-            steps=self.steps,
-            losses=digits(self.losses),
-            gramians={s: [digits(g) for g in G] for s, G in self.gramians.items()},
-        )
-        with atomic_write(path) as t:
-            Path(t).write_text(json.dumps(table).replace("]], [[", "]],\n[["), encoding="utf-8")
-
-
-def read_recording(path: str | Path) -> Recording:  # a json file written by `Recording.save`
-    "Reads a recording; raises `UserError` when it is missing or not one."
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path.name}: no such recording; `python benchmarks/gradient_recording.py` makes it")
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        made = Recording(
-            tuple(table["tasks"]),
-            list(table["steps"]),
-            np.array(table["losses"], float),
-            {s: np.array(g, float) for s, g in table["gramians"].items()},
-            table["source"],
-        )
-        S, T = len(made.steps), len(made.tasks)
-        if (
-            not S
-            or made.losses.shape != (S, T)
-            or any(g.shape != (S, T, T) for g in made.gramians.values())
-            or "trunk" not in made.gramians
-        ):
-            raise ValueError("shapes do not fit together")
-    except (ValueError, KeyError, TypeError) as e:
-        raise UserError(
-            f"{path.name} is not a recording of gradients ({e!r}); `python benchmarks/gradient_recording.py` makes one"
-        ) from None
-    return made
-
-
-def recording_of_run(results_dir: str | Path) -> Recording:  # of a run with `gradient_log_every`
-    "The recording that logs/gradients.csv and logs/training.csv of a run hold; raises `UserError` when there is none. Gradients are those of the losses without fixed weights."
-    logs = Path(results_dir) / "logs"
-    try:
-        table, losses = pd.read_csv(logs / "gradients.csv"), pd.read_csv(logs / "training.csv")
-    except FileNotFoundError as e:
-        raise UserError(f"{e.filename}: no such file; `mtl_train --gradient_log_every 10` writes it") from None
-    losses = losses[losses.kind == "step"].pivot_table(index="step", columns="task", values="loss")
-    table = table[table.layer.isna() & (table.stage != "network")]
-    norms = table.dropna(subset=["norm"]).pivot_table(index=["stage", "step"], columns="task", values="norm")
-    cosines = table.dropna(subset=["cosine"]).pivot_table(index=["stage", "step"], columns="task", values="cosine")
-    tasks = [t for t in TASKS if t in norms]
-    steps = [s for s in norms.loc["trunk"].index if s in losses.index and not losses.loc[s, tasks].isna().any()]
-    gramians = {}
-    for stage in dict.fromkeys(table.stage):
-        n = norms.loc[stage].reindex(steps)[tasks].fillna(0.0).to_numpy()
-        C = np.tile(np.eye(len(tasks)), (len(steps), 1, 1))
-        for pair in cosines:
-            i, j = (tasks.index(t) for t in pair.split("+"))
-            C[:, i, j] = C[:, j, i] = cosines.loc[stage].reindex(steps)[pair].fillna(0.0)
-        gramians[stage] = n[:, :, None] * C * n[:, None, :]
-    return Recording(
-        tuple(tasks),
-        steps,
-        losses.loc[steps, tasks].to_numpy(),
-        gramians,
-        f"mtl_train --gradient_log_every, {Path(results_dir).name}",
-    )
-
-
-def record_gradients(
-    config: Config,  # what to train; its number of steps
-    every: int = 8,  # record one step in so many
-    progress=None,  # called with (step, steps)
-) -> Recording:
-    "Trains for one epoch with the config's balancer and records losses and Gramians, stage by stage; raises `UserError` for a weight schedule, since every step must hold every task."
-    if config.weight_schedule:
-        raise UserError(
-            f"config field 'weight_schedule' is {config.weight_schedule!r}: a recording needs constant weights, leave it empty"
-        )
-    from ..data.loaders import prepare_data  # here: training loads far more than a widget needs
-    from ..training.loop import optimizer_step, make_loaders, make_run, start_fabric, compute_gradients
-
-    fabric = start_fabric(config)
-    prepare_data(config, progress=False)
-    seed_everything(config.seed)
-    loader, _ = make_loaders(fabric, config, progress=False)
-    run = make_run(fabric, config, loader)
-    run.model.train()
-    optimizer, shared = fabric.setup_optimizers(run.optimizer), {id(p) for p in run.model.shared_parameters()}
-    stages = [
-        n.partition(".")[0] for n, p in run.model.backbone.named_parameters() if p.requires_grad and id(p) in shared
-    ]
-    steps, losses, gramians = [], [], {s: [] for s in [*dict.fromkeys(stages), "trunk"]}
-    loader.batch_sampler.epoch = loader.batch_sampler.start = 0
-    for step, batch in enumerate(loader):
-        seed = derive_seed(config.seed, step)
-        seed_everything(seed)
-        batch = fabric.to_device(batch)
-        balanced = compute_gradients(fabric, run.model, batch, run.balancer, record=step % every == 0)
-        optimizer_step(fabric, run, optimizer, batch, seed)
-        if progress:
-            progress(step + 1, len(loader))
-        if step % every:
-            continue
-        steps.append(step)
-        losses.append(list(balanced.losses.values()))
-        for s, kept in gramians.items():
-            kept.append(sum(g for g, n in zip(balanced.layers, stages) if s in (n, "trunk")).numpy())
-    return Recording(tuple(balanced.losses), steps, np.array(losses), {s: np.array(g) for s, g in gramians.items()})
 
 
 def _names(table: pd.DataFrame, task: str) -> list[str]:

@@ -40,7 +40,7 @@ import cv2, ipywidgets as ipw, matplotlib, numpy as np, pandas as pd, torch
 from fastcore.basics import patch
 from PIL import Image, ImageDraw, ImageFont
 from tqdm.auto import tqdm
-from ..cli.commands import VIDEOS, find_pictures
+from ..cli.predict import VIDEOS, find_pictures
 from ..evaluation.predict import guess_tasks
 from ..config import DETECTION_CLASSES, TASKS, Config, make_config
 from ..core.errors import UserError

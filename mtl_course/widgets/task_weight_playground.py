@@ -34,7 +34,10 @@ from ..plots.figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKE
 from ..losses import BALANCERS, make_balancer
 from ..metrics.scores import PRIMARY_METRIC
 from ..models.multi_task_model import MultiTaskModel
-from ..training.loop import optimizer_step, make_optimizer, make_run, start_fabric, compute_gradients
+from ..training.distributed import start_fabric
+from ..training.optimizer import make_optimizer
+from ..training.state import create_train_state
+from ..training.steps import compute_gradients, optimizer_step
 from .base import Picture, Playable, button, choice, close_all, log_slider, sweep_to_jshtml
 
 SMALL = dict(
@@ -192,10 +195,11 @@ def _start(self: BackgroundTraining):
         self.fabric, self.data = start_fabric(self.config), training_loader(self.config)
         self._val = {t: [few_images(self.config, t, 43)] for t in ORDER}
     torch.manual_seed(self.config.seed)
-    run = make_run(self.fabric, self.config, self.data)
+    run = create_train_state(self.fabric, self.config, self.data)
     shorten_trunk(run.model)
-    run.optimizer, run.scheduler = make_optimizer(run.model, self.config, self.config.steps_per_epoch)
-    run.stepper, run.batches, run.val = self.fabric.setup_optimizers(run.optimizer), iter(self.data), self._val
+    optimizer, run.scheduler = make_optimizer(run.model, self.config, self.config.steps_per_epoch)
+    run.optimizer = self.fabric.setup_optimizers(optimizer)
+    run.batches, run.val = iter(self.data), self._val
     run.model.train()
     self.run = run
     return run
@@ -243,7 +247,7 @@ def step(self: BackgroundTraining):
         batch, seed = self.fabric.to_device(next(run.batches)), derive_seed(self.config.seed, run.step)
         torch.manual_seed(seed)
         balanced = compute_gradients(self.fabric, run.model, batch, run.balancer)
-        optimizer_step(self.fabric, run, run.stepper, batch, seed)
+        optimizer_step(self.fabric, run, batch, seed)
         run.step += 1
     self._note(run, balanced, time.perf_counter() - start)
     if run.step % self.score_every == 0 and not self._stop.is_set():

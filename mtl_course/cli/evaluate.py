@@ -1,0 +1,62 @@
+"""`mtl_evaluate`: scores a trained model on held-out data."""
+
+from pathlib import Path
+
+import torch
+from fastcore.script import Param
+
+from ..config import Config, make_config
+from ..core.device import choose_device, choose_precision
+from ..core.files import resolve
+from ..data.loaders import evaluation_loader, prepare_data
+from ..evaluation.evaluate import evaluate_model
+from ..evaluation.results import format_scores, model_label, write_results
+from ..models.checkpoint import load_model
+from .program import check_tasks, command, short_path
+
+__all__ = ["mtl_evaluate", "score_and_report"]
+
+_SPLITS = ["test", "val", "train", "all"]
+
+
+def score_and_report(
+    config: Config,
+    model,
+    device: str,  # cpu or cuda
+    split: str,
+    results: Path,  # folder for the tables
+):
+    "Scores a model on one split of the data, writes the tables and prints the short one."
+    if config.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    tasks = [task for task in config.tasks if task in model.tasks]
+    loaders = {task: evaluation_loader(config, split, (task,)) for task in tasks}
+    scores = evaluate_model(model, loaders, device, choose_precision(config.precision, device))
+    write_results(scores, results, model_label(config), config.seed, Path(config.data_root).name, split)
+    print(format_scores(scores))
+
+
+@command
+def mtl_evaluate(
+    checkpoint: Param("the trained model", str) = "results/checkpoints/model_best.pt",
+    data_root: Param(
+        "another folder with gtsrb/, kitti/ and tusimple/; default: the one it was trained on", str
+    ) = None,
+    split: Param("held-out split to score (default: test)", str, choices=_SPLITS) = None,
+    tasks: Param("tasks to score, comma-separated; default: all that the model has", str) = None,
+    device: Param("auto: a GPU where there is one", str, choices=["auto", "cpu", "cuda"]) = "auto",
+    results_dir: Param("folder for the tables; default: the one above the checkpoint's", str) = None,
+    part: Param("the former name of --split", str, choices=_SPLITS) = None,
+):
+    "Scores a trained model on held-out data and adds the scores to evaluation_results.csv."
+    checkpoint = resolve(checkpoint)
+    device = choose_device(device)
+    model = load_model(checkpoint, device)
+    check_tasks(make_config(tasks=tasks).tasks if tasks else None, model, checkpoint)
+    asked = dict(data_root=data_root, tasks=tasks)
+    changes = {name: value for name, value in asked.items() if value is not None}
+    config = model.config.replace(device=device, **changes)
+    results = resolve(results_dir) if results_dir else checkpoint.parent.parent
+    prepare_data(config)
+    score_and_report(config, model, device, split or part or "test", results)
+    print(f"scores      {short_path(results / 'evaluation_results.csv')}")

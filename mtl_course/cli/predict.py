@@ -1,0 +1,159 @@
+"""`mtl_predict`: what a trained model sees on pictures and videos."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from fastcore.script import Param
+from tqdm.auto import tqdm
+
+from ..config import make_config
+from ..core.device import choose_device
+from ..core.errors import UserError
+from ..core.files import atomic_write, resolve
+from ..data.images import read_image
+from ..evaluation.predict import draw_found, predict_image
+from ..models.checkpoint import load_model
+from .program import check_tasks, command, short_path
+
+__all__ = ["VIDEOS", "find_pictures", "mtl_predict"]
+
+PICTURES = {".png", ".jpg", ".jpeg", ".ppm"}
+VIDEOS = {".mp4", ".avi", ".mov", ".mkv"}
+
+
+@command
+def mtl_predict(
+    images: Param(
+        "pictures, folders of pictures, or videos; a picture of a sign shall be cut close to the sign, as those are "
+        "that the laptop recipe learns from (roi_margin)",
+        str,
+        nargs="+",
+    ),
+    checkpoint: Param("the trained model", str) = "results/checkpoints/model_best.pt",
+    out: Param("folder for the drawn pictures and the json files", str) = "results/predictions",
+    tasks: Param("tasks to run, comma-separated; default: guessed from the picture's shape", str) = None,
+    score_threshold: Param("smallest score of a box, 0 to 1", float) = 0.5,
+    device: Param("auto: a GPU where there is one", str, choices=["auto", "cpu", "cuda"]) = "auto",
+):
+    "Draws boxes, lanes and the sign's name on pictures or videos, and writes them as json."
+    if not 0 <= score_threshold <= 1:
+        raise UserError(f"score_threshold is {score_threshold}: expected a number from 0 to 1")
+    files = find_pictures(images)
+    out = resolve(out)
+    checkpoint = resolve(checkpoint)
+    tasks = make_config(tasks=tasks).tasks if tasks else None
+    model = load_model(checkpoint, choose_device(device))
+    check_tasks(tasks, model, checkpoint)
+    for file, output in tqdm(_name_outputs(files, out).items(), desc="predicting", disable=len(files) < 5):
+        predict = _predict_video if file.suffix.lower() in VIDEOS else _predict_picture
+        predict(model, file, output, tasks, score_threshold)
+        print(f"{file.name} → {short_path(output)}")
+
+
+def _predict_picture(model, file: Path, output: Path, tasks: tuple | None, score_threshold: float):
+    "Writes a picture with what was found and, beside it, a json file."
+    picture = read_image(file)[0].permute(1, 2, 0).numpy()
+    found = predict_image(model, picture, tasks, score_threshold)
+    with atomic_write(output) as temporary:
+        cv2.imwrite(str(temporary), draw_found(picture, found)[..., ::-1])
+    content = dict(file=file.name, height=picture.shape[0], width=picture.shape[1]) | found
+    with atomic_write(output.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _predict_video(model, file: Path, output: Path, tasks: tuple | None, score_threshold: float):
+    "Draws on every frame of a video; writes a video and, beside it, one json object per frame."
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        atomic_write(output) as movie,
+        atomic_write(output.with_suffix(".jsonl")) as lines,
+        open(lines, "w", encoding="utf-8") as text,
+    ):
+        writer = None
+        for number, frame in enumerate(_frames(file)):
+            found = predict_image(model, frame, tasks, score_threshold)
+            writer = writer or _open_video(movie, output, _frame_rate(file), frame.shape[1::-1])
+            writer.write(np.ascontiguousarray(draw_found(frame, found)[..., ::-1]))
+            text.write(json.dumps(dict(frame=number) | found) + "\n")
+        writer.release()
+
+
+def _open_video(path: Path, output: Path, rate: float, size: tuple) -> cv2.VideoWriter:  # size: width, height
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
+    if not writer.isOpened():
+        raise UserError(f"{output}: this OpenCV cannot write mp4 videos of {size[0]} x {size[1]} pixels")
+    return writer
+
+
+def _frame_rate(file: Path) -> float:  # frames per second
+    "What the video's header says; 25 where that cannot be."
+    video = cv2.VideoCapture(str(file))
+    rate = video.get(cv2.CAP_PROP_FPS)
+    video.release()
+    return rate if 0 < rate <= 1000 else 25
+
+
+def _frames(file: Path) -> Iterator[np.ndarray]:
+    "Yields the frames of a video, RGB uint8 (H, W, 3); raises `UserError` when there is none."
+    video = cv2.VideoCapture(str(file))
+    total = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    count = 0
+    with contextlib.closing(tqdm(total=total if total > 0 else None, desc=file.name, unit=" frames")) as bar:
+        while True:
+            good, frame = video.read()
+            if not good:
+                break
+            count += 1
+            bar.update()
+            yield np.ascontiguousarray(frame[..., ::-1])
+    video.release()
+    if not count:
+        raise UserError(f"{file}: not a readable video")
+
+
+def find_pictures(names: list) -> list[Path]:  # names: of files and folders
+    """The pictures and videos that the names stand for, each once.
+
+    Raises `UserError` for one that does not exist or cannot be read.
+    """
+    endings = ", ".join(sorted(PICTURES | VIDEOS))
+    files = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES | VIDEOS)
+            if not inside:
+                raise UserError(f"{name}: no pictures or videos in this folder (looked for {endings})")
+            files += inside
+        elif not path.is_file():
+            raise UserError(f"{name}: no such file or folder")
+        elif path.suffix.lower() not in PICTURES | VIDEOS:
+            raise UserError(f"{name}: expected a picture or video ({endings})")
+        else:
+            files.append(path)
+    return list({path.resolve(): path for path in files}.values())
+
+
+def _name_outputs(files: list[Path], out: Path) -> dict[Path, Path]:  # input -> drawn picture or video
+    """A name in `out` for each input: the input's, or with _2, _3 …
+
+    The latter where another input has that name or lies there itself.
+    """
+    folder = out.resolve()
+    here = [file.resolve() for file in files if file.resolve().parent == folder]
+    taken = {str(file.with_suffix("")).lower() for file in here}
+    outputs = {}
+    for file in files:
+        stem = folder / file.stem
+        number = 1
+        while str(stem).lower() in taken:
+            number += 1
+            stem = folder / f"{file.stem}_{number}"
+        taken.add(str(stem).lower())
+        ending = ".mp4" if file.suffix.lower() in VIDEOS else ".png"
+        outputs[file] = out / f"{stem.name}{ending}"
+    return outputs

@@ -1,0 +1,164 @@
+"""What makes a function a program: arguments, mistakes in one sentence, exit codes."""
+
+import contextlib
+import functools
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from fastcore.script import Param, anno_parser
+
+from ..config import config_fields, make_config
+from ..core.errors import UserError
+from ..core.files import project_root
+from ..losses import BALANCERS
+
+__all__ = ["check_tasks", "command", "short_path", "with_config_options"]
+
+
+def command(function: Callable) -> Callable:
+    """Makes a function a program (a decorator).
+
+    Called by its console script it takes its arguments from the command line;
+    called from Python it is a function.
+    """
+
+    @functools.wraps(function)
+    def program(*args, **kwargs):
+        with _one_line_errors(function.__name__):
+            if not args and not kwargs and _is_script(inspect.currentframe().f_back):
+                kwargs = _parse_arguments(function)
+            return function(*args, **kwargs)
+
+    return program
+
+
+@contextlib.contextmanager
+def _one_line_errors(name: str):  # of the program
+    """Inside the block a mistake ends the program with one line on stderr and exit code 2.
+
+    Warnings are one line, too.
+    """
+
+    def show_warning(message, *_, **__):
+        print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():  # what is changed here is put back
+        warnings.showwarning = show_warning
+        try:
+            yield
+        except (UserError, OSError) as e:
+            _exit(name, _sentence(e))
+        except KeyboardInterrupt:
+            _exit(name, "stopped", 130)
+        except RuntimeError as e:
+            if not _lost_another_process(e):
+                raise
+            first = torch.distributed.get_rank() == 0
+            _exit(name, "another process of this run ended; what it said stands above" if first else "")
+
+
+def _exit(name: str, sentence: str, code: int = 2):
+    if sentence:
+        print(f"{name}: {sentence}", file=sys.stderr)
+    if _several_processes():  # the threads that connect them may outlive the interpreter and crash it on its way out
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _several_processes() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _sentence(error: Exception) -> str:
+    "The sentence of a `UserError`; one from a loader's process comes wrapped in its trace."
+    return str(error).split("UserError: ")[-1].strip()
+
+
+def _lost_another_process(error: Exception) -> bool:
+    "Whether an error says that another process of a distributed run does not answer any more."
+    words = ("gloo", "monitoredBarrier", "Connection", "NCCL")
+    return _several_processes() and any(word in str(error) for word in words)
+
+
+def _is_script(frame) -> bool:
+    "Whether a call comes from the top of a file that is being run."
+    top = frame.f_locals is frame.f_globals
+    return top and frame.f_globals.get("__name__") == "__main__" and "__file__" in frame.f_globals
+
+
+def _parse_arguments(function: Callable) -> dict:  # parameter -> value
+    """The arguments on the command line, options before or behind the others.
+
+    Raises `UserError` where argparse would print a page of usage.
+    """
+
+    def refuse(message):
+        raise UserError(f"{message}; {function.__name__} --help lists the options")
+
+    parser = anno_parser(function, function.__name__)
+    parser.error = refuse  # of this parser alone
+    arguments = vars(parser.parse_intermixed_args([_underscored(a) for a in sys.argv[1:]]))
+    return {name: value for name, value in arguments.items() if name in inspect.signature(function).parameters}
+
+
+def _underscored(argument: str) -> str:
+    "An option with underscores in its name: --no-test is --no_test. Values stay as they are."
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument[2:].partition("=")
+    return "--" + name.replace("-", "_") + equals + value
+
+
+def with_config_options(function: Callable) -> Callable:  # a function with `**overrides`
+    "Adds an option for every field of `Config` (a decorator)."
+    signature = inspect.signature(function)
+    parameters = [p for p in signature.parameters.values() if p.kind != p.VAR_KEYWORD]
+    for field in config_fields().values():
+        if field.name not in signature.parameters:
+            option = Param(_option_help(field), str)
+            parameters.append(
+                inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+            )
+    function.__signature__ = signature.replace(parameters=parameters)
+    function.__annotations__ = {p.name: p.annotation for p in parameters}
+    return function
+
+
+def _option_help(field) -> str:
+    "A field's line of help with the values it takes and its value in the `laptop` recipe."
+    options = field.options
+    text = field.help
+    if field.name == "balancer":
+        options = (*BALANCERS, "torchjd:<weighting>")
+        text = text.split(";")[0]
+    if options:
+        text += f" [{', '.join(options)}]"
+    value = field.text(getattr(make_config("laptop"), field.name, field.default))
+    return (f"{text} (laptop: {value})" if value else text).replace("%", "%%")
+
+
+def check_tasks(
+    tasks: tuple | None,  # asked for; None: all
+    model,
+    checkpoint: Path,
+):
+    "Raises `UserError` for a task that the model was not trained on."
+    for task in tasks or ():
+        if task not in model.tasks:
+            heads = f"no {task} head, only {', '.join(model.tasks)}"
+            raise UserError(f"tasks is {','.join(tasks)}: {short_path(checkpoint)} has {heads}")
+
+
+def short_path(path: Path) -> Path:
+    "A path as seen from here or from the project's root, where that is shorter."
+    for root in (Path.cwd(), project_root()):
+        if path.is_relative_to(root):
+            return path.relative_to(root)
+    return path

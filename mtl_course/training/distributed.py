@@ -1,0 +1,83 @@
+"""Several processes that train one network: their start, work done once, averages over all."""
+
+import logging
+import os
+from collections.abc import Callable
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from ..config import Config
+from ..core.device import choose_device, choose_precision
+from ..core.errors import UserError
+
+__all__ = ["all_reduce_mean_", "loss_scale", "run_on_rank_zero", "start_fabric", "sync_batchnorm_stats"]
+
+
+def start_fabric(config: Config) -> Fabric:
+    """Fabric for a config's device, precision and number of processes.
+
+    Under `torchrun` it joins the processes that are there.
+    """
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # device and precision stand in
+        training.log
+    device = choose_device(config.device)
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", config.num_processes))
+    fabric = Fabric(
+        accelerator=device,
+        devices=processes,
+        strategy="ddp" if processes > 1 else "auto",
+        precision=choose_precision(config.precision, device),
+    )
+    fabric.launch()
+    return fabric
+
+
+def run_on_rank_zero(
+    fabric: Fabric,
+    work: Callable,  # called without arguments
+):
+    """Runs `work()` in the first process while the others wait as long as it takes.
+
+    Its `UserError` or `OSError` is raised there; the other processes end without a word, exit code
+    2.
+    """
+    error = None
+    with fabric.rank_zero_first():
+        if fabric.global_rank == 0:
+            try:
+                work()
+            except (UserError, OSError) as e:
+                error = e
+    if fabric.broadcast(error is not None):
+        raise error or SystemExit(2)
+
+
+@torch.no_grad()
+def all_reduce_mean_(
+    fabric: Fabric,
+    tensors: list[Tensor],  # changed in place
+):
+    "Replaces tensors by their means over all processes, in one message."
+    if fabric.world_size == 1 or not tensors:
+        return
+    flat = torch.cat([t.float().flatten() for t in tensors])
+    mean = fabric.all_reduce(flat, reduce_op="mean")
+    for tensor, part in zip(tensors, mean.split([t.numel() for t in tensors])):
+        tensor.copy_(part.view_as(tensor))
+
+
+def sync_batchnorm_stats(fabric: Fabric, model: nn.Module):
+    "Averages BatchNorm's running statistics over all processes, before a model is scored or saved."
+    all_reduce_mean_(fabric, [b for b in model.buffers() if b.is_floating_point()])
+
+
+def loss_scale(fabric: Fabric) -> float:
+    """The factor by which float16 training multiplies losses, so that no gradient vanishes.
+
+    It is 1 in other precisions.
+    """
+    scaler = getattr(fabric._precision, "scaler", None)
+    return scaler.get_scale() if scaler else 1.0

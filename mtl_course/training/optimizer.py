@@ -1,0 +1,54 @@
+"""The optimiser and its learning rate."""
+
+import math
+
+import torch
+from torch import nn
+
+from ..config import Config
+
+__all__ = ["learning_rate_factor", "make_optimizer"]
+
+
+def learning_rate_factor(
+    step: int,  # from 0
+    total: int,  # steps of the whole run
+    warmup: int,  # steps of the rise
+    scheduler_type: str = "cosine",  # or constant
+) -> float:  # 0..1
+    """What the peak learning rate is multiplied by at a step.
+
+    A straight line upwards, then half a cosine down to zero (Loshchilov & Hutter 2017, equation 5).
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    if scheduler_type == "constant":
+        return 1.0
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def make_optimizer(
+    model: nn.Module,
+    config: Config,
+    total_steps: int,  # of the whole run
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """The optimiser and its learning-rate schedule, one scheduler step per training step.
+
+    AdamW decays filters and matrices only: shifts, scales and biases have no reason to shrink.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if config.optimizer == "adam":
+        optimizer = torch.optim.Adam(parameters, config.learning_rate, weight_decay=config.weight_decay)
+    else:
+        groups = [
+            dict(params=[p for p in parameters if p.ndim > 1], weight_decay=config.weight_decay),
+            dict(params=[p for p in parameters if p.ndim <= 1], weight_decay=0.0),
+        ]
+        fused = config.precision != "16-mixed"  # float16 has to unscale between clipping and stepping
+        optimizer = torch.optim.AdamW(groups, config.learning_rate, fused=fused)
+
+    def factor(step):
+        return learning_rate_factor(step, total_steps, config.warmup_steps, config.scheduler_type)
+
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

@@ -1,0 +1,206 @@
+"""Everything that changes while training, how it is saved, and how a run goes on from it."""
+
+import contextlib
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+
+from ..config import Config, config_from_dict
+from ..core.errors import UserError
+from ..core.files import atomic_write, resolve
+from ..core.seeds import get_random_states, set_random_states
+from ..core.task import TASKS
+from ..losses import Balancer, balancer_options, make_balancer
+from ..models.checkpoint import load_weights, read_checkpoint
+from ..models.multi_task_model import MultiTaskModel, model_from_config
+from .optimizer import make_optimizer
+
+__all__ = [
+    "TrainState",
+    "checkpoint_to_resume",
+    "config_to_resume",
+    "create_train_state",
+    "pending_run",
+    "resume_or_start_fresh",
+]
+
+_FIELDS_FREE_ON_RESUME = {
+    "num_workers",
+    "cache_images",
+    "results_dir",
+    "device",
+    "checkpoint_every",
+    "pretrained",
+    "gradient_log_every",
+}
+_COUNTERS = ("step", "epoch", "seconds", "best", "best_epoch")
+
+
+@dataclass
+class TrainState:
+    "Everything that changes while training; `state_dict` and `load` make it durable."
+
+    config: Config
+    model: MultiTaskModel
+    optimizer: torch.optim.Optimizer  # as Fabric hands it back
+    scheduler: object  # of the learning rate, one step for each of the optimiser's
+    balancer: Balancer
+    step: int = 0  # training steps done
+    epoch: int = 0  # epochs finished, validation included
+    seconds: float = 0.0  # from the first step to the last one done, over all sessions of the run
+    best: float = -1.0  # checkpoint score of the best epoch
+    best_epoch: int = 0
+    precision: object = None  # Fabric's plugin; for float16 it holds the adaptive factor of the losses
+
+    def start_clock(self):
+        "From now on `elapsed` goes on from `seconds`."
+        self._started = time.perf_counter() - self.seconds
+
+    @property
+    def elapsed(self) -> float:  # seconds of training until now
+        return time.perf_counter() - self._started
+
+    def advance(self):
+        "Counts a finished step."
+        self.step += 1
+        self.seconds = self.elapsed
+
+    def state_dict(self) -> dict:
+        """All that the next step depends on.
+
+        Tensors, numbers and plain lists only, so that `torch.load(weights_only=True)` reads it.
+        """
+        states = dict(
+            model=self.model.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            scheduler=self.scheduler.state_dict(),
+            balancer=self.balancer.state_dict(),
+            random=get_random_states(),
+            precision=self.precision.state_dict() if self.precision else {},
+            config=self.config.to_dict(),
+        )
+        return states | {name: getattr(self, name) for name in _COUNTERS}
+
+    def save(self, path: Path):
+        "Writes the checkpoint beside `path` and renames it."
+        with atomic_write(path) as temporary:
+            torch.save(self.state_dict(), temporary)
+
+    def load(self, path: Path):
+        "Goes on from a checkpoint; raises `UserError` when it does not belong to this config."
+        saved = read_checkpoint(path)
+        load_weights(self.model, saved["model"], path)
+        _check_same_config(self.config, saved["config"], path)
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scheduler.load_state_dict(saved["scheduler"])
+        self.balancer.load_state_dict(saved["balancer"])
+        if self.precision and saved.get("precision"):
+            self.precision.load_state_dict(saved["precision"])
+        for name in _COUNTERS:
+            setattr(self, name, saved[name])
+        set_random_states(saved["random"])
+
+
+def _check_same_config(config: Config, saved: dict, path: Path):
+    "Raises `UserError` when a checkpoint was made with another config, as far as it matters."
+    saved = config_from_dict(saved).to_dict()  # fields of earlier versions have other names
+    fields = {k: v for k, v in config.to_dict().items() if k not in _FIELDS_FREE_ON_RESUME}
+    changed = [name for name, value in fields.items() if saved.get(name) != value]
+    if changed:
+        raise UserError(
+            f"{path}: the config differs in {', '.join(changed)}: expected that of the checkpoint; "
+            "use the values in the run's config.json, or train anew"
+        )
+
+
+def create_train_state(
+    fabric: Fabric,
+    config: Config,
+    train_loader=None,  # as `training_loader` makes it; None: no data, `total_steps` is needed
+    total_steps: int = 0,  # of the whole run; 0: what the loader has
+    imagenet: bool = True,  # False: random weights, whatever `config.pretrained` says
+) -> TrainState:
+    "The state before the first step: model on Fabric's device, optimiser, schedule and balancer."
+    model = model_from_config(config if imagenet else config.replace(pretrained="false"))
+    model = fabric.to_device(model)
+    if config.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    if train_loader is not None:
+        total_steps = total_steps or train_loader.batch_sampler.steps * config.epochs
+        for task in config.tasks:
+            TASKS[task].configure_loss(model.heads[task], config, train_loader)
+    optimizer, scheduler = make_optimizer(model, config, total_steps)
+    options = dict(config.balancer_settings)
+    if "seed" in balancer_options(config.balancer):
+        options = dict(seed=config.seed) | options  # methods that draw lots: others for another seed
+    balancer = make_balancer(config.balancer, config.tasks, **options)
+    optimizer = fabric.setup_optimizers(optimizer)
+    return TrainState(config, model, optimizer, scheduler, balancer, precision=fabric._precision)
+
+
+def checkpoint_to_resume(
+    results: Path,  # the run's folder
+    warn: bool = True,  # when it is not `last.pt`
+) -> Path | None:  # None: there is none of this run, so that it begins anew
+    "The checkpoint from which a run goes on: `last.pt`, or `model_best.pt` if only that is left."
+    folder = results / "checkpoints"
+    checkpoints = [p for p in (folder / "last.pt", folder / "model_best.pt") if p.exists()]
+    if (folder / "next.json").exists():
+        checkpoints = []  # they are an earlier run's, see `pending_run`
+    if warn and not checkpoints:
+        warnings.warn(f"{results.name}: this run has no checkpoint to go on from, so it begins at step 0", stacklevel=4)
+    elif warn and checkpoints[0].name != "last.pt":
+        warnings.warn(f"{results.name}: last.pt is missing, so the run goes on from model_best.pt", stacklevel=4)
+    return checkpoints[0] if checkpoints else None
+
+
+def config_to_resume(results: Path) -> Path:  # which need not exist
+    "The config of the run that `checkpoint_to_resume` is about."
+    pending = results / "checkpoints" / "next.json"
+    return pending if pending.exists() else results / "config.json"
+
+
+@contextlib.contextmanager
+def pending_run(
+    fabric: Fabric,
+    config: Config,
+    new: bool,  # False: the run is resumed, and nothing is written
+) -> Iterator[None]:
+    """While a new run is prepared its config lies beside the checkpoints, as `next.json`.
+
+    They are an earlier run's until `resume_or_start_fresh` removes them. A mistake in the block
+    takes the file back.
+    """
+    note = resolve(config.results_dir) / "checkpoints" / "next.json"
+    if new and fabric.global_rank == 0:
+        config.save(note)
+    try:
+        yield
+    except (UserError, OSError):
+        if new and fabric.global_rank == 0:
+            note.unlink(missing_ok=True)
+        raise
+
+
+def resume_or_start_fresh(
+    state: TrainState,
+    folder: Path,  # of the checkpoints
+    checkpoint: Path | None,  # None: a new run, which removes the checkpoints of an earlier one
+    fabric: Fabric,
+):
+    "Loads the checkpoint, or begins anew; then saves the run's config."
+    fabric.barrier()  # no process looks for a checkpoint any more
+    if checkpoint:
+        state.load(checkpoint)
+    if fabric.global_rank:
+        return
+    if not checkpoint:
+        for old in [*folder.glob("*.pt"), *folder.glob(".*.tmp.pt")]:
+            old.unlink()
+    state.config.save(folder.parent / "config.json")
+    (folder / "next.json").unlink(missing_ok=True)
