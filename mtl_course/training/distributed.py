@@ -21,8 +21,7 @@ def start_fabric(config: Config) -> Fabric:
     Under `torchrun` it joins the processes that are there.
     """
     for name in ("lightning.fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # device and precision stand in
-        training.log
+        logging.getLogger(name).setLevel(logging.WARNING)  # training.log tells the device
     device = choose_device(config.device)
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", config.num_processes))
     fabric = Fabric(
@@ -41,8 +40,7 @@ def run_on_rank_zero(
 ):
     """Runs `work()` in the first process while the others wait as long as it takes.
 
-    Its `UserError` or `OSError` is raised there; the other processes end without a word, exit code
-    2.
+    Its `UserError` or `OSError` is raised there; the others end without a word, exit code 2.
     """
     error = None
     with fabric.rank_zero_first():

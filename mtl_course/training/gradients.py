@@ -187,11 +187,9 @@ class GradientLog:
     """Writes `logs/gradients.csv` in a run's folder.
 
     Per layer, stage and task: the gradient's norm before clipping, the task's share, cosines, and
-    the ratio of update
-    to weight. On steps for which `due` is true the loop asks `streamed_backward` to record, calls
-    `before_step` ahead
-    of clipping and `after_step` once the optimiser has stepped. `step` > 0 continues an earlier log
-    after that step.
+    the ratio of update to weight. On steps for which `due` is true the loop asks
+    `streamed_backward` to record, calls `before_step` ahead of clipping and `after_step` once the
+    optimiser has stepped. `step` > 0 continues an earlier log after that step.
     """
 
     def __init__(

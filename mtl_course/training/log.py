@@ -60,10 +60,8 @@ class TrainingLog:
     """`logs/training.csv` and `logs/training.log` in a run's folder, and the progress bar.
 
     One row of the csv for each task and step (kind `step`), for each task and epoch (`epoch_mean`),
-    and for each score
-    of a validated epoch (`epoch`). `step` > 0 continues an earlier log after that step: rows of
-    steps that will be
-    done again are taken back.
+    and for each score of a validated epoch (`epoch`). `step` > 0 continues an earlier log after
+    that step: rows of steps that will be done again are taken back.
     """
 
     def __init__(
