@@ -1,4 +1,4 @@
-"""Writes the README's short table of audited claims from results/claims_audit.csv, which notebook 26 makes.
+"""Writes the table of audited claims into nbs/specification.md, from results/claims_audit.csv.
 
 python benchmarks/audit_table.py
 """
@@ -41,6 +41,7 @@ KINDS = {
     "cannot be tested": "that cannot be tested without more",
     "untested so far": "untested so far",
 }
+PAGE = "nbs/specification.md"
 START, END = "<!-- audit: python benchmarks/audit_table.py -->", "<!-- end of audit -->"
 
 
@@ -56,14 +57,14 @@ def table(audit: pd.DataFrame) -> str:  # the whole audit
     return "\n".join(lines)
 
 
-def with_table(readme: str, audit: pd.DataFrame) -> str:  # the README's text
+def with_table(page: str, audit: pd.DataFrame) -> str:  # the page's text
     "The same text with the table between its two markers; raises `UserError` where they are missing."
-    return between_markers(readme, START, END, table(audit))
+    return between_markers(page, START, END, table(audit))
 
 
 @call_parse
 def main():
-    "Puts the table into README.md."
+    "Puts the table into the page."
     audit = pd.read_csv(resolve("results/claims_audit.csv"))
-    write_between(resolve("README.md"), START, END, table(audit))
+    write_between(resolve(PAGE), START, END, table(audit))
     print(table(audit))

@@ -7,18 +7,26 @@ import pandas as pd
 from fastcore.script import call_parse
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import resolve
+from mtl_course.core.statistics import mean_and_interval
 from readme_markers import write_between
 
 START, END = "<!-- scores: python benchmarks/readme_tables.py -->", "<!-- end of scores -->"
 ROWS = [
-    ("classification", "accuracy", "sign top-1 accuracy", 0.95),
-    ("detection", "map50", "detection mAP50", 0.60),
-    ("detection", "map50_95", "detection mAP50:95", None),
-    ("lane", "iou", "lane IoU", 0.70),
-    ("lane", "f1", "lane F1", 0.82),
-    ("all", "minutes", "minutes, the world included", 12),
-    ("all", "peak_memory_gib", "memory of all processes together, GiB", 6),
+    ("classification", "accuracy", "signs: top-1 accuracy"),
+    ("detection", "map50", "objects: mAP50"),
+    ("detection", "map50_95", "objects: mAP50:95"),
+    ("lane", "iou", "lanes: IoU"),
+    ("lane", "f1", "lanes: F1"),
+    ("all", "minutes", "minutes, the world included"),
+    ("all", "peak_memory_gib", "memory of all processes together, GiB"),
 ]
+
+
+def row(name: str, values: pd.Series, digits: int) -> str:  # one value a seed
+    "A line of the table: the mean over seeds and its 95 % interval, where there is more than one."
+    mean, low, high = mean_and_interval(values.dropna())
+    interval = "one run" if pd.isna(low) else f"{low:.{digits}f} – {high:.{digits}f}"
+    return f"| {name} | {mean:.{digits}f} | {interval} |"
 
 
 def table() -> str:
@@ -26,26 +34,13 @@ def table() -> str:
     rows = pd.read_csv(resolve("results/laptop_seeds.csv")).query("recipe == 'laptop'")
     if "config" not in rows or rows.config.nunique(dropna=False) != 1:
         raise UserError(
-            "results/laptop_seeds.csv: expected rows of one laptop recipe (column config): run benchmarks/laptop_seeds.py again"
+            "results/laptop_seeds.csv has rows of several configs: expected one laptop recipe (column config); "
+            "run benchmarks/laptop_seeds.py again"
         )
     seeds = rows.pivot(index=["task", "metric"], columns="seed", values="value")
-    lines = [
-        "| | target | mean | " + " | ".join(f"seed {s}" for s in seeds) + " |",
-        "| --- | ---: " + "| ---: " * (1 + len(seeds.columns)) + "|",
-    ]
-    for task, metric, name, target in ROWS:
-        values, form = (
-            seeds.loc[(task, metric)],
-            lambda v: "–" if pd.isna(v) else f"{v:.1f}" if task == "all" else f"{v:.3f}",
-        )
-        wanted = (
-            ""
-            if target is None
-            else f"{'≤' if task == 'all' else '≥'} {target:g}"
-            if task == "all"
-            else f"≥ {target:.2f}"
-        )
-        lines.append(f"| {name} | {wanted} | {form(values.mean())} | " + " | ".join(form(v) for v in values) + " |")
+    lines = [f"| | mean of {len(seeds.columns)} seeds | 95 % interval |", "| --- | ---: | ---: |"]
+    for task, metric, name in ROWS:
+        lines.append(row(name, seeds.loc[(task, metric)], 1 if task == "all" else 3))
     return "\n".join(lines)
 
 
