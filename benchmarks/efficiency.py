@@ -11,7 +11,7 @@ Writes results/efficiency.csv: one tidy row per number (value: a count, or the m
 import multiprocessing, os, statistics, tempfile, time
 import pandas as pd, torch
 from fastcore.script import Param, call_parse, store_true
-from lightning.fabric.utilities import move_data_to_device
+from lightning_fabric.utilities import move_data_to_device
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 from mtl_course.training.random_batch import random_batch

@@ -8,7 +8,7 @@ Writes results/training_speed.csv.
 import resource, statistics, time
 import pandas as pd
 from fastcore.script import Param, call_parse
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.core.device import choose_precision

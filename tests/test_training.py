@@ -3,7 +3,7 @@
 import os, re, signal, subprocess, sys, time
 from pathlib import Path
 import pandas as pd, pytest, torch
-from lightning.fabric.plugins.precision import MixedPrecision
+from lightning_fabric.plugins.precision import MixedPrecision
 import mtl_course.models.backbone as backbone, mtl_course.training.loop as training
 from mtl_course.core.errors import UserError
 from mtl_course.core.seeds import derive_seed

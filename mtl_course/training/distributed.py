@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ..config import Config
@@ -20,7 +20,7 @@ def start_fabric(config: Config) -> Fabric:
 
     Under `torchrun` it joins the processes that are there.
     """
-    for name in ("lightning.fabric", "lightning.pytorch"):
+    for name in ("lightning_fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)  # training.log tells the device
     device = choose_device(config.device)
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", config.num_processes))

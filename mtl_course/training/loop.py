@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
 from ..config import Config

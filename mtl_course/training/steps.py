@@ -9,7 +9,7 @@ __all__ = ['task_loss', 'compute_gradients', 'evaluate_losses', 'optimizer_step'
 from functools import partial
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from ..core.errors import UserError
