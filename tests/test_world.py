@@ -10,6 +10,8 @@ from mtl_course.core.errors import UserError
 from mtl_course.world import build as W
 from mtl_course.data.loaders import prepare_data
 
+TINY_HASH = "cc02f7864d11d9b5f3580c90d81c96c9fa600ddb1753ca9aa84c9f6df27033cc"
+MADE_WITH = dict(numpy="2.4.6", opencv="5.0.0")  # other versions may round otherwise
 SMALL = dict(signs=43, frames_per_track=1, sign_test=6, scenes=4, lanes=3, lane_test=2, joint=3)
 
 
@@ -17,6 +19,16 @@ SMALL = dict(signs=43, frames_per_track=1, sign_test=6, scenes=4, lanes=3, lane_
 def small(tmp_path_factory):
     root = tmp_path_factory.mktemp("w") / "world"
     return root, W.make_world(root, "tiny", workers=1, progress=False, **SMALL)
+
+
+def test_the_version_is_that_of_existing_worlds():
+    assert W.WORLD_VERSION == "1.9a0b9f25", "raise it, and TINY_HASH with it, only where a pixel or a label changes"
+
+
+def test_not_a_byte_of_the_tiny_world_changes(tmp_path):
+    manifest = W.make_world(tmp_path / "world", "tiny", progress=False)
+    drawn_with = manifest["made_with"]
+    assert manifest["hash"] == TINY_HASH, f"hash of {MADE_WITH}; this world was drawn with {drawn_with}"
 
 
 def test_same_bytes_with_two_workers(small, tmp_path):
@@ -218,7 +230,7 @@ def test_an_old_world_comes_back_when_its_replacement_stops_between_the_renames(
     first = W.make_world(root, "tiny", workers=1, progress=False, **options)
     stop = "os._exit(1)" if how == "killed" else "raise_interrupt()"
     code = (
-        f"import os\nfrom mtl_course.data import world as W\nrename, n = os.rename, []\ndef raise_interrupt(): raise KeyboardInterrupt\n"
+        f"import os\nfrom mtl_course.world import build as W\nrename, n = os.rename, []\ndef raise_interrupt(): raise KeyboardInterrupt\n"
         f"def stopping(*a):\n    n.append(a)\n    if len(n) == 2: {stop}\n    rename(*a)\n"
         f"os.rename, W.world_version = stopping, lambda: '2.0'\nW.ensure_world({str(root)!r}, workers=1, progress=False)"
     )
