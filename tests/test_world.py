@@ -1,14 +1,24 @@
 """The writer of the world: layouts, determinism, interruption, refusal."""
 
-import csv, json, os, shutil, subprocess, sys, time
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
+
 import cv2
-import numpy as np
 import pytest
-from mtl_course.config import DETECTION_CLASSES, make_config
+
+from mtl_course.config import make_config
 from mtl_course.core.errors import UserError
-from mtl_course.world import build as W
 from mtl_course.data.loaders import prepare_data
+from mtl_course.world import build as W
+from mtl_course.world.layouts import Shelf
+from mtl_course.world.options import sign_counts
+from mtl_course.world.traffic import CLASS_WEIGHTS
 
 TINY_HASH = "cc02f7864d11d9b5f3580c90d81c96c9fa600ddb1753ca9aa84c9f6df27033cc"
 MADE_WITH = dict(numpy="2.4.6", opencv="5.0.0")  # other versions may round otherwise
@@ -41,7 +51,7 @@ def test_same_bytes_with_two_workers(small, tmp_path):
 
 
 def test_more_pictures_keep_the_old_ones(small, tmp_path):
-    "A picture depends on its own seed only, so a larger world begins with the pictures of the smaller one."
+    """A picture depends on its own seed only, so a larger world begins with the pictures of the smaller one."""
     W.make_world(tmp_path / "more", "tiny", workers=1, progress=False, **{**SMALL, "scenes": 6, "lanes": 0})
     path = "kitti/training/image_2/000003.png"
     assert (tmp_path / "more" / path).read_bytes() == (small[0] / path).read_bytes()
@@ -84,7 +94,7 @@ def test_kitti_layout(small, root):
         h, w = cv2.imread(str(path)).shape[:2]
         for line in (root / "label_2" / f"{path.stem}.txt").read_text().splitlines():
             name, *numbers = line.split()
-            assert len(numbers) == 14 and name in (*DETECTION_CLASSES, "DontCare")
+            assert len(numbers) == 14 and name in (*CLASS_WEIGHTS, "DontCare")
             x1, y1, x2, y2 = (float(v) for v in numbers[3:7])
             assert 0 <= x1 < x2 <= w and 0 <= y1 < y2 <= h
             objects += name != "DontCare"
@@ -100,7 +110,7 @@ def test_tusimple_layout(small, table):
         row = json.loads(line)
         h, w = cv2.imread(str(table.parent / row["raw_file"])).shape[:2]
         assert max(row["h_samples"]) < h and all(len(lane) == len(row["h_samples"]) for lane in row["lanes"])
-        assert all(x == -2 or 0 <= x < w for lane in row["lanes"] for x in lane)
+        assert all(x == -2 or 0 <= x < w for x in sum(row["lanes"], []))
 
 
 def test_joint_signs(small):
@@ -113,20 +123,36 @@ def test_joint_signs(small):
     assert len(rows) == len(list((root / "gtsrb" / "GTSRB" / "Final_Test" / "Images").glob("*.ppm"))) > 0
 
 
-def test_left_alone_when_it_matches_and_made_again_when_not(tmp_path):
-    options = dict(SMALL, signs=0, sign_test=2, joint=0)
+FEW = dict(SMALL, signs=0, sign_test=1, joint=0)
+
+
+def _make(root, **changes):
+    return W.make_world(root, "tiny", workers=1, progress=False, **{**FEW, **changes})
+
+
+def test_a_world_that_matches_is_left_alone(tmp_path):
     root = tmp_path / "world"
-    first = W.make_world(root, "tiny", workers=1, progress=False, **options)
+    first = _make(root)
     stamp = (root / "manifest.json").stat().st_mtime_ns
-    assert W.make_world(root, "tiny", workers=1, progress=False, **options) == first
+    assert _make(root) == first
     assert (root / "manifest.json").stat().st_mtime_ns == stamp
-    again = W.make_world(root, "tiny", workers=1, progress=False, **{**options, "scenes": 2})
+
+
+def test_a_world_with_other_options_is_made_again(tmp_path):
+    root = tmp_path / "world"
+    first = _make(root)
+    again = _make(root, scenes=2)
     assert again["hash"] != first["hash"] and not (root / "kitti/training/image_2/000003.png").exists()
     assert [p.name for p in tmp_path.iterdir()] == ["world"]
+
+
+def test_a_world_with_a_file_of_the_user_is_left_alone(tmp_path):
+    root = tmp_path / "world"
+    first = _make(root)
     (root / "kitti" / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="notes.txt"):
-        W.make_world(root, "tiny", workers=1, progress=False, **options)
-    assert (root / "kitti" / "notes.txt").read_text() == "mine" and W.read_manifest(root) == again
+        _make(root, scenes=2)
+    assert (root / "kitti" / "notes.txt").read_text() == "mine" and W.read_manifest(root) == first
 
 
 def test_foreign_folder_is_refused(tmp_path):
@@ -134,8 +160,15 @@ def test_foreign_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="not empty"):
         W.make_world(tmp_path, "tiny", progress=False)
     assert [p.name for p in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "holiday.jpg").write_bytes(b"x")
     with pytest.raises(UserError, match="is a file"):
         W.make_world(tmp_path / "holiday.jpg", "tiny", progress=False)
+
+
+def test_an_unreadable_manifest_is_named(tmp_path):
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "manifest.json").write_text("{")
     with pytest.raises(UserError, match="manifest.json"):
@@ -145,7 +178,7 @@ def test_foreign_folder_is_refused(tmp_path):
 def test_version_change_makes_it_again(tmp_path, monkeypatch):
     options = dict(SMALL, signs=0, sign_test=1, joint=0, scenes=1, lanes=1, lane_test=1)
     first = W.make_world(tmp_path / "w", "tiny", workers=1, progress=False, **options)
-    monkeypatch.setattr(W, "world_version", lambda: "2.0")
+    monkeypatch.setattr(W, "WORLD_VERSION", "2.0")
     again = W.make_world(tmp_path / "w", "tiny", workers=1, progress=False, **options)
     assert again["version"] == "2.0" and again["hash"] == first["hash"]
 
@@ -168,14 +201,15 @@ CUSTOM = dict(
 
 @pytest.mark.parametrize("by", ["prepare_data", "ensure_world"])
 def test_an_outdated_world_is_made_again_with_its_own_options(tmp_path, monkeypatch, by):
-    "Not with those of the recipe: neither its seed, its counts, its imbalance nor the size of its pictures may change."
+    """Not with those of the recipe: seed, counts, imbalance and the size of its pictures stay."""
     root = tmp_path / "world-mine"
     first = W.make_world(root, "tiny", workers=1, progress=False, **CUSTOM)
-    monkeypatch.setattr(W, "world_version", lambda: "2.0")
+    monkeypatch.setattr(W, "WORLD_VERSION", "2.0")
     config = make_config("smoke", data_root=str(root), world_size="tiny")
-    prepare_data(config, progress=False) if by == "prepare_data" else W.ensure_world(
-        root, "tiny", workers=1, progress=False
-    )
+    if by == "prepare_data":
+        prepare_data(config, progress=False)
+    else:
+        W.ensure_world(root, "tiny", workers=1, progress=False)
     again = W.read_manifest(root)
     assert again == {**first, "version": "2.0"} and again["options"]["seed"] == 7
     assert cv2.imread(str(root / "kitti/training/image_2/000001.png")).shape == (64, 128, 3)
@@ -202,11 +236,8 @@ def test_an_outdated_world_whose_options_are_lost_is_left_alone(small, tmp_path,
     before = sorted((p, p.stat().st_mtime_ns) for p in root.rglob("*"))
     with pytest.raises(UserError, match=says) as e:
         prepare_data(make_config("smoke", data_root=str(root)), progress=False)
-    assert (
-        str(root / "manifest.json") in str(e.value)
-        and f"mtl_data make {root}" in str(e.value)
-        and "\n" not in str(e.value)
-    )
+    sentence = str(e.value)
+    assert str(root / "manifest.json") in sentence and f"mtl_data make {root}" in sentence and "\n" not in sentence
     assert sorted((p, p.stat().st_mtime_ns) for p in root.rglob("*")) == before
     W.make_world(
         root, "tiny", workers=1, progress=False, signs=0, sign_test=1, scenes=1, lanes=1, lane_test=1, joint=0
@@ -223,16 +254,18 @@ def test_a_manifest_that_does_not_parse_is_one_sentence(small, tmp_path):
 
 
 @pytest.mark.parametrize("how", ["killed", "interrupted"])
-def test_an_old_world_comes_back_when_its_replacement_stops_between_the_renames(tmp_path, how):
-    "The old world has been moved aside and the new one is not there yet: neither the world nor its options may be lost."
+def test_an_old_world_survives_an_interrupted_replacement(tmp_path, how):
+    """When the replacement stops between the two renames, neither the world nor its options may be lost."""
     root = tmp_path / "world"
     options = dict(SMALL, seed=7, signs=0, sign_test=1, joint=0, scenes=1, lanes=1, lane_test=1)
     first = W.make_world(root, "tiny", workers=1, progress=False, **options)
     stop = "os._exit(1)" if how == "killed" else "raise_interrupt()"
     code = (
-        f"import os\nfrom mtl_course.world import build as W\nrename, n = os.rename, []\ndef raise_interrupt(): raise KeyboardInterrupt\n"
+        f"import os\nfrom mtl_course.world import build as W\nrename, n = os.rename, []\n"
+        "def raise_interrupt(): raise KeyboardInterrupt\n"
         f"def stopping(*a):\n    n.append(a)\n    if len(n) == 2: {stop}\n    rename(*a)\n"
-        f"os.rename, W.world_version = stopping, lambda: '2.0'\nW.ensure_world({str(root)!r}, workers=1, progress=False)"
+        "os.rename, W.WORLD_VERSION = stopping, '2.0'\n"
+        f"W.ensure_world({str(root)!r}, workers=1, progress=False)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(W.__file__).parents[2], capture_output=True).returncode
     assert root.exists() == (how == "interrupted")
@@ -241,29 +274,29 @@ def test_an_old_world_comes_back_when_its_replacement_stops_between_the_renames(
     assert [p.name for p in tmp_path.iterdir()] == ["world"] and W.read_manifest(root) == again
 
 
+def _runs(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    return Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="kills a process group by signal")
 def test_killed_generation_leaves_nothing_that_looks_complete(tmp_path):
     root = tmp_path / "world"
     code = f"from mtl_course.world.build import make_world; make_world({str(root)!r}, workers=2, progress=False)"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(W.__file__).parents[2], start_new_session=True)
-    for _ in range(2400):  # importing torch on a busy machine takes its time
+    for _ in range(2400):  # a busy machine takes its time
         if any(tmp_path.glob("world.making-*/kitti/training/image_2/*.png")):
             break
         time.sleep(0.05)
     else:
         pytest.fail("the generation did not start")
-    workers = (
-        [int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-        if Path("/proc").is_dir()
-        else []
-    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    workers = [int(pid) for pid in children.read_text().split()] if children.exists() else []
     process.kill()
     process.wait()
     assert not root.exists() and len(list(tmp_path.glob("world.making-*"))) == 1
     for _ in range(1200):  # the workers notice that their parent has gone
-        if not any(
-            Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" for pid in workers
-        ):
+        if not any(_runs(pid) for pid in workers):
             break
         time.sleep(0.05)
     else:
@@ -276,7 +309,7 @@ def test_failure_and_interrupt_remove_the_temporary_folder(tmp_path, monkeypatch
     def broken(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(W._DRAW, "lane", broken)
+    monkeypatch.setattr(W, "draw_picture", broken)
     with pytest.raises(KeyboardInterrupt):
         W.make_world(tmp_path / "w", "tiny", workers=1, progress=False, **SMALL)
     assert list(tmp_path.iterdir()) == []
@@ -286,7 +319,7 @@ def test_full_disk_is_one_sentence(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(W._Shelf, "put", full)
+    monkeypatch.setattr(Shelf, "put", full)
     with pytest.raises(UserError, match="disk is full"):
         W.make_world(tmp_path / "w", "tiny", workers=1, progress=False, **SMALL)
     assert list(tmp_path.iterdir()) == []
@@ -314,25 +347,26 @@ def test_bad_options(options, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sign_counts():
-    even, skewed = W.sign_counts(430), W.sign_counts(4300, 1.0)
-    assert even.tolist() == [10] * 43
-    assert (
-        skewed.sum() == 4300
-        and skewed.min() >= 1
-        and skewed.argmax() == int(np.argmax(W.GTSRB_COUNTS))
-        and skewed[2] > 7 * skewed[0]
-    )
-    assert W.sign_counts(5).sum() == 5 and W.sign_counts(0).sum() == 0
+def test_even_sign_counts():
+    assert sign_counts(430).tolist() == [10] * 43
+
+
+def test_skewed_sign_counts_are_those_of_gtsrb():
+    counts = sign_counts(4300, 1.0)
+    assert counts.sum() == 4300 and counts.min() >= 1
+    assert counts.argmax() == 2 and counts[2] > 7 * counts[0]
+
+
+@pytest.mark.parametrize("total", [0, 5])
+def test_few_signs_are_shared_out(total):
+    assert sign_counts(total).sum() == total
 
 
 def test_class_weights_change_the_scenes(tmp_path):
-    W.make_world(
-        tmp_path / "w", workers=1, progress=False, **{**SMALL, "signs": 0, "scenes": 6}, class_weights={"Truck": 1.0}
-    )
-    names = {
-        line.split()[0]
-        for p in (tmp_path / "w/kitti/training/label_2").iterdir()
-        for line in p.read_text().splitlines()
-    }
+    options = {**SMALL, "signs": 0, "scenes": 6}
+    W.make_world(tmp_path / "w", workers=1, progress=False, **options, class_weights={"Truck": 1.0})
+    lines = []
+    for path in (tmp_path / "w/kitti/training/label_2").iterdir():
+        lines += path.read_text().splitlines()
+    names = {line.split()[0] for line in lines}
     assert names <= {"Truck", "DontCare"} and "Truck" in names
