@@ -16,7 +16,7 @@ DIRECT, ALTERNATIVE, BACKGROUND = range(3)
 
 
 def _road(**changes) -> Road:
-    """Four straight lanes of 3 m: one against us, then ours with one to its left and one to its right."""
+    """Straight lanes of 3 m: one against us, then ours between two others."""
     lines = dict(borders=[-7.5, -4.5, -1.5, 1.5, 4.5], styles=["solid"] * 5, directions=[-1, 1, 1, 1])
     return Road("avenue", **lines, left=-8.0, right=5.0, **changes)
 

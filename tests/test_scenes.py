@@ -62,7 +62,7 @@ def test_lanes(drawn, kind):
 
 
 def test_lane_labels_lie_on_paint():
-    """Where a solid line is labelled in an empty, sunny scene, the picture is brighter than beside it."""
+    """Where a solid line is labelled, the picture is brighter than beside it."""
     camera = Camera(640, 360, 500, 320, 120, 1.6)
     rng = np.random.default_rng(0)
     road = Road("highway", [-1.8, 1.8], ["solid", "solid"], [1], -4, 4)

@@ -1,4 +1,4 @@
-"""Drawn traffic signs: all classes, distinct, deterministic in every process, mirrored as promised."""
+"""Drawn traffic signs: all classes, distinct, the same in every process, mirrored as promised."""
 
 import hashlib
 import subprocess

@@ -51,7 +51,7 @@ def test_same_bytes_with_two_workers(small, tmp_path):
 
 
 def test_more_pictures_keep_the_old_ones(small, tmp_path):
-    """A picture depends on its own seed only, so a larger world begins with the pictures of the smaller one."""
+    """A picture depends on its own seed only: a larger world begins with a smaller one's."""
     W.make_world(tmp_path / "more", "tiny", workers=1, progress=False, **{**SMALL, "scenes": 6, "lanes": 0})
     path = "kitti/training/image_2/000003.png"
     assert (tmp_path / "more" / path).read_bytes() == (small[0] / path).read_bytes()
@@ -255,7 +255,7 @@ def test_a_manifest_that_does_not_parse_is_one_sentence(small, tmp_path):
 
 @pytest.mark.parametrize("how", ["killed", "interrupted"])
 def test_an_old_world_survives_an_interrupted_replacement(tmp_path, how):
-    """When the replacement stops between the two renames, neither the world nor its options may be lost."""
+    """Between the two renames neither the world nor its options may be lost."""
     root = tmp_path / "world"
     options = dict(SMALL, seed=7, signs=0, sign_test=1, joint=0, scenes=1, lanes=1, lane_test=1)
     first = W.make_world(root, "tiny", workers=1, progress=False, **options)

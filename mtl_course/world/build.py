@@ -1,4 +1,5 @@
-"""Three data sets in their published layouts, written in a minute: whatever reads them reads the real ones."""
+"""Three data sets in their published layouts, written in a minute: whatever reads them reads the
+real ones."""
 
 import concurrent.futures
 import concurrent.futures.process
@@ -68,8 +69,8 @@ def ensure_world(
 ) -> dict:  # the manifest
     """The world at root as this version draws it.
 
-    Made where there is none, made again with the options it has where it is out of date. Raises `UserError` like
-    `make_world`."""
+    Made where there is none, made again with the options it has where it is out of date. Raises
+    `UserError` like `make_world`."""
     root = Path(root).expanduser().absolute()
     with contextlib.suppress(OSError):
         rescue(root)
@@ -82,7 +83,8 @@ def ensure_world(
 
 
 def read_manifest(root: str | Path) -> dict | None:
-    """The manifest of a world, or None where there is none; raises `UserError` if it does not parse."""
+    """The manifest of a world, or None where there is none; raises `UserError` if it does not
+    parse."""
     path = Path(root) / "manifest.json"
     if not path.is_file():
         return None
@@ -99,7 +101,8 @@ def read_manifest(root: str | Path) -> dict | None:
 
 
 def _recorded_options(root: Path, manifest: dict) -> dict:
-    """The options with which a world was made; raises `UserError` where they can no longer be used."""
+    """The options with which a world was made; raises `UserError` where they can no longer be
+    used."""
     path = root / "manifest.json"
     advice = (
         "it is out of date and cannot be made again as it was; say what it shall be: "
@@ -118,11 +121,12 @@ def _recorded_options(root: Path, manifest: dict) -> dict:
     return options
 
 
-# ---------------------------------------------------------------- drawing with several processes
+# Drawing with several processes
 
 
 def _jobs(options: WorldOptions) -> list[tuple]:
-    """Every piece of work as (stream, index, class), all kinds evenly mixed, so that the time left is honest."""
+    """Every piece of work as (stream, index, class), all kinds evenly mixed, so that the time
+    left is honest."""
     tracks = max(1, round(options.signs / options.frames_per_track)) if options.signs else 0
     classes = dict(
         track=np.repeat(np.arange(43), sign_counts(tracks, options.sign_skew)).tolist(),
@@ -194,7 +198,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-# ---------------------------------------------------------------- a folder that is never half a world
+# The folder
 
 
 def _make(root: Path, options: WorldOptions, identity: dict, workers: int, progress: bool) -> dict:
@@ -232,7 +236,8 @@ def _draw_into(making: Path, options: WorldOptions, workers: int, progress: bool
 
 
 def _check_folder(root: Path, identity: dict) -> dict | None:
-    """The manifest if root already is this world, None if it may be made; `UserError` where files of others lie."""
+    """The manifest if root already is this world, None if it may be made; `UserError` where
+    files of others lie."""
     if root.exists() and not root.is_dir():
         raise UserError(f"{root} is a file: give a folder for the world.")
     manifest = read_manifest(root)

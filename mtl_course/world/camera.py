@@ -13,7 +13,8 @@ SCENE_SIZES = dict(kitti=(621, 188), tusimple=(640, 360), joint=(640, 360))  # (
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera above a flat road; see Hartley and Zisserman, Multiple View Geometry, chapter 6."""
+    """A pinhole camera above a flat road; see Hartley and Zisserman, Multiple View Geometry,
+    chapter 6."""
 
     width: int  # pixels
     height: int  # pixels
@@ -34,7 +35,8 @@ class Camera:
         return pixels
 
     def pixel(self, x: float, y: float, z: float) -> tuple[float, float]:
-        """The same for one point, in plain numbers: arrays of one element cost ten times as much."""
+        """The same for one point, in plain numbers: arrays of one element cost ten times as
+        much."""
         per_metre = self.focal / max(z, 0.5)
         return self.cx + per_metre * x, self.horizon + per_metre * (self.above - y)
 

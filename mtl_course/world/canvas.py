@@ -1,4 +1,5 @@
-"""A picture under construction: everything is drawn from far to near, into colours and owners at once."""
+"""A picture under construction: everything is drawn from far to near, into colours and owners at
+once."""
 
 import cv2
 import numpy as np
@@ -16,7 +17,8 @@ def to_fixed_point(pixels: np.ndarray) -> np.ndarray:
 
 
 class Canvas:
-    """Two pictures of one size, on which polygons are painted together: colours, and who owns each pixel.
+    """Two pictures of one size, on which polygons are painted together: colours, and who owns each
+    pixel.
 
     Counting the owners when all is drawn gives the share of every object that is visible."""
 
@@ -39,7 +41,8 @@ class Canvas:
         self.paint([to_fixed_point(polygon)], colour, owner)
 
     def paint(self, outlines: list[np.ndarray], colour, owner: int | None):
-        """Polygons in fixed point numbers; where they overlap an even number of times nothing is painted."""
+        """Polygons in fixed point numbers; where they overlap an even number of times nothing is
+        painted."""
         cv2.fillPoly(self.image, outlines, colour, cv2.LINE_AA, 4)
         if owner is not None:
             cv2.fillPoly(self.owner, outlines, owner, cv2.LINE_8, 4)
@@ -50,7 +53,8 @@ class Canvas:
             self.paint([outline], colour, owner)
 
     def around(self, box) -> np.ndarray:
-        """The owners in a box (x1 y1 x2 y2) and three pixels around it, as a view; polygons reach out less."""
+        """The owners in a box (x1 y1 x2 y2) and three pixels around it, as a view; polygons
+        reach out less."""
         x1 = max(int(box[0] - 3), 0)
         y1 = max(int(box[1] - 3), 0)
         x2 = max(int(box[2] + 4), 0)

@@ -15,7 +15,8 @@ def picture_rng(
     stream: str,  # what is drawn: "track", "sign_test", "kitti", "lane", "lane_test", "joint" or "drivable"
     index: int,  # number of the picture (or track) in its stream
 ) -> np.random.Generator:
-    """The random generator of one picture (or track): its bytes depend on these three and nothing else."""
+    """The random generator of one picture (or track): its bytes depend on these three and
+    nothing else."""
     return np.random.default_rng(np.random.SeedSequence([seed, _STREAMS[stream], index]))
 
 

@@ -1,4 +1,5 @@
-"""The drivable area as BDD100K labels it, in BDD100K's layout: for a task that is not one of the built-in three."""
+"""The drivable area as BDD100K labels it, in BDD100K's layout: for a task that is not one of the
+built-in three."""
 
 import json
 from pathlib import Path
@@ -30,8 +31,9 @@ def drivable_mask(
 ) -> np.ndarray:  # (H, W) uint8: 0 direct, 1 alternative, 2 background
     """Which pixels show road surface that the car may drive on, as the scene's geometry knows it.
 
-    Direct: the lane that the car is in. Alternative: the other lanes in its direction, to which it could change.
-    Background: everything else, oncoming lanes, shoulders and whatever covers the road (BDD100K; Yu et al. 2020)."""
+    Direct: the lane that the car is in. Alternative: the other lanes in its direction, to which
+    it could change. Background: everything else, oncoming lanes, shoulders and whatever covers
+    the road (BDD100K; Yu et al. 2020)."""
     camera = scene.camera
     ground = ground_positions(camera, scene.road)
     mask = np.full((camera.height, camera.width), _BACKGROUND, np.uint8)
@@ -55,11 +57,13 @@ def write_bdd100k(
     size: tuple[int, int] = SCENE_SIZES["joint"],  # (width, height) in pixels
     progress: bool = False,
 ) -> dict:  # the manifest, which also lies in bdd100k/manifest.json
-    """Draw road scenes and their drivable areas in BDD100K's layout, or leave them alone when they are there.
+    """Draw road scenes and their drivable areas in BDD100K's layout, or leave them alone when they
+    are there.
 
-    `bdd100k/images/100k/{train,val}/NAME.jpg` and `bdd100k/labels/drivable/masks/{train,val}/NAME.png`, masks of one
-    channel with the values of DRIVABLE_CLASSES. Raises `UserError` for bad arguments, and where the folder holds
-    files that were not drawn."""
+    `bdd100k/images/100k/{train,val}/NAME.jpg` and
+    `bdd100k/labels/drivable/masks/{train,val}/NAME.png`, masks of one channel with the values of
+    DRIVABLE_CLASSES. Raises `UserError` for bad arguments, and where the folder holds files that
+    were not drawn."""
     if isinstance(scenes, bool) or not isinstance(scenes, int) or scenes < 1:
         raise UserError(f"scenes is {scenes!r}: expected a whole number of at least 1; say how many to draw.")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
@@ -85,14 +89,16 @@ def write_bdd100k(
 
 
 def _ego_lane(road: Road) -> int:
-    """Number of the lane that the car is in, which while it changes lanes is not always the one around s = 0."""
+    """Number of the lane that the car is in, which while it changes lanes is not always the one
+    around s = 0."""
     s = -road.x0  # of the camera
     inner = road.borders[1:-1]
     return int(np.searchsorted(inner, s))
 
 
 def _write_scene(shelf: Shelf, seed: int, index: int, size: tuple[int, int]):
-    """A picture and its mask; both depend on seed and index alone, so more scenes begin with the same ones."""
+    """A picture and its mask; both depend on seed and index alone, so more scenes begin with the
+    same ones."""
     scene = draw_scene(picture_rng(seed, "drivable", index), "joint", size)
     split = "val" if index % 5 == 4 else "train"
     name = f"{seed:08x}-{index:08x}"  # BDD100K's names look like this

@@ -1,4 +1,5 @@
-"""A folder that never looks like a world while it is half written: write beside it, rename at the end."""
+"""A folder that never looks like a world while it is half written: write beside it, rename at
+the end."""
 
 import contextlib
 import os
@@ -15,9 +16,11 @@ _EXTRAS = ("bdd100k",)  # folders that are written into a world on demand, with 
 def making_folder(
     root: Path,  # the folder to be
 ):
-    """Yields the path of a folder beside root to write into; what is left of it is removed at the end.
+    """Yields the path of a folder beside root to write into; what is left of it is removed at the
+    end.
 
-    What interrupted runs left there is removed, too: the number of its process is in the name of the folder."""
+    What interrupted runs left there is removed, too: the number of its process is in the name of
+    the folder."""
     root.parent.mkdir(parents=True, exist_ok=True)
     for old in root.parent.glob(f"{root.name}.making-*"):
         if not _is_written(old):
@@ -30,7 +33,8 @@ def making_folder(
 
 
 def move_into_place(making: Path, root: Path):
-    """Move a finished folder to root; an older one there, all of whose files the world wrote, is removed.
+    """Move a finished folder to root; an older one there, all of whose files the world wrote, is
+    removed.
 
     What was written into the older one on demand moves over."""
     if not (root.is_dir() and any(root.iterdir())):
@@ -60,7 +64,9 @@ def rescue(root: Path):
 
 
 def foreign_file(root: Path) -> str | None:
-    """A file under root that the world did not write, or None; each `files.csv` lists what was written."""
+    """A file under root that the world did not write, or None.
+
+    Each `files.csv` lists what was written."""
     written = set()
     for folder in ("", *(f"{name}/" for name in _EXTRAS)):
         with contextlib.suppress(OSError):
@@ -88,7 +94,7 @@ def _is_written(folder: Path) -> bool:
 
 
 def _remove(folder: Path):
-    """Delete a folder, its manifest first: what an interruption leaves of it must not look like a world."""
+    """Delete a folder, its manifest first: what is left of it must not look like a world."""
     with contextlib.suppress(OSError):
         (folder / "manifest.json").unlink()
     shutil.rmtree(folder, ignore_errors=True)

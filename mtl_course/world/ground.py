@@ -1,7 +1,8 @@
-"""The ground below the horizon: each pixel is carried back to the road and looks up its colour there.
+"""The ground: each pixel below the horizon is carried back to the road and looks up its colour.
 
-What it looks like is a product: the colour of its place in the cross-section, times a rough texture, times the
-light that falls on it; paint covers the rest. All of it happens in float32, one colour at a time."""
+What it looks like is a product: the colour of its place in the cross-section, times a rough
+texture, times the light that falls on it; paint covers the rest. All of it happens in float32,
+one colour at a time."""
 
 import math
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ class _Roughness:
 
 
 def ground_positions(camera: Camera, road: Road) -> GroundPositions:
-    """(s, Z) of each pixel below the horizon, by the inverse of the projection: a row is a depth."""
+    """(s, Z) of each pixel below the horizon, by the inverse of the projection: a row is a
+    depth."""
     top = max(0, int(math.floor(camera.horizon)) + 1)
     z = camera.depth(np.arange(top, camera.height) + 0.5).astype(np.float32)
     columns = np.arange(camera.width, dtype=np.float32) + 0.5 - camera.cx
@@ -266,7 +268,7 @@ def _roughness(
 
 
 def _worn_paint(canvas: Canvas, road: Road, top: int, rough: _Roughness) -> tuple[np.ndarray, np.ndarray]:
-    """Where there is paint, as indices into the ground's pixels, and how much of it, 0..1: worn by the noise."""
+    """Where there is paint, as indices into the ground's pixels, and how much of it, 0..1."""
     paint = _markings(canvas.camera, road, canvas.rng)[top:].ravel()
     on = np.flatnonzero(paint != 0)  # little of the ground is painted: its paint is worked out there alone
     paint = paint[on].astype(np.float32) / 255
@@ -276,7 +278,7 @@ def _worn_paint(canvas: Canvas, road: Road, top: int, rough: _Roughness) -> tupl
 
 
 def _daylight(canvas: Canvas, shade: np.ndarray, s: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Light that reaches the ground, (h, W): sky and sun, less where it is shaded, and the headlights at night."""
+    """Light that reaches the ground, (h, W): sky, sun where it is not shaded, headlights."""
     weather = canvas.weather
     sun = weather.direct * max(0.0, float(weather.sun[1]))
     lit = (weather.ambient + sun * (1 - shade)) * (1 - np.float32(canvas.rng.uniform(0.05, 0.3)) * shade)

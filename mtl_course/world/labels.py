@@ -1,4 +1,6 @@
-"""Labels as by-products of drawing: boxes from projected corners, occlusion from counting owners, lanes from (s, Z)."""
+"""Labels as by-products of drawing.
+
+Boxes come from projected corners, occlusion from counting owners, lanes from (s, Z)."""
 
 import math
 from dataclasses import dataclass
@@ -48,7 +50,9 @@ def lane_labels(
     rows: list[int],
     most: int = 5,  # lanes
 ) -> list[list[int]]:  # x per row, -2 = absent; lanes from left to right
-    """Lanes that a labeller would mark: the ego lane's borders and their neighbours; hidden parts are continued."""
+    """Lanes that a labeller would mark: the ego lane's borders and their neighbours.
+
+    Hidden parts are continued."""
     near = 2.35 * (road.borders[1] - road.borders[0])  # beyond the neighbouring lane's far border nothing is marked
     painted = [s for s, style in zip(road.borders, road.styles) if style not in ("none", "edge")]
     marked = [s for s in painted if abs(s + road.x0) < near]

@@ -14,7 +14,7 @@ from .options import WorldOptions
 from .scene import Scene, draw_scene
 from .sign_crops import draw_sign_crop, draw_sign_track
 
-__all__ = ["Shelf", "draw_picture", "kitti_lines", "write_files_csv", "write_tables"]
+__all__ = ["Shelf", "draw_picture", "write_files_csv", "write_tables"]
 
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
 _SIGN_COLUMNS = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
@@ -82,8 +82,10 @@ def draw_picture(
         _draw_lane(shelf, options, stream, index)
 
 
-def kitti_lines(scene: Scene) -> str:
-    """KITTI's 15 columns per object: type truncated occluded alpha x1 y1 x2 y2 h w l X Y Z rotation_y."""
+def _kitti_lines(scene: Scene) -> str:
+    """KITTI's 15 columns per object.
+
+    type truncated occluded alpha x1 y1 x2 y2 h w l X Y Z rotation_y"""
     lines = []
     for o in scene.objects:
         alpha = (o.yaw - math.atan2(o.place[0], o.place[2]) + math.pi) % (2 * math.pi) - math.pi
@@ -156,7 +158,7 @@ def _draw_sign_test(shelf: Shelf, options: WorldOptions, index: int, class_id: i
 def _write_kitti(shelf: Shelf, scene: Scene, root: str, index: int):
     """A frame of KITTI."""
     shelf.image(f"{root}/training/image_2/{index:06d}.png", scene.image)
-    shelf.put(f"{root}/training/label_2/{index:06d}.txt", kitti_lines(scene).encode())
+    shelf.put(f"{root}/training/label_2/{index:06d}.txt", _kitti_lines(scene).encode())
 
 
 def _write_lanes(shelf: Shelf, scene: Scene, root: str, table: str, raw_file: str, index: int):

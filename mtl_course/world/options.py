@@ -13,7 +13,7 @@ __all__ = ["WORLD_SIZES", "WorldOptions", "sign_counts", "world_options"]
 
 @dataclass(frozen=True)
 class WorldOptions:
-    """Everything that decides what a world looks like; the counts are its imbalance between tasks."""
+    """Seed, counts and sizes; the counts are the imbalance between tasks."""
 
     seed: int = 0
     signs: int = 25800  # sign crops for training, in tracks
@@ -42,7 +42,9 @@ _GTSRB_COUNTS = np.array(
 
 
 def world_options(size: str = "laptop", **changes) -> WorldOptions:
-    """Options of a named size with changes; raises `UserError` for an unknown name, option or value."""
+    """Options of a named size with changes.
+
+    Raises `UserError` for an unknown name, option or value."""
     if size not in WORLD_SIZES:
         raise UserError(f"world size must be one of {', '.join(WORLD_SIZES)}, got {size!r}.")
     known = {f.name for f in fields(WorldOptions)}
@@ -58,7 +60,9 @@ def sign_counts(
     total: int,  # to share out
     skew: float = 0.0,  # 0 equal, 1 as GTSRB
 ) -> np.ndarray:  # (43,) int, sums to total
-    """How many of `total` each sign class gets, by largest remainders; at least one each where there are enough."""
+    """How many of `total` each sign class gets, by largest remainders.
+
+    At least one each where there are enough."""
     weight = _GTSRB_COUNTS**skew
     share = total * weight / weight.sum()
     if total >= 43:

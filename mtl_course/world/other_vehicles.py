@@ -1,4 +1,4 @@
-"""What KITTI calls Misc, its drawer for what fits no other class: a detector cannot learn one look for it."""
+"""What KITTI calls Misc: a drawer for what fits no other class, which has no one look."""
 
 import numpy as np
 

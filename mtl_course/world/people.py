@@ -1,6 +1,7 @@
 """People as bodies of capsules between joints; legs and arms swing with the phase of the step.
 
-A capsule is (joint, joint, radius, radius, colour), with joints at (along, up, across) in metres."""
+A capsule is (joint, joint, radius, radius, colour), with joints at (along, up, across) in
+metres."""
 
 from dataclasses import dataclass
 

@@ -22,7 +22,7 @@ _DASHES = ((6.0, 18.0), (3.0, 9.0), (3.0, 12.0), (6.0, 12.0), (4.0, 8.0))  # len
 
 @dataclass
 class Road:
-    """A road's cross-section and bend; lateral positions s in metres, 0 = middle of the ego lane."""
+    """A road's cross-section and bend; s in metres, 0 = middle of the ego lane."""
 
     place: str  # "street", "avenue", "country" or "highway"
     borders: list[float]  # s of the lane lines, left to right
@@ -54,7 +54,7 @@ def make_road(
     rng: np.random.Generator,
     tram: float = 0.04,  # share of trams among the objects to come
 ) -> Road:
-    """A random road that belongs to a data set; the more trams are to come, the more likely is a track."""
+    """A random road of a data set; the more trams are to come, the more likely is a track."""
     place = weighted_choice(rng, _PLACES[kind])
     if tram > 0.5 and place in ("highway", "country"):
         place = "avenue"

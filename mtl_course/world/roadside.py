@@ -1,4 +1,6 @@
-"""Trees, hedges, houses, walls, lamps and boards: nobody's label, and yet what a detector must learn not to report."""
+"""Trees, hedges, houses, walls, lamps and boards.
+
+Nobody's label, and yet what a detector must learn not to report."""
 
 import math
 from dataclasses import dataclass, field
@@ -241,7 +243,7 @@ def _texels(first: int, last: int, pixels: int, texels: int) -> slice:
 
 @lru_cache(None)
 def _crowns() -> list[list[np.ndarray]]:
-    """Crowns lit from the right (12) and from the left (12), in six sizes, (n, n, 2) uint8: coverage and brightness."""
+    """Crowns lit from the right (12) and from the left (12), each in six sizes."""
     y, x = np.mgrid[-1:1:160j, -1:1:160j].astype(np.float32)
     crowns = []
     for i in range(12):
@@ -260,7 +262,8 @@ def _shrunk(crown: np.ndarray) -> list[np.ndarray]:
 
 
 def _panels(along: np.ndarray, up: np.ndarray, w: float, h: float, plane: float) -> np.ndarray:
-    """Rectangles (n, 4, 3) of w × h metres in a plane, their lower corners at (along, up), each (n,)."""
+    """Rectangles (n, 4, 3) of w × h metres in a plane, their lower corners at (along, up), each
+    (n,)."""
     points = np.full((len(along), 4, 3), plane)
     points[:, :2, 0] = along[:, None]
     points[:, 2:, 0] = (along + w)[:, None]

@@ -1,4 +1,7 @@
-"""A road scene: camera, road, weather, traffic; sky and ground; then everything from far to near; labels and sensor."""
+"""A road scene.
+
+Camera, road, weather and traffic; sky and ground; then everything from far to near; labels and
+sensor."""
 
 from dataclasses import dataclass, field
 
@@ -59,7 +62,9 @@ def draw_scene(
     class_weights: dict | None = None,  # relative frequency of the seven classes; None: CLASS_WEIGHTS
     weather: str | None = None,  # a name from WEATHERS, None: random
 ) -> Scene:
-    """One labelled road scene; raises `UserError` for an unknown kind, class, weather or an impossible size."""
+    """One labelled road scene.
+
+    Raises `UserError` for an unknown kind, class, weather or an impossible size."""
     weights = check_class_weights(class_weights)
     camera = scene_camera(kind, size, rng)
     road = make_road(kind, rng, weights.get("Tram", 0) / sum(weights.values()))

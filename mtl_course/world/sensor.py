@@ -1,4 +1,4 @@
-"""The picture as a camera delivers it: glow, rain, exposure, contrast, white balance, blur, vignette and noise."""
+"""The picture as a camera delivers it: glow, rain, exposure, contrast, blur and noise."""
 
 from functools import lru_cache
 
@@ -55,7 +55,8 @@ def _shines(canvas: Canvas, x: float, y: float, owner: int) -> bool:
 
 
 def _glow(canvas: Canvas, image: np.ndarray) -> np.ndarray:
-    """Lamps in the dark and the sun's glare, painted at a quarter of the size, blurred and added."""
+    """Lamps in the dark and the sun's glare, painted at a quarter of the size, blurred and
+    added."""
     camera = canvas.camera
     weather = canvas.weather
     small = np.zeros((camera.height // 4 + 1, camera.width // 4 + 1, 3), np.float32)

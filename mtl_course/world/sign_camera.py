@@ -63,7 +63,8 @@ def expose(
 
 
 def _kernel(sigma: float, length: float, angle: float) -> np.ndarray:
-    """A Gaussian, drawn out along a line of some length: exp(-(max(|a| - L/2, 0)² + b²) / 2σ²); sums to 1."""
+    """A Gaussian, drawn out along a line of some length: exp(-(max(|a| - L/2, 0)² + b²) / 2σ²);
+    sums to 1."""
     n = int(np.ceil(2 * sigma + length / 2))
     x, y = np.meshgrid(np.arange(-n, n + 1), np.arange(-n, n + 1))
     along = x * np.cos(angle) + y * np.sin(angle)
@@ -88,7 +89,8 @@ def _lens(light: np.ndarray, camera: SignCamera, size: tuple, factor: float) -> 
 
 
 def _mosaic(image: np.ndarray) -> np.ndarray:
-    """What a sensor with one colour per pixel sees: red and blue every fourth, green every second, interpolated."""
+    """What a sensor with one colour per pixel sees: red and blue every fourth, green every
+    second, interpolated."""
     raw = image[..., 1].copy()
     raw[::2, ::2] = image[::2, ::2, 0]
     raw[1::2, 1::2] = image[1::2, 1::2, 2]

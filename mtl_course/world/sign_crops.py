@@ -1,4 +1,4 @@
-"""Signs as a camera in a moving car might see them: what surrounds them, pose, light, lens and sensor."""
+"""Signs as a camera in a moving car might see them."""
 
 from dataclasses import dataclass, field
 
@@ -27,7 +27,8 @@ _OUTLINES = {c: _TRIANGLE for c in (11, *range(18, 32))} | {
 
 @dataclass(frozen=True)
 class SignLook:
-    """What stays the same while a car approaches a sign: the sign, what is around it, and the light.
+    """What stays the same while a car approaches a sign: the sign, what is around it, and the
+    light.
 
     The defaults are no trouble at all, so that each nuisance can be switched on by itself."""
 
@@ -56,8 +57,8 @@ def draw_sign_crop(
 ) -> tuple[np.ndarray, tuple[int, int, int, int]]:  # picture (h, w, 3) uint8 RGB and the sign's box (x1, y1, x2, y2)
     """One sign as a camera in a moving car might see it.
 
-    Domain randomisation (Tobin et al. 2017): sign, surroundings, pose, light, lens and sensor are all drawn at random.
-    Raises `KeyError` for an unknown class."""
+    Domain randomisation (Tobin et al. 2017): sign, surroundings, pose, light, lens and sensor
+    are all drawn at random. Raises `KeyError` for an unknown class."""
     look = _random_look(int(class_id), rng)
     if width is None:
         width = int(np.interp(rng.random(), *_WIDTHS))
@@ -73,8 +74,9 @@ def draw_sign_track(
 ) -> list[tuple[np.ndarray, tuple[int, int, int, int]]]:  # pictures and boxes, from far to near
     """The pictures in which a car approaches one sign.
 
-    Sign, place, light and camera stay; size grows as 1 / distance; pose drifts; blur trembles. With a distance that
-    falls evenly from t = 0 to 1 the width is w0 / (1 - (1 - w0 / w1) t). Raises `KeyError` for an unknown class."""
+    Sign, place, light and camera stay; size grows as 1 / distance; pose drifts; blur trembles.
+    With a distance that falls evenly from t = 0 to 1 the width is w0 / (1 - (1 - w0 / w1) t).
+    Raises `KeyError` for an unknown class."""
     rng = np.random.default_rng([43, int(class_id), int(seed)])
     look = _random_look(int(class_id), rng)
     first = int(rng.integers(25, 34)) if first is None else int(first)
@@ -97,8 +99,9 @@ def render_sign(
 ) -> tuple[np.ndarray, tuple[int, int, int, int]]:  # picture (h, w, 3) uint8 RGB and the sign's box (x1, y1, x2, y2)
     """One picture of a sign.
 
-    In GTSRB the margin is a twelfth of the width, but never under five pixels: in a crop of 25 pixels the sign has
-    only fifteen. Pictures below 72 pixels are rendered twice as large and shrunk."""
+    In GTSRB the margin is a twelfth of the width, but never under five pixels: in a crop of 25
+    pixels the sign has only fifteen. Pictures below 72 pixels are rendered twice as large and
+    shrunk."""
     margin = max(5, round(0.083 * width))
     H = _homography(*(look.pose if pose is None else pose))
     outline = _OUTLINES.get(look.class_id, _CIRCLE)
@@ -120,8 +123,8 @@ def render_sign(
 def _homography(yaw: float, pitch: float, roll: float, distance: float = 5.0) -> np.ndarray:
     """From plate units to picture units, 3x3; radians.
 
-    A plate turned by R and seen from distance d: the point (x, y) stands at R (x, y, 0) + (0, 0, d) in space, and the
-    camera divides by depth."""
+    A plate turned by R and seen from distance d: the point (x, y) stands at R (x, y, 0) + (0, 0,
+    d) in space, and the camera divides by depth."""
     cy, cp, cr = (np.cos(angle) for angle in (yaw, pitch, roll))
     sy, sp, sr = (np.sin(angle) for angle in (yaw, pitch, roll))
     R = (
@@ -146,7 +149,8 @@ def _draw_light(
     size: tuple[int, int],  # (width, height) in pixels
     radius: float,  # of the sign in pixels
 ) -> np.ndarray:  # (height, width, 3) float32, 1 = full scale
-    """The light that reaches the lens: surroundings, the other signs, the sign, what sticks on it."""
+    """The light that reaches the lens: surroundings, the other signs, the sign, what sticks on
+    it."""
     image = _surroundings(look, H, size, radius)
     light = _light_on_sign(look, H, size, radius)
     for class_id, design, colours, dx, dy in look.neighbours:
@@ -222,8 +226,9 @@ def _light_on_sign(look: SignLook, H: np.ndarray, size: tuple, radius: float) ->
 def _random_look(class_id: int, rng) -> SignLook:
     """A sign, its surroundings, pose and light.
 
-    The spreads were chosen by looking at half of the real tracks, and are a little too wide on purpose: what the
-    network has seen in every disguise it will also recognise in the one that reality wears."""
+    The spreads were chosen by looking at half of the real tracks, and are a little too wide on
+    purpose: what the network has seen in every disguise it will also recognise in the one that
+    reality wears."""
     gain = np.exp(rng.normal(-0.65, 0.75))
     cast = np.exp(rng.normal(0, 0.07, 3) + rng.normal(0, 0.10) * np.array([1, 0, -1]))
     stickers = [_random_sticker(rng) for _ in range(int(rng.integers(1, 4)))]

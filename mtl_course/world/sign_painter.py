@@ -49,7 +49,8 @@ class SignDesign:
 
     @classmethod
     def numbered(cls, class_id: int, number: int) -> "SignDesign":
-        """Design 0 is the standard one; the others come from a fixed generator, the same everywhere."""
+        """Design 0 is the standard one; the others come from a fixed generator, the same
+        everywhere."""
         if number == 0:
             return cls()
         rng = np.random.default_rng([4301, class_id, number])
@@ -162,8 +163,8 @@ def rounded(points, r: float, n: int = 7) -> np.ndarray:
 def _parallels(p: np.ndarray, r: float) -> tuple[np.ndarray, np.ndarray]:
     """The two parallels of a polyline (N, 2) at distance r.
 
-    At a joint of pieces with normals n1 and n2 they pass through p ± r m with m = 2 (n1 + n2) / |n1 + n2|²,
-    the point at distance r from both pieces; very sharp corners are cut."""
+    At a joint of pieces with normals n1 and n2 they pass through p ± r m with m = 2 (n1 + n2) /
+    |n1 + n2|², the point at distance r from both pieces; very sharp corners are cut."""
     d = np.diff(p, axis=0)
     d /= np.maximum(np.linalg.norm(d, axis=1, keepdims=True), 1e-9)
     n = np.stack([-d[:, 1], d[:, 0]], 1)

@@ -1,4 +1,4 @@
-"""Digits and letters of signs as strokes, after DIN 1451: constant width, upright sides, round ends.
+"""Digits and letters of signs as strokes, after DIN 1451.
 
 Seven of the 43 classes differ in one digit only, so digits deserve care. A character is a list of
 centre lines in a box; the same lines serve for bold and light, wide and narrow."""

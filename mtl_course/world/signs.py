@@ -69,7 +69,9 @@ def draw_sign(
     size: int = 128,  # side of the picture in pixels
     rng: np.random.Generator | None = None,  # None: the standard sign, new; else one of several makes and ages
 ) -> np.ndarray:  # (size, size, 4) uint8: red, green, blue, opacity
-    """One clean sign that fills the picture, transparent outside; raises `KeyError` for an unknown class."""
+    """One clean sign that fills the picture, transparent outside.
+
+    Raises `KeyError` for an unknown class."""
     cover, used = sign_cover(int(class_id), 0 if rng is None else int(rng.integers(DESIGNS)))
     if size != SignPainter.SIZE:
         shrinks = size < SignPainter.SIZE
@@ -86,7 +88,9 @@ def sign_cover(
     design: int,  # 0..DESIGNS - 1
     size: int = SignPainter.SIZE,  # side in pixels
 ) -> tuple[np.ndarray, np.ndarray]:  # (size, size, K) uint8 and (K,) indices of the K colours used
-    """Share of each colour in every pixel of a sign, computed once: turning it into colours is a small product."""
+    """Share of each colour in every pixel of a sign, computed once.
+
+    Turning it into colours is a small matrix product."""
     plate, *details = PLATES[class_id]
     painter = SignPainter()
     look = SignDesign.numbered(class_id, design)

@@ -1,4 +1,4 @@
-"""What stands on the ground: solids of convex parts for vehicles and houses, bodies of capsules for people."""
+"""What stands on the ground: solids for vehicles and houses, bodies of capsules for people."""
 
 import math
 
@@ -16,8 +16,8 @@ _MIRROR = np.array([1.0, 1, -1])  # (along, up, across): right side to left side
 class Solid:
     """A mesh of convex parts in its frame: (along, up, across) in metres.
 
-    along = driving direction, across = to its right. A face is drawn when it looks towards the camera; windows,
-    wheels and lamps are *decals*, drawn right after the face that they lie on."""
+    along = driving direction, across = to its right. A face is drawn when it looks towards the
+    camera; windows, wheels and lamps are *decals*, drawn right after the face that they lie on."""
 
     def __init__(self):
         self.points: list[np.ndarray] = []
@@ -70,7 +70,9 @@ class Solid:
         return faces
 
     def box(self, a0, a1, u0, u1, half, colours) -> dict:
-        """A box from a0 to a1 along and u0 to u1 up; faces 0 = rear, 1 = top, 2 = front, 3 = bottom, right, left."""
+        """A box from a0 to a1 along and u0 to u1 up.
+
+        Faces: 0 = rear, 1 = top, 2 = front, 3 = bottom, "right", "left"."""
         profile = [(a0, u0), (a0, u1), (a1, u1), (a1, u0)]
         return self.extrude(profile, half, colours if isinstance(colours, list) else [colours] * 5)
 
@@ -128,7 +130,8 @@ class Solid:
 
 
 class Body:
-    """Capsules in its frame: two circles each, (along, up, across) in metres, and their common tangents."""
+    """Capsules in its frame: two circles each, (along, up, across) in metres, and their common
+    tangents."""
 
     def __init__(
         self,
@@ -212,7 +215,9 @@ def _normals(
     middle: np.ndarray,  # (F, 3) middles of the faces
     centre: np.ndarray,  # (P, 3) middles of the parts
 ) -> np.ndarray:  # (F, 3)
-    """Unit normals by Newell's method, the sum of p_i × p_{i+1}, turned away from the middle of their part."""
+    """Unit normals, turned away from the middle of their part.
+
+    Newell's method: the sum of p_i × p_{i+1}."""
     following = np.arange(1, len(world) + 1)
     following[starts[1:] - 1] = starts[:-1]
     normal = np.add.reduceat(_cross(world, world[following]), starts[:-1])
@@ -247,9 +252,10 @@ def _colours(solid: Solid, weather: Weather, normal: np.ndarray, z: float) -> li
 
 
 def _batches(solid: Solid, seen: list[bool], colours: list, shines: bool) -> dict[int, list[list[int]]]:
-    """For every face that is seen: itself and its decals in the order in which they were added, in runs of a colour.
+    """For every face that is seen: itself and its decals in their order, in runs of one colour.
 
-    What follows one another in one colour is painted in one go: a house has dozens of equal windows."""
+    What follows one another in one colour is painted in one go: a house has dozens of equal
+    windows."""
     batches = {i: [[i]] for i, face in enumerate(solid.faces) if face[1] < 0 and seen[i]}
     for j, (_, parent, colour, glow) in enumerate(solid.faces):
         runs = batches.get(parent)

@@ -1,4 +1,4 @@
-"""Noise and rough surfaces: a network that only ever saw flat colours learns to look for flatness."""
+"""Noise and rough surfaces: a network that saw flat colours only would look for flatness."""
 
 from functools import lru_cache
 

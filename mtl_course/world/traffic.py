@@ -114,7 +114,9 @@ def make_traffic(
 
 
 def shadow_map(canvas: Canvas, road: Road, users: list[RoadUser], rng) -> np.ndarray:
-    """Where the sun does not reach the ground, (H, W) uint8: under and beside road users, and from trees and houses."""
+    """Where the sun does not reach the ground, (H, W) uint8, 255 = fully shaded.
+
+    Under and beside road users, and where trees and houses stand across the road."""
     camera = canvas.camera
     sun = canvas.weather.sun
     shade = np.zeros((camera.height, camera.width), np.uint8)

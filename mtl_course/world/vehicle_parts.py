@@ -58,7 +58,8 @@ class Vehicle(Solid):
         half: float,  # half width, metres
         arch: bool = False,  # with a dark arch above
     ):
-        """Wheels as decals on both sides of a body, and tyres that show under its rear and its front."""
+        """Wheels as decals on both sides of a body, and tyres that show under its rear and its
+        front."""
         discs = []
         for along in at:
             if arch:

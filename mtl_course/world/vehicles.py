@@ -184,7 +184,7 @@ def make_tram(rng: np.random.Generator) -> Vehicle:
 
 
 def _tram_end(solid: Vehicle, face: int, end: float, inward: int, top: float, half: float):
-    """Windscreen and destination board on the face at one end; inward 1 at the back, -1 at the nose."""
+    """Windscreen and destination board at one end; inward: 1 at the back, -1 at the nose."""
     high = end + inward * 0.42
     upper = end + inward * 0.48
     screen = [(end, 1.4, -half * 0.87), (end, 1.4, half * 0.87)]

@@ -77,7 +77,8 @@ class Weather:
         light,  # n·l that they receive, a number or (..., 1)
         z: float,  # metres away
     ) -> np.ndarray:
-        """Colours as they are seen: lit after Lambert (1760), faded with distance after Koschmieder (1924)."""
+        """Colours as they are seen: lit after Lambert (1760), faded with distance after
+        Koschmieder (1924)."""
         t = math.exp(-self.haze * min(z, 250))
         lit = self._light(light, z)
         return np.minimum(np.asarray(colour) * (lit * t) + self.air * (1 - t), 255)
