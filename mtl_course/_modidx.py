@@ -769,5 +769,4 @@ d = { 'settings': { 'branch': 'main',
             'mtl_course.widgets.prediction_browser': {},
             'mtl_course.widgets.task_weight_playground': {},
             'mtl_course.world.build': {},
-            'mtl_course.world.scenes': {},
             'mtl_course.world.signs': {}}}
