@@ -9,7 +9,8 @@ from ..core.errors import UserError
 from ..core.files import resolve
 from ..core.task import TASKS, Task, default_tasks
 from ..data.checking import Report, check_data, download, how_to_get
-from ..world.build import WORLD_SIZES, make_world
+from ..world.build import make_world
+from ..world.options import WORLD_SIZES
 from .program import command
 
 __all__ = ["mtl_data", "refuse_problems"]
