@@ -20,8 +20,7 @@ def start_fabric(config: Config) -> Fabric:
 
     Under `torchrun` it joins the processes that are there.
     """
-    for name in ("lightning_fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # training.log tells the device
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # training.log tells the device
     device = choose_device(config.device)
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", config.num_processes))
     fabric = Fabric(

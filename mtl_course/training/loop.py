@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Setup', 'make_loaders', 'set_up', 'start_epoch', 'save_if_due', 'validate', 'finish_epoch', 'train']
 
-# %% ../../nbs/3_training/15_training.ipynb #4d7f8012
+# %% ../../nbs/3_training/15_training.ipynb #355ab7c4
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path

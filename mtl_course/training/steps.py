@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['task_loss', 'compute_gradients', 'evaluate_losses', 'optimizer_step', 'train_step']
 
-# %% ../../nbs/3_training/14_one_step.ipynb #7adbb619
+# %% ../../nbs/3_training/14_one_step.ipynb #7f601d33
 from functools import partial
 
 import torch

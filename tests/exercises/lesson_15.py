@@ -1,0 +1,68 @@
+"""Plausible wrong answers to the exercises of 15_training."""
+
+WRONG = {
+    "15.1": {
+        "only the ends of epochs are counted": "repeated = 39 - 20",
+        "multiples of 8 counted from the epoch's start": "repeated = 39 - 36",
+    },
+    "15.2": {
+        "clips first": """
+def clipped_average(a, b, largest):
+    clip = lambda g: g * min(1.0, largest / max(1e-12, float(g.norm())))
+    return (clip(a) + clip(b)) / 2
+""",
+        "always the largest length": """
+def clipped_average(a, b, largest):
+    mean = (a + b) / 2
+    return mean * largest / max(1e-12, float(mean.norm()))
+""",
+        "the sum instead of the mean": """
+def clipped_average(a, b, largest):
+    total = a + b
+    return total * min(1.0, largest / max(1e-12, float(total.norm())))
+""",
+    },
+    "15.3": {
+        "a reference, no copy": """
+import torch
+
+
+def save(run):
+    states = {name: getattr(run, name).state_dict() for name in ("model", "optimizer", "scheduler")}
+    return states | dict(step=run.step, random=torch.get_rng_state())
+
+
+def load(run, saved):
+    for name in ("model", "optimizer", "scheduler"):
+        getattr(run, name).load_state_dict(saved[name])
+    run.step = saved["step"]
+    torch.set_rng_state(saved["random"])
+""",
+        "the random generator is forgotten": """
+import copy
+
+
+def save(run):
+    states = {name: getattr(run, name).state_dict() for name in ("model", "optimizer", "scheduler")}
+    return copy.deepcopy(states | dict(step=run.step))
+
+
+def load(run, saved):
+    for name in ("model", "optimizer", "scheduler"):
+        getattr(run, name).load_state_dict(saved[name])
+    run.step = saved["step"]
+""",
+        "the position is forgotten": """
+import copy
+
+
+def save(run):
+    return copy.deepcopy({name: getattr(run, name).state_dict() for name in ("model", "optimizer", "scheduler")})
+
+
+def load(run, saved):
+    for name in ("model", "optimizer", "scheduler"):
+        getattr(run, name).load_state_dict(saved[name])
+""",
+    },
+}
