@@ -45,15 +45,21 @@ PAGE = "nbs/specification.md"
 START, END = "<!-- audit: python benchmarks/audit_table.py -->", "<!-- end of audit -->"
 
 
+def _cell(text) -> str:
+    return "" if pd.isna(text) else str(text).replace("|", "\\|")
+
+
+def _with_code(verdict: str) -> str:  # the command that would test a claim stands in backticks
+    return re.sub(r"^(untested so far: )(.*)$", r"\1`\2`", verdict)
+
+
 def table(audit: pd.DataFrame) -> str:  # the whole audit
     "How many claims met which fate, and the rows that people ask about first, as markdown."
     counts = ", ".join(f"{audit.verdict.str.startswith(k).sum()} {words}" for k, words in KINDS.items())
-    cell = lambda text: "" if pd.isna(text) else str(text).replace("|", "\\|")
-    coded = lambda v: re.sub(r"^(untested so far: )(.*)$", r"\1`\2`", v)
     lines = [f"{len(audit)} claims: {counts}.", "", "| claim | measured here | verdict |", "| --- | --- | --- |"]
     for id in SHOWN:
         row = audit.set_index("id").loc[id]
-        lines.append(f"| {cell(row.claim)} | {cell(row.measured)} | {coded(row.verdict)} |")
+        lines.append(f"| {_cell(row.claim)} | {_cell(row.measured)} | {_with_code(row.verdict)} |")
     return "\n".join(lines)
 
 

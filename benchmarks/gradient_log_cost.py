@@ -1,9 +1,11 @@
-"""What recording the gradient flow costs: a step of the laptop recipe with and without it, alternating in one run.
+"""What recording the gradient flow costs: steps of the laptop recipe with and without it, in turn.
 
     python benchmarks/gradient_log_cost.py --pairs 10
 
-Each recorded step stands between two plain ones and is compared with their mean, so that a machine whose speed drifts does not favour either. A step is all that the loop does:
-forward and backward passes, (the log,) clipping, the optimiser's step, (the log's rows). Writes results/gradient_log_cost.csv, read by notebook 24.
+Each recorded step stands between two plain ones and is compared with their mean, so that a machine
+whose speed drifts does not favour either. A step is all that the loop does: forward and backward
+passes, (the log,) clipping, the optimiser's step, (the log's rows). Writes
+results/gradient_log_cost.csv, read by notebook 24.
 """
 
 import math, statistics, tempfile, time
@@ -64,11 +66,14 @@ def main(
         step, log, fabric = stepper(config, create_dataloaders(config)[0], folder)
         for record in (False, True, False):
             step(record)  # warm-up
-        before, plain, extra = step(False), [], []
+        before = step(False)
+        plain = []
+        extra = []
         for _ in range(pairs):
-            own, after = step(True), step(False)
-            plain += [after]
-            extra += [own / ((before + after) / 2) - 1]
+            recorded = step(True)
+            after = step(False)
+            plain.append(after)
+            extra.append(recorded / ((before + after) / 2) - 1)
             before = after
         kilobytes = log.path.stat().st_size / 1000 / (pairs + 1)
     share = max(statistics.median(extra), 0)

@@ -1,11 +1,16 @@
-"""Scores, minutes and peak memory of the `laptop` recipe over several seeds: each seed is one `mtl_train` as `make train` runs it, in a process of its own.
+"""Scores, minutes and peak memory of the `laptop` recipe: each seed is one `mtl_train`, a process.
 
     python benchmarks/laptop_seeds.py --seeds 0,1,2
-    python benchmarks/laptop_seeds.py --seeds 0,1,2 --changes backbone_name=resnet18,steps_per_epoch=120,train_proposals=300    # the deeper trunk, in the same time
+    # the deeper backbone, in the same time:
+    python benchmarks/laptop_seeds.py --seeds 0,1,2 \\
+        --changes backbone_name=resnet18,steps_per_epoch=120,train_proposals=300
 
-Writes results/laptop_seeds.csv (one tidy row per seed × metric), results/laptop_objects.csv (objects per class in the training part) and, of seed 0, results/laptop_log.csv (its logs/training.csv). A seed that is there already is kept, so the command can be continued. The column `config` is a short
-hash of the recipe's values: when they change, the rows of the old recipe are dropped, so that a mean is always one of the same recipe. Memory is the sum over all processes of the
-run (what they share is counted in each), sampled twice a second.
+Writes results/laptop_seeds.csv (one tidy row per seed × metric), results/laptop_objects.csv
+(objects per class in the training split) and, of seed 0, results/laptop_log.csv (its
+logs/training.csv). A seed that is there already is kept, so the command can be continued. The
+column `config` is a short hash of the recipe's values: when they change, the rows of the old
+recipe are dropped, so that a mean is always one of the same recipe. Memory is the sum over all
+processes of the run (what they share is counted in each), sampled twice a second.
 """
 
 import hashlib, json, shutil, subprocess, sys, time
@@ -48,18 +53,22 @@ def label(recipe: str, changes: str) -> str:  # in the column `recipe`
 
 
 def kept_rows(path: Path, recipe: str, changes: str = "") -> pd.DataFrame:  # with COLUMNS
-    "The rows measured so far, without those of this recipe under other values; says what it leaves out."
+    "The rows measured so far, without those of this recipe under other values; tells of those."
     table = (pd.read_csv(path, dtype={"config": str}) if path.exists() else pd.DataFrame()).reindex(columns=COLUMNS)
     old = (table.recipe == label(recipe, changes)) & (table.config != recipe_hash(recipe, changes))
     if old.any():
         print(
-            f"{old.sum()} rows of seeds {', '.join(str(s) for s in sorted(set(table[old].seed)))} are dropped: the recipe {recipe!r} had other values then"
+            f"{old.sum()} rows of seeds {', '.join(str(s) for s in sorted(set(table[old].seed)))} are dropped: "
+            f"the recipe {recipe!r} had other values then"
         )
     return table[~old]
 
 
 def run_watched(command: list) -> float:  # GiB
-    "Runs a command to its end; the most memory that it and its processes held at once. Raises `CalledProcessError`."
+    """The most memory that a command and its processes held at once.
+
+    Raises `CalledProcessError`.
+    """
     process, peak = psutil.Popen(command), 0
     while process.poll() is None:
         try:
@@ -78,7 +87,7 @@ def run_seed(seed: int, recipe: str, changes: str = "", clock: bool = True) -> l
     if clock and world.name.startswith("world"):
         shutil.rmtree(world, ignore_errors=True)  # each run makes its world, as in a fresh clone
     began = time.perf_counter()
-    options = [word for name, value in changed(changes).items() for word in (f"--{name}", value)]
+    options = [f"--{name}={value}" for name, value in changed(changes).items()]
     memory = run_watched(
         [
             Path(sys.executable).with_name("mtl_train"),
@@ -107,12 +116,13 @@ def run_seed(seed: int, recipe: str, changes: str = "", clock: bool = True) -> l
 
 
 def objects_of(recipe: str) -> pd.DataFrame:  # one row per class
-    "How many objects of each class the training part holds, and how wide they are in the network's input, pixels."
+    "How many objects of each class the training split holds, and their width in the input, pixels."
     prepare_data(make_config(recipe))
     reader = make_reader(make_config(recipe), "detection", "train")
-    samples = (reader[i] for i in range(len(reader)))
-    seen = [(c, b[2] - b[0]) for s in samples for b, c in zip(s["boxes"].tolist(), s["labels"].tolist())]
-    kinds, widths = map(np.array, zip(*seen))
+    samples = [reader[i] for i in range(len(reader))]
+    kinds = np.concatenate([np.array(sample["labels"].tolist()) for sample in samples])
+    boxes = np.concatenate([np.array(sample["boxes"].tolist()).reshape(-1, 4) for sample in samples])
+    widths = boxes[:, 2] - boxes[:, 0]
     return pd.DataFrame(
         [
             dict(

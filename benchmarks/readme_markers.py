@@ -8,11 +8,15 @@ from mtl_course.core.files import atomic_write
 def between_markers(
     text: str, start: str, end: str, content: str
 ) -> str:  # a page; the two lines; what shall stand between them
-    "The same text with `content` between its two markers; raises `UserError` when one is missing, comes twice or stands on the wrong side."
+    """The same text with `content` between its two markers.
+
+    Raises `UserError` when one is missing, comes twice or stands on the wrong side.
+    """
     for marker in (start, end):
         if text.count(marker) != 1:
             raise UserError(
-                f"the README has the line {marker} {text.count(marker)} times: expected once, with {start} before and {end} behind the place for the table"
+                f"the README has the line {marker} {text.count(marker)} times: expected once, "
+                f"with {start} before and {end} behind the place for the table"
             )
     if text.index(end) < text.index(start):
         raise UserError(f"the README has the line {end} before {start}: expected them the other way round")
@@ -21,7 +25,10 @@ def between_markers(
 
 
 def write_between(readme: Path, start: str, end: str, content: str):
-    "Puts `content` between the two markers of a file; ends the program with one sentence when they are not there."
+    """Puts `content` between the two markers of a file.
+
+    Ends the program with one sentence when they are not there.
+    """
     try:
         text = between_markers(readme.read_text(encoding="utf-8"), start, end, content)
     except UserError as e:

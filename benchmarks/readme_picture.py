@@ -1,6 +1,6 @@
-"""The picture at the top of the README: what the trained model sees on held-out images of the world.
+"""The picture of the README: what the trained model sees on held-out images of the world.
 
-python benchmarks/readme_picture.py --checkpoint results/checkpoints/model_best.pt --out results/readme.png
+python benchmarks/readme_picture.py --out results/readme.png
 """
 
 import cv2, numpy as np, torch

@@ -2,10 +2,12 @@
 
     python benchmarks/real_data.py FOLDER
 
-0. The network that `make train` left in results/checkpoints reads all real sign crops; it has seen none.
-1. The classifier alone on real GTSRB crops, twice with the same budget: split by track (70/15/15) and by image (90/10, as the specification does).
+0. The network that `make train` left reads all real sign crops; it has seen none.
+1. The classifier alone on real GTSRB crops, twice with the same budget: split by track (70/15/15)
+   and by image (90/10, as the specification does).
 2. All three tasks together on the real slices, three passes over the signs.
-Writes results/real_data.csv, with 95 % intervals by bootstrap (over tracks for signs, over images else). Which crops a split calls "held out" decides what it claims.
+Writes results/real_data.csv, with 95 % intervals by bootstrap (over tracks for signs, over images
+else). Which crops a split rule calls "held out" decides what it claims.
 """
 
 import tempfile
@@ -42,11 +44,10 @@ def run(part_names, **changes):
         config = make_config("laptop", results_dir=folder, checkpoint_every=0, **changes)
         seconds = train(config).seconds
         model = load_model(f"{folder}/checkpoints/model_best.pt")
-    return [
-        row
-        for part in part_names
-        for row in scores(model, config, part, steps=config.epochs * config.steps_per_epoch, seconds=seconds)
-    ]
+    rows = []
+    for part in part_names:
+        rows += scores(model, config, part, steps=config.epochs * config.steps_per_epoch, seconds=seconds)
+    return rows
 
 
 def never_saw_a_photo(data_root: str, checkpoint) -> list[dict]:
@@ -74,7 +75,7 @@ def main(
     for split in ("held_out", "specification"):
         rows += [
             dict(run="signs alone", split=split, **r)
-            for r in run(("val", "test") if split == "held_out" else ("val",), split=split, **signs)
+            for r in run(("val", "test") if split == "held_out" else ("val",), split_rule=split, **signs)
         ]
     rows += [
         dict(run="three tasks together", split="held_out", **r)

@@ -1,10 +1,12 @@
-"""How long the `specification` recipe would train on this machine's processor: a few steps of its network at its real image sizes, projected.
+"""How long the `specification` recipe would train on this processor: a few steps, projected.
 
     python benchmarks/specification_time.py
-    python benchmarks/specification_time.py --shrink 8      # a quick look: image sides an eighth as long; stored nowhere
+    python benchmarks/specification_time.py --shrink 8      # a quick look, stored nowhere
 
-The images are random numbers (a step's time hardly depends on their content; loading is left out, so the projection is a little too kind). A step is one batch
-of four images of every task, forward, backward, clipping and Adam. Writes results/specification_time.csv. Read by notebook 26.
+The images are random numbers (a step's time hardly depends on their content; loading is left
+out, so the projection is a little too kind). A step is one batch of four images of every task,
+forward, backward, clipping and Adam. Writes results/specification_time.csv. Read by notebook
+26.
 """
 
 import math, resource, statistics, time
@@ -25,7 +27,7 @@ GTSRB_IMAGES, TRAINING_SHARE = 39_209, 0.9  # as published; the specification's 
 
 
 def measure(config, steps: int) -> tuple[list, float]:  # (seconds of each step, floating-point operations of one)
-    "Takes `steps` counted training steps after one that warms up and is counted operation by operation."
+    "Takes `steps` counted training steps after one whose operations are counted."
     fabric = start_fabric(config)
     seed_everything(config.seed)
     model = model_from_config(config).train()
@@ -80,10 +82,11 @@ def main(
     claimed_hours: Param("what the specification says", float) = 6.8,
 ):
     "Projects the specification's training time."
-    sizes = {
-        f"{t}_size": tuple(max(32, s // shrink) for s in make_config("specification").image_size_of(t))
-        for t in ("classification", "detection", "lane")
-    }
+    full = make_config("specification")
+    sizes = {}
+    for task in full.tasks:
+        height, width = full.image_size_of(task)
+        sizes[f"{task}_size"] = (max(32, height // shrink), max(32, width // shrink))
     config = make_config("specification", pretrained="false", device="cpu", **sizes)
     rows = projection(config, *measure(config, steps), claimed_hours)
     table = pd.DataFrame([dict(metric=m, value=v) for m, v in rows.items()])

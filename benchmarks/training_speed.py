@@ -1,4 +1,4 @@
-"""Loaders, waiting for data, and a training step in float32 against the tuned path (bf16 where the hardware has it, channels-last), alternating in one run.
+"""Loaders, waiting for data, and a training step in float32 against the tuned path, in turn.
 
     python benchmarks/training_speed.py --steps 10
 
@@ -43,7 +43,7 @@ def loader_rates(config) -> list[dict]:
 
 
 def steppers(config) -> dict:
-    "One model each for float32 and the tuned path, same weights, and the function that takes a step with it."
+    "Functions that take a step in float32 and on the tuned path (bf16, channels-last)."
     made = {}
     loader = create_dataloaders(config)[0]
     for name, precision, channels_last in (("float32", "32-true", False), ("tuned", choose_precision("auto"), True)):

@@ -1,4 +1,4 @@
-"""The largest sensible batch: measured apart, stopped by memory, speed or refusal, told in one sentence, trained nothing."""
+"""The largest sensible batch: measured apart, stopped by memory, speed or refusal, told."""
 
 import functools, sys
 import pandas as pd, pytest, torch
@@ -78,7 +78,10 @@ def test_a_share_of_what_is_there(signs, room):
 def test_speed_stops(signs, room):
     room(1000)
     found = find_batch_size(signs, progress=False, measure=machine())
-    speed = lambda n: n / (0.1 + 0.02 * n)
+
+    def speed(n):
+        return n / (0.1 + 0.02 * n)
+
     right = next(2**k for k in range(20) if speed(2 ** (k + 1)) < 1.05 * speed(2**k))
     assert (
         found.choice.batch_size == right == found.table[found.table.chosen].batch_size.item()

@@ -1,4 +1,4 @@
-"""The console scripts as a shell starts them: help, one line and exit code 2 for wrong input, and what predictions, evaluations and worlds they write."""
+"""The console scripts as a shell starts them: help, wrong input, and what they write."""
 
 import argparse, contextlib, io, json, runpy, subprocess, sys, warnings
 from pathlib import Path
@@ -16,8 +16,10 @@ COMMANDS = ("mtl_data", "mtl_train", "mtl_evaluate", "mtl_predict", "mtl_compare
 
 
 def shell(name, *arguments):
-    "Runs the installed console script with these arguments, in this process (importing torch once); returns exit code, stdout and stderr."
-    out, err, argv = io.StringIO(), io.StringIO(), sys.argv
+    "Runs an installed console script in this process; returns exit code, stdout and stderr."
+    out = io.StringIO()
+    err = io.StringIO()
+    argv = sys.argv
     sys.argv = [str(BIN / name), *map(str, arguments)]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -39,7 +41,7 @@ def refused(name, *arguments):
 
 @pytest.fixture(scope="module")
 def model_file(smoke, tmp_path_factory):
-    "A checkpoint of the three-task smoke network, untrained: what it finds is nonsense, but it finds something."
+    "A checkpoint of the untrained three-task smoke network: it finds nonsense, but something."
     torch.manual_seed(0)
     config = make_config("smoke")
     path = tmp_path_factory.mktemp("model") / "checkpoints" / "model_best.pt"
@@ -164,11 +166,9 @@ def test_make_takes_sizes_and_imbalance(tmp_path):
         made[k] == options[k]
         for k in ("signs", "frames_per_track", "sign_test", "scenes", "lanes", "lane_test", "joint")
     )
-    names = {
-        line.split()[0]
-        for f in (tmp_path / "world" / "kitti" / "training" / "label_2").iterdir()
-        for line in f.read_text().splitlines()
-    }
+    files = (tmp_path / "world" / "kitti" / "training" / "label_2").iterdir()
+    lines = "".join(f.read_text() for f in files).splitlines()
+    names = {line.split()[0] for line in lines}
     assert names <= {"Car", "Truck", "DontCare", "Person_sitting"}
 
 
@@ -259,7 +259,8 @@ def test_training_says_that_it_looked_at_labels_only(real, tmp_path):
     assert (
         code == 2
         and err.splitlines()[-1]
-        == f"mtl_train: {real}: 1 problem, listed above; mend it before training (labels only; `mtl_data check {real}` also decodes every image)"
+        == f"mtl_train: {real}: 1 problem, listed above; mend it before training"
+        f" (labels only; `mtl_data check {real}` also decodes every image)"
     )
     assert "labels only" not in shell("mtl_data", "check", real)[2] and not list((tmp_path / "results").rglob("*.pt"))
 

@@ -1,4 +1,4 @@
-"""The gradient log: against gradients taken by hand, never changing what it watches, continued after a stop; the figure drawn from it."""
+"""The gradient log: against gradients by hand, changing nothing, continued; and its figure."""
 
 import math
 import pandas as pd, pytest, torch
@@ -29,7 +29,7 @@ SHORT = dict(steps_per_epoch=4, epochs=2, num_workers=0, tasks="classification,l
 
 
 class Small(nn.Module):
-    "A trunk of two stages with BatchNorm, three linear heads, fixed weights 1, 5 and 0.5; each task has its own images."
+    "A backbone of two stages with BatchNorm, three linear heads, fixed weights 1, 5 and 0.5."
 
     def __init__(self, seed=0):
         super().__init__()
@@ -133,15 +133,12 @@ def test_every_number_agrees_with_gradients_taken_by_hand(tmp_path, balancer, sc
             assert cell(table, "share", layer=layer, task=t) == pytest.approx(
                 (total[t] * g @ update / update.square().sum()).item(), rel=1e-2, abs=1e-3
             )
-    fresh, head = (
-        Small(),
-        {t: model.task_weights[t] * (step.weights[t] if BALANCERS[balancer].needs == "losses" else 1) for t in "abc"},
-    )
-    heads = [
-        head[t]
-        * torch.cat([g.reshape(-1) for g in torch.autograd.grad(fresh.raw(t), list(fresh.heads[t].parameters()))])
-        for t in "abc"
-    ]
+    fresh = Small()
+    heads = []
+    for t in "abc":
+        gradients = torch.autograd.grad(fresh.raw(t), list(fresh.heads[t].parameters()))
+        weight = model.task_weights[t] * (step.weights[t] if BALANCERS[balancer].needs == "losses" else 1)
+        heads.append(weight * torch.cat([g.reshape(-1) for g in gradients]))
     update = sum(total[t] * flat(hand[t]) for t in "abc")
     assert cell(table, "norm", stage="network") == pytest.approx(torch.cat([update, *heads]).norm().item(), rel=2e-3)
     for stage, prefix in {"stem": "stem.", "layer1": "layer1.", "trunk": ""}.items():
@@ -261,12 +258,13 @@ def test_a_frozen_trunk_has_no_layers_and_other_trunks_have_theirs():
         model = MultiTaskModel("resnet18", neck_channels=16, lane_channels=32, sharing=sharing)
         shared = model.shared_parameters()
         layers = backbone_layers(model.backbone, shared)
-        assert sorted(p for l in layers for p in l.parameters) == list(range(len(shared))) and [
-            l.depth for l in layers
-        ] == list(range(len(layers)))
+        places = sum((l.parameters for l in layers), [])
+        assert sorted(places) == list(range(len(shared)))
+        assert [l.depth for l in layers] == list(range(len(layers)))
         assert {"stem", "layer1", "layer4"} <= {l.stage for l in layers}
         names = {id(p): n for n, p in model.backbone.named_parameters()}
-        assert all(names[id(shared[p])].rpartition(".")[0] == l.name for l in layers for p in l.parameters)
+        for layer in layers:
+            assert {names[id(shared[p])].rpartition(".")[0] for p in layer.parameters} == {layer.name}
 
 
 def test_a_continued_log_keeps_whole_rows_up_to_the_step(tmp_path):

@@ -1,4 +1,4 @@
-"""Run by test_training and test_sharing under torchrun: writes the averaged gradients of one step on a global batch."""
+"""Run by test_training and test_sharing under torchrun: writes one step's averaged gradients."""
 
 import sys, torch
 from mtl_course.config import make_config
