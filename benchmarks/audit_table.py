@@ -64,7 +64,7 @@ def table(audit: pd.DataFrame) -> str:  # the whole audit
 
 
 def with_table(page: str, audit: pd.DataFrame) -> str:  # the page's text
-    "The same text with the table between its two markers; raises `UserError` where they are missing."
+    "The same text with the table between its markers; raises `UserError` where they are missing."
     return between_markers(page, START, END, table(audit))
 
 

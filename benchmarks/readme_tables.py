@@ -22,24 +22,11 @@ ROWS = [
 ]
 
 
-<<<<<<< HEAD
 def row(name: str, values: pd.Series, digits: int) -> str:  # one value a seed
     "A line of the table: the mean over seeds and its 95 % interval, where there is more than one."
     mean, low, high = mean_and_interval(values.dropna())
     interval = "one run" if pd.isna(low) else f"{low:.{digits}f} – {high:.{digits}f}"
     return f"| {name} | {mean:.{digits}f} | {interval} |"
-=======
-def _number(value: float, is_cost: bool) -> str:
-    if pd.isna(value):
-        return "–"
-    return f"{value:.1f}" if is_cost else f"{value:.3f}"
-
-
-def _target(target: float | None, is_cost: bool) -> str:
-    if target is None:
-        return ""
-    return f"≤ {target:g}" if is_cost else f"≥ {target:.2f}"
->>>>>>> c37ecd1 (Tests and benchmarks of training and commands by the rules of the hand)
 
 
 def table() -> str:
@@ -47,7 +34,6 @@ def table() -> str:
     rows = pd.read_csv(resolve("results/laptop_seeds.csv")).query("recipe == 'laptop'")
     if "config" not in rows or rows.config.nunique(dropna=False) != 1:
         raise UserError(
-<<<<<<< HEAD
             "results/laptop_seeds.csv has rows of several configs: expected one laptop recipe (column config); "
             "run benchmarks/laptop_seeds.py again"
         )
@@ -55,21 +41,6 @@ def table() -> str:
     lines = [f"| | mean of {len(seeds.columns)} seeds | 95 % interval |", "| --- | ---: | ---: |"]
     for task, metric, name in ROWS:
         lines.append(row(name, seeds.loc[(task, metric)], 1 if task == "all" else 3))
-=======
-            "results/laptop_seeds.csv: expected rows of one laptop recipe (column config): "
-            "run benchmarks/laptop_seeds.py again"
-        )
-    seeds = rows.pivot(index=["task", "metric"], columns="seed", values="value")
-    lines = [
-        "| | target | mean | " + " | ".join(f"seed {s}" for s in seeds) + " |",
-        "| --- | ---: " + "| ---: " * (1 + len(seeds.columns)) + "|",
-    ]
-    for task, metric, name, target in ROWS:
-        values = seeds.loc[(task, metric)]
-        is_cost = task == "all"
-        cells = [_number(value, is_cost) for value in (values.mean(), *values)]
-        lines.append(f"| {name} | {_target(target, is_cost)} | {' | '.join(cells)} |")
->>>>>>> c37ecd1 (Tests and benchmarks of training and commands by the rules of the hand)
     return "\n".join(lines)
 
 

@@ -413,7 +413,7 @@ def test_a_gpu_that_is_not_there(model_file, road, tmp_path, name):
     )
 
 
-def test_a_new_run_killed_while_it_is_prepared_is_resumed_with_its_own_config(smoke, tmp_path, monkeypatch):
+def test_a_run_killed_in_preparation_resumes_with_its_config(smoke, tmp_path, monkeypatch):
     options = [
         "--recipe",
         "smoke",

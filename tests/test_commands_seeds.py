@@ -98,7 +98,6 @@ def test_the_hash_is_of_the_values_and_not_of_the_seed(bench, monkeypatch):
     assert bench.recipe_hash("laptop") == before and bench.recipe_hash("smoke") != before
 
 
-<<<<<<< HEAD
 @pytest.fixture
 def tables(tmp_path, monkeypatch):
     "The program that writes the README's table, reading a table of its own."
@@ -128,23 +127,6 @@ def test_the_readmes_table_has_means_and_intervals(tables, tmp_path):
 
 def test_the_readmes_table_refuses_several_recipes(tables, tmp_path):
     write_seeds(tmp_path, (0.2, 0.3), ("a", "b"))
-=======
-@pytest.mark.parametrize("seeds", ["0", "0,1,2"])
-def test_the_readmes_table(bench, tmp_path, monkeypatch, seeds):
-    monkeypatch.setitem(RECIPES, "laptop", RECIPES["laptop"] | dict(learning_rate=0.25))
-    bench.main(seeds=seeds, recipe="laptop")
-    tables = load_benchmark("readme_tables")
-    monkeypatch.setattr(tables, "resolve", lambda p: tmp_path / p)
-    bench.main(seeds="7", recipe="laptop", no_clock=True)  # its minutes are not known
-    text = tables.table()
-    assert next(l for l in text.splitlines() if l.startswith("| minutes")).endswith("| – |")
-    assert all(f"seed {s}" in text for s in seeds.split(",")) and "0.250" in text
-    labels = " ".join(row[2] for row in tables.ROWS)
-    assert not any(f"seed {k}" in labels for k in range(3))  # a label is true for any seeds
-    table = rows(tmp_path)
-    table.loc[table.index[:1], "config"] = "00000000"
-    table.to_csv(tmp_path / "results" / "laptop_seeds.csv", index=False)
->>>>>>> c37ecd1 (Tests and benchmarks of training and commands by the rules of the hand)
     with pytest.raises(UserError, match="one laptop recipe"):
         tables.table()
 

@@ -252,7 +252,7 @@ def test_an_overflow_leaves_empty_cells(tmp_path):
     assert table[["norm", "share", "cosine"]].isna().all().all() and (table.ratio.dropna() == 0).all()
 
 
-def test_a_frozen_trunk_has_no_layers_and_other_trunks_have_theirs():
+def test_a_frozen_backbone_has_no_layers_others_have_theirs():
     assert backbone_layers(Backbone("resnet18", frozen=True)) == []
     for sharing in ("hard", "cross_stitch", "attention", "mtan"):
         model = MultiTaskModel("resnet18", neck_channels=16, lane_channels=32, sharing=sharing)
@@ -401,7 +401,7 @@ def test_missing_and_empty_files_are_told_in_one_sentence(watched, tmp_path):
         figure_11_gradient_flow(tmp_path)
 
 
-def test_figure_11_is_drawn_from_the_study_where_no_run_recorded_its_gradients(tmp_path):
+def test_figure_11_falls_back_to_the_study(tmp_path):
     from mtl_course.core.files import project_root
 
     (tmp_path / "gradient_flow.csv").write_bytes((project_root() / "results" / "gradient_flow.csv").read_bytes())

@@ -117,7 +117,7 @@ def lane_run(folder, resume=False, **options):
 
 
 @pytest.mark.parametrize("where", ["prepare_data", "make_loaders", "create_train_state"])
-def test_a_new_run_killed_while_it_is_prepared_is_resumed_as_itself(smoke, tmp_path, monkeypatch, where):
+def test_a_run_killed_while_it_is_prepared_resumes_as_itself(smoke, tmp_path, monkeypatch, where):
     "Not as the earlier run whose checkpoints are still in the folder."
     lane_run(tmp_path / "both")
     lane_run(tmp_path / "alone", seed=1)
@@ -144,7 +144,7 @@ def test_a_new_run_killed_while_it_is_prepared_is_resumed_as_itself(smoke, tmp_p
     assert not (tmp_path / "both" / "checkpoints" / "next.json").exists()
 
 
-def test_a_mistake_found_while_a_new_run_is_prepared_leaves_the_earlier_one(smoke, tmp_path):
+def test_a_mistake_in_preparation_leaves_the_earlier_run(smoke, tmp_path):
     lane_run(tmp_path)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(UserError, match="lane_limit"):
@@ -160,7 +160,7 @@ def test_resuming_without_a_checkpoint_says_that_it_begins(smoke, tmp_path):
     assert run.step == 2 and "\n" not in str(said[0].message) and (tmp_path / "checkpoints" / "last.pt").exists()
 
 
-def test_resuming_goes_on_from_the_best_model_where_only_that_is_left(smoke, tmp_path):
+def test_resuming_uses_the_best_model_if_only_that_is_left(smoke, tmp_path):
     lane_run(tmp_path)
     weights = read_checkpoint(tmp_path / "checkpoints" / "last.pt")["model"]
     best = read_checkpoint(tmp_path / "checkpoints" / "model_best.pt")["epoch"]
@@ -335,7 +335,7 @@ def test_what_a_balancer_leaves_is_clipped(smoke, balancer):
     assert kept == [pytest.approx(0.01, rel=1e-3)]
 
 
-def test_looking_at_a_step_again_draws_the_same_lots_and_leaves_no_trace(smoke):
+def test_a_second_look_draws_the_same_and_leaves_no_trace(smoke):
     "FAMO compares the losses before and after a step: only the weights may differ between the two."
     fabric, run, batch = begun(balancer="famo", learning_rate=1e-12, weight_decay=0.0)
     seen = []
