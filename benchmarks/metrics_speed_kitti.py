@@ -8,7 +8,7 @@ import argparse, csv, resource, tempfile, time
 from pathlib import Path
 import numpy as np
 from mtl_course.core.files import atomic_write, project_root
-from mtl_course.metrics import kitti
+from mtl_course.metrics.kitti_files import kitti_ap
 
 KINDS, SHARES = ("Car", "Pedestrian", "Cyclist", "Van", "Truck", "DontCare"), (0.58, 0.1, 0.04, 0.06, 0.02, 0.2)
 
@@ -49,7 +49,7 @@ def measure(folder: Path, corrected: bool, repeats: int) -> tuple[list, list]:
     walls, cpus = [], []
     for _ in range(repeats):
         wall, cpu = time.perf_counter(), time.process_time()
-        kitti.kitti_ap(folder / "label_2", folder / "results", corrected=corrected)
+        kitti_ap(folder / "label_2", folder / "results", corrected=corrected)
         walls.append(time.perf_counter() - wall)
         cpus.append(time.process_time() - cpu)
     return walls, cpus

@@ -4,7 +4,7 @@ import argparse, csv, json, platform, statistics, tempfile, time
 from pathlib import Path
 import numpy as np
 from mtl_course.core.files import atomic_write, project_root
-from mtl_course.metrics.tusimple import tusimple_metric
+from mtl_course.metrics.tusimple_files import tusimple_metric
 
 HEIGHTS = np.arange(160, 720, 10)
 

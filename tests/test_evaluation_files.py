@@ -10,17 +10,8 @@ from mtl_course.data.loaders import evaluation_loader
 from mtl_course.core.files import replaced_folder
 from mtl_course.evaluation.evaluate import TaskResult, evaluate_model
 from mtl_course.evaluation.results import RESULT_COLUMNS, format_scores, read_table, write_results
-from mtl_course.metrics.intervals import (
-    COCO_LIMITS,
-    COCO_RECALLS,
-    Ranking,
-    bootstrap_coco,
-    bootstrap_sums,
-    coco_rankings,
-    draw_counts,
-    group_sums,
-    interval,
-)
+from mtl_course.metrics.intervals import bootstrap_sums, draw_counts, group_sums, interval
+from mtl_course.metrics.ranking import COCO_LIMITS, COCO_RECALLS, Ranking, bootstrap_coco, coco_rankings
 from mtl_course.metrics import DetectionMetric, kitti_ap, tusimple_metric
 from mtl_course.metrics.gtsrb_files import read_gtsrb, score_gtsrb, write_gtsrb
 from mtl_course.metrics.kitti_files import kitti_lines, score_kitti, to_original, write_kitti

@@ -349,7 +349,7 @@ def test_pictures_show_the_predictions(made):
 
 
 def test_precision_recall_is_that_of_kitti(made):
-    from mtl_course.metrics.kitti import kitti_ap
+    from mtl_course.metrics.kitti_files import kitti_ap
 
     place, fig = made / "predictions" / "test" / "kitti", precision_recall(made)
     scores = kitti_ap(place / "label_2", place / "data")

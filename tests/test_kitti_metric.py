@@ -5,18 +5,10 @@ from pathlib import Path
 import numpy as np, pytest
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import project_root
-from mtl_course.metrics.kitti import (
-    KITTI_CLASSES,
-    KittiDetections,
-    KittiFileError,
-    KittiLabels,
-    pairs_of_frames,
-    average_precision,
-    kitti_ap,
-    kitti_ap_arrays,
-    precision_curve,
-    recall_thresholds,
-)
+from mtl_course.metrics.kitti import average_precision, kitti_ap_arrays, precision_curve, recall_thresholds
+from mtl_course.metrics.kitti_files import KittiFileError, kitti_ap
+from mtl_course.metrics.kitti_frames import KITTI_CLASSES, KittiDetections, KittiLabels
+from mtl_course.metrics.matching import pairs_within_frames
 
 # ---------------------------------------------------------------- the official program's outputs, read where they are
 GOLDEN = Path(os.environ.get("MTL_GOLDEN") or project_root().parent / "shared" / "golden") / "kitti"
@@ -903,7 +895,7 @@ def test_arrays_that_do_not_belong_together():
 def test_pairs_of_a_frame_whatever_the_block(block):
     rng = np.random.default_rng(block)
     a, b = np.sort(rng.integers(0, 9, 40)), np.sort(rng.integers(0, 12, 30))
-    i, j = (np.concatenate(x) for x in zip(*pairs_of_frames(a, b, block)))
+    i, j = (np.concatenate(x) for x in zip(*pairs_within_frames(a, b, block)))
     assert list(zip(i.tolist(), j.tolist())) == [(i, j) for i in range(40) for j in range(30) if a[i] == b[j]]
 
 

@@ -4,13 +4,8 @@ import itertools, json, math, os
 from pathlib import Path
 import numpy as np, pytest
 from mtl_course.core.files import project_root
-from mtl_course.metrics.tusimple import (
-    best_assignment,
-    lane_accuracies,
-    lane_thresholds,
-    tusimple_metric,
-    tusimple_scores,
-)
+from mtl_course.metrics.tusimple import best_assignment, lane_accuracies, lane_thresholds, tusimple_scores
+from mtl_course.metrics.tusimple_files import tusimple_metric
 
 HEIGHTS = list(range(200, 400, 10))  # twenty
 SENTENCES = dict(

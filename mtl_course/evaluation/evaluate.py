@@ -9,17 +9,9 @@ import pandas as pd
 
 from ..config import TASKS
 from ..core.errors import UserError
-from ..metrics.intervals import (
-    COCO_LIMITS,
-    RESAMPLES,
-    bootstrap_coco,
-    bootstrap_sums,
-    interval,
-    lane_score_rows,
-    sign_counts,
-    sign_score_rows,
-)
-from ..metrics.scores import make_metric
+from ..metrics.intervals import RESAMPLES, bootstrap_sums, interval, sign_counts, sign_score_rows
+from ..metrics.ranking import COCO_LIMITS, bootstrap_coco
+from ..metrics.scores import lane_scores, make_metric
 from ..world.signs import SIGN_NAMES
 from .predictions import Predictions, predict_task
 
@@ -103,7 +95,7 @@ def _resampled_signs(predictions, per_class, resamples, seed):
 
 
 def _resampled_lanes(predictions, per_class, resamples, seed):
-    whole = lane_score_rows(bootstrap_sums(np.array(predictions.counts), None, resamples, seed))
+    whole = lane_scores(*bootstrap_sums(np.array(predictions.counts), None, resamples, seed).T)
     return whole, {metric: values[:, None] for metric, values in whole.items() if metric in per_class}
 
 

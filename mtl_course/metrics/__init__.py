@@ -1,7 +1,9 @@
 """What `from mtl_course.metrics import …` gives."""
 
-from .kitti import kitti_ap, kitti_ap_arrays
-from .tusimple import tusimple_metric, tusimple_scores
+from .kitti import kitti_ap_arrays
+from .kitti_files import kitti_ap
+from .tusimple import tusimple_scores
+from .tusimple_files import tusimple_metric
 from .scores import (
     PRIMARY_METRIC,
     ClassificationMetric,

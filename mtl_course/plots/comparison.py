@@ -46,7 +46,7 @@ from .figures import (
     select_run,
 )
 from ..metrics.intervals import interval_of_difference
-from ..metrics.kitti import KITTI_CLASSES
+from ..metrics.kitti_frames import KITTI_CLASSES
 from ..metrics.scores import PRIMARY_METRIC, checkpoint_score
 
 COUNT_COLUMNS = ["part", "task", "class", "unit", "count"]

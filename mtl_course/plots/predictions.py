@@ -26,8 +26,11 @@ from ..core.files import resolve
 from ..data.images import read_image
 from ..world.signs import SIGN_NAMES, draw_sign
 from .figures import CLASS_COLOURS, LANE_COLOURS, TASK_COLOURS, run_config
-from ..metrics.kitti import KITTI_CLASSES, kitti_ap, overlap_iou, overlap_share
-from ..metrics.tusimple import read_json_lines, tusimple_scores
+from ..metrics.kitti_files import kitti_ap
+from ..metrics.kitti_frames import KITTI_CLASSES
+from ..metrics.matching import paired_ioa, paired_iou
+from ..metrics.tusimple import tusimple_scores
+from ..metrics.tusimple_files import read_json_lines
 from ..metrics.gtsrb_files import read_gtsrb
 
 SHOWN_SCORE = 0.5  # boxes below are neither drawn nor counted here
@@ -88,8 +91,8 @@ def match_boxes(
         len(boxes), len(others)
     )
     same = np.asarray(labels)[:, None] == np.asarray(true_labels)[None]
-    iou = np.where(same, pairs(overlap_iou, true_boxes), 0.0)
-    match = np.where(pairs(overlap_share, ignored).max(1, initial=0) > 0.5, -2, -1)
+    iou = np.where(same, pairs(paired_iou, true_boxes), 0.0)
+    match = np.where(pairs(paired_ioa, ignored).max(1, initial=0) > 0.5, -2, -1)
     for k, row in enumerate(iou if len(true_boxes) else ()):
         best = row.argmax()
         if row[best] >= 0.5:

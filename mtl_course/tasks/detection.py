@@ -19,7 +19,8 @@ from ..core.files import resolve
 from ..core.task import LabelIndex, Task, register_task
 from ..data.images import image_size as read_image_size
 from ..data.kitti import IGNORED, IMAGES, KITTI, KITTI_LAYOUT, LABELS, index_kitti
-from ..metrics.intervals import COCO_LIMITS, bootstrap_coco, interval
+from ..metrics.intervals import interval
+from ..metrics.ranking import COCO_LIMITS, bootstrap_coco
 from ..metrics.scores import DetectionMetric
 from ..models.detection_head import DetectionHead
 

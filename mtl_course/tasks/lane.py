@@ -15,8 +15,8 @@ from ..core.fields import Field
 from ..core.files import resolve
 from ..core.task import LabelIndex, Task, register_task
 from ..data.tusimple import TUSIMPLE_LAYOUT, TuSimple, draw_lanes, index_tusimple
-from ..metrics.intervals import bootstrap_sums, interval, lane_score_rows
-from ..metrics.scores import LaneMetric
+from ..metrics.intervals import bootstrap_sums, interval
+from ..metrics.scores import LaneMetric, lane_scores
 from ..models.lane_decoding import mask_to_lanes
 from ..models.lane_head import LaneHead
 
@@ -109,7 +109,7 @@ Layout: {TUSIMPLE_LAYOUT};
         """Over images."""
         sums = bootstrap_sums(np.array(predictions.column("counts")), None, resamples, seed)
         intervals = {}
-        for metric, values in lane_score_rows(sums).items():
+        for metric, values in lane_scores(*sums.T).items():
             if metric in scores:
                 intervals[metric, "all"] = interval(values)
             if metric in per_class:

@@ -51,7 +51,8 @@ from ..data.images import read_image, to_image
 from ..world.signs import SIGN_NAMES
 from ..evaluation.predictions import decode, evaluation_mode
 from ..plots.figures import OKABE_ITO, TASK_LABELS, draw_predictions
-from ..metrics.intervals import COCO_RECALLS, Ranking, lane_score_rows
+from ..metrics.ranking import COCO_RECALLS, Ranking
+from ..metrics.scores import lane_scores
 from ..models.checkpoint import load_model
 from ..models.multi_task_model import MultiTaskModel
 from ..plots.predictions import SHOWN_SCORE, plain_sign, match_boxes
@@ -248,9 +249,7 @@ def lane_curve(
     "iou, f1, precision and recall of lane pixels, those above each threshold; 0..1, 0/0 = 0."
     inside, levels = probabilities[truths], np.atleast_1d(thresholds).astype(probabilities.dtype)
     shown, tp = (np.array([(x > t).sum() for t in levels]) for x in (probabilities, inside))
-    rows = lane_score_rows(
-        np.stack([tp, shown - tp, len(inside) - tp, probabilities.size - shown - len(inside) + tp], -1)
-    )
+    rows = lane_scores(tp, shown - tp, len(inside) - tp, probabilities.size - shown - len(inside) + tp)
     return pd.DataFrame(
         {k: rows[k] for k in ("iou", "f1", "precision", "recall")},
         index=pd.Index(np.atleast_1d(thresholds), name="lane threshold"),
