@@ -1,14 +1,20 @@
-"""How fast the task-weight playground answers, measured from outside through a real kernel's messages, as a browser sends and sees them.
+"""How fast the task-weight playground answers, through a real kernel's messages.
 
     python benchmarks/playground_latency.py        # prints a table; takes about half a minute
 
 Written to results/playground_latency.csv: what was measured, the limit, the value, its unit.
 """
 
-import os, re, statistics, sys, time
+import os
+import re
+import statistics
+import sys
+import time
 from pathlib import Path
+
 import pandas as pd
 from jupyter_client.manager import start_new_kernel
+
 from mtl_course.core.files import atomic_write
 from mtl_course.config import make_config
 from mtl_course.data.loaders import prepare_data
@@ -22,7 +28,9 @@ class Page:
     def __init__(self):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         self.manager, self.client = start_new_kernel(kernel_name="python3", cwd=str(ROOT))
-        self.state, self.seen, self.errors = {}, {}, []
+        self.state = {}
+        self.seen = {}
+        self.errors = []
 
     def read(self, timeout=0.05):
         "Takes the next message; returns it, or None."
@@ -56,7 +64,10 @@ class Page:
 
     def run(self, code):
         "Runs a cell; returns its seconds and its printed text."
-        start, id, out, idle = time.perf_counter(), self.client.execute(code), [], False
+        start = time.perf_counter()
+        id = self.client.execute(code)
+        out = []
+        idle = False
         while not idle:
             m = self.read(0.5)
             if m is None or m["parent_header"].get("msg_id") != id:
@@ -70,7 +81,7 @@ class Page:
         self.client.shell_channel.send(self.client.session.msg("comm_msg", dict(comm_id=comm_id, data=data)))
 
     def find(self, **wanted):
-        return next(i for i, s in self.state.items() if all(s.get(k) == v for k, v in wanted.items()))
+        return next(id for id, state in self.state.items() if wanted.items() <= _hashable(state).items())
 
     def click(self, label):
         self.send(
@@ -90,82 +101,105 @@ class Page:
         return self.seen[comm_id][key] - start
 
 
+def _hashable(state):
+    "The plain values of a widget's state."
+    return {key: value for key, value in state.items() if isinstance(value, (str, int, float, bool))}
+
+
+class Playground:
+    "The playground on a page: its controls by their ids, and what it shows."
+
+    def __init__(self, page):
+        self.page = page
+        page.run("from mtl_course.widgets.task_weight_playground import TaskWeightPlayground")
+        self.seconds_to_show, _ = page.run("p = TaskWeightPlayground()\np")
+        self.lane = page.find(description="lane weight")
+        self.image = page.find(_model_name="ImageModel")
+        self.box = page.find(_view_count=0)
+        ready = [id for id, state in page.state.items() if "<b>ready" in str(state.get("value", ""))]
+        self.status = ready[0]
+
+    def step(self) -> int:
+        return int(re.search(r"step (\d+)", self.page.state[self.status]["value"])[1])
+
+    def small_cell(self) -> float:
+        "Median seconds of a small cell."
+        return statistics.median(self.page.run("sum(k*k for k in range(20_000))")[0] for _ in range(9))
+
+    def answer(self, weight: float, widget: str) -> float:
+        "Seconds from moving the lane slider to a new value of another widget."
+        return self.page.answer(lambda: self.page.set(self.lane, value=weight), widget, "value")
+
+    def first_point(self) -> float:
+        "Presses train; seconds to the first picture that follows the words."
+        self.page.set(self.box, _view_count=1)
+        start = time.perf_counter()
+        self.page.click("train")
+        seen = self.page.seen
+        self.page.until(lambda: self.step() >= 1 and seen[self.image]["value"] > seen[self.status]["value"])
+        return seen[self.image]["value"] - start
+
+    def threads(self, before: str = "") -> float:
+        "Threads that train after some code."
+        alive = "import threading; print(sum(t.name == 'task-weight playground' for t in threading.enumerate()))"
+        return float(self.page.run(before + alive)[1])
+
+
+WEIGHTS = (2, 5, 10, 20, 30)
+PAUSE = """import time
+before = p.state()['step']
+t = time.perf_counter()
+p.pause()
+print(time.perf_counter() - t, p.state()['step'] - before)"""
+
+
 def measure(page):
-    "Rows of the table."
-    rows = []
-
-    def row(what, value, unit, limit=None):
-        rows.append(dict(what=what, limit=limit, value=round(value, 4), unit=unit))
-
-    imported, _ = page.run("from mtl_course.widgets.task_weight_playground import TaskWeightPlayground")
-    shown, _ = page.run("p = TaskWeightPlayground()\np")
-    row("show the widget", shown, "s")
-    lane, image = page.find(description="lane weight"), page.find(_model_name="ImageModel")
-    box = next(i for i, s in page.state.items() if s.get("_view_count") == 0)
-    status = next(
-        i for i, s in page.state.items() if s.get("_model_name") == "HTMLModel" and "ready" in s.get("value", "")
-    )
-    idle = lambda: page.run("sum(k*k for k in range(20_000))")[0]
-    row("a small cell, nothing training", statistics.median(idle() for _ in range(9)), "s")
-    weights = [2, 5, 10, 20, 30]
-    row(
-        "slider, nothing training: words",
-        statistics.median(page.answer(lambda w=w: page.set(lane, value=w), status, "value") for w in weights),
-        "s",
-        0.1,
-    )
-    row(
-        "slider, nothing training: picture",
-        statistics.median(page.answer(lambda w=w: page.set(lane, value=w), image, "value") for w in weights),
-        "s",
-    )
-    page.set(box, _view_count=1)
-    start = time.perf_counter()
-    page.click("train")
-    step = lambda: int(re.search(r"step (\d+)", page.state[status]["value"])[1])
-    page.until(
-        lambda: step() >= 1 and page.seen[image]["value"] > page.seen[status]["value"]
-    )  # the picture follows the words
-    row("first point after train", page.seen[image]["value"] - start, "s", 2.0)
-    page.until(lambda: step() >= 8)
-    row("a small cell, training", statistics.median(idle() for _ in range(9)), "s")
-    words, pictures = [], []
-    for w in weights:
-        words.append(page.answer(lambda w=w: page.set(lane, value=w), status, "value"))
+    "Rows of the table: (what, value, unit, limit)."
+    p = Playground(page)
+    yield "show the widget", p.seconds_to_show, "s", None
+    yield "a small cell, nothing training", p.small_cell(), "s", None
+    yield "slider, nothing training: words", statistics.median(p.answer(w, p.status) for w in WEIGHTS), "s", 0.1
+    yield "slider, nothing training: picture", statistics.median(p.answer(w, p.image) for w in WEIGHTS), "s", None
+    yield "first point after train", p.first_point(), "s", 2.0
+    page.until(lambda: p.step() >= 8)
+    yield "a small cell, training", p.small_cell(), "s", None
+    words = []
+    pictures = []
+    for weight in WEIGHTS:
+        words.append(p.answer(weight, p.status))
         time.sleep(0.3)
-        pictures.append(page.answer(lambda w=w: page.set(lane, value=w + 0.5), image, "value"))
+        pictures.append(p.answer(weight + 0.5, p.image))
         time.sleep(0.3)
-    row("slider, training: words, median", statistics.median(words), "s", 0.1)
-    row("slider, training: words, longest", max(words), "s", 0.1)
-    row("slider, training: picture", statistics.median(pictures), "s")
-    row("a step", float(page.run("print(p.state()['seconds_per_step'])")[1]), "s")
-    text = page.run(
-        "import time\nbefore = p.state()['step']; t = time.perf_counter(); p.pause(); t = time.perf_counter() - t\nprint(t, p.state()['step'] - before)"
-    )[1].split()
-    row("pause", float(text[0]), "s")
-    row("steps finished after pause was asked for", float(text[1]), "steps", 1)
+    yield "slider, training: words, median", statistics.median(words), "s", 0.1
+    yield "slider, training: words, longest", max(words), "s", 0.1
+    yield "slider, training: picture", statistics.median(pictures), "s", None
+    yield "a step", float(page.run("print(p.state()['seconds_per_step'])")[1]), "s", None
+    seconds, steps = page.run(PAUSE)[1].split()
+    yield "pause", float(seconds), "s", None
+    yield "steps finished after pause was asked for", float(steps), "steps", 1
     page.click("train")
-    page.until(lambda: "<b>training" in page.state[status]["value"])
+    page.until(lambda: "<b>training" in page.state[p.status]["value"])
     time.sleep(1)
-    page.set(box, _view_count=0)
+    page.set(p.box, _view_count=0)
     time.sleep(1)
-    alive = "import threading; print(sum(t.name == 'task-weight playground' for t in threading.enumerate()))"
-    row("threads one second after the display was removed", float(page.run(alive)[1]), "threads", 0)
+    yield "threads one second after the display was removed", p.threads(), "threads", 0
     page.run("p.train()")
     time.sleep(0.5)
-    row("threads after close", float(page.run("p.close()\n" + alive)[1]), "threads", 0)
-    return rows
+    yield "threads after close", p.threads("p.close()\n"), "threads", 0
 
 
 def main():
     prepare_data(make_config("smoke"), progress=False)
     page = Page()
     try:
-        rows = measure(page)
+        rows = list(measure(page))
     finally:
         page.client.stop_channels()
         page.manager.shutdown_kernel(now=True)
-    table = pd.DataFrame(rows).assign(load_average=round(os.getloadavg()[0], 1), cores=os.cpu_count())
+    table = pd.DataFrame(rows, columns=["what", "value", "unit", "limit"]).round(dict(value=4))
+    table = table[["what", "limit", "value", "unit"]].assign(
+        load_average=round(os.getloadavg()[0], 1), cores=os.cpu_count()
+    )
     with atomic_write(ROOT / "results" / "playground_latency.csv") as t:
         table.to_csv(t, index=False)
     print(table.to_string(index=False))

@@ -1,34 +1,45 @@
-"""Gradient arrows: the balancers are asked and not copied, the geometry is right, and the widget's logic works without a browser."""
+"""Gradient arrows: balancers are asked and not copied, the geometry and the logic are right."""
 
-import base64, math, random
-import numpy as np, pytest, torch
-from mtl_course.config import TASKS, make_config
+import base64
+import itertools
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+from mtl_course.config import make_config
 from mtl_course.core.errors import UserError
+from mtl_course.core.task import default_tasks
 from mtl_course.losses import BALANCERS, make_balancer
+from mtl_course.training.recording import Recording, read_recording, record_gradients, recording_of_run
 from mtl_course.widgets import gradient_arrows as ga
-from mtl_course.widgets.gradient_arrows import (
+from mtl_course.widgets.arrow_drawing import table_to_html
+from mtl_course.widgets.arrow_updates import (
     METHODS,
+    Update,
+    balanced_updates,
+    can_settle,
+    conflict_free_degrees,
+    conflict_free_region,
+    embed_gramian,
+    fresh_balancer,
+    in_plane,
+    loss_changes,
+    plane_share,
+    update_table,
+)
+from mtl_course.widgets.gradient_arrows import (
     PRESETS,
     GradientArrows,
     GradientReplay,
     HandmadeGradients,
-    Recording,
-    balanced_updates,
-    conflict_free_degrees,
-    conflict_free_region,
-    embed_gramian,
-    in_plane,
-    loss_changes,
-    plane_share,
-    read_recording,
-    record_gradients,
-    recording_of_run,
-    replay_figure,
-    table_to_html,
-    update_table,
+    handmade_drawing,
+    replay_drawing,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+TASKS = default_tasks()
 LOSSES = dict(classification=2.0, detection=1.0, lane=0.5)
 J = in_plane([15, 80, 150], [1.5, 1.0, 1.2])
 
@@ -71,24 +82,25 @@ def test_settled_weights_are_what_the_methods_converge_to():
     assert np.allclose(weights["fixed"], 1) and np.allclose(weights["dwa"], 1)
 
 
-@pytest.mark.parametrize("name", [n for n in BALANCERS if ga.can_settle(n)])
+def weights_of(balancer, gramian):
+    """What a balancer would weigh the tasks of LOSSES with, (3,)."""
+    if balancer.needs == "gramian":
+        return balancer.weights(gramian, LOSSES)
+    return torch.tensor([float(balancer.weight(task, torch.tensor(loss))) for task, loss in LOSSES.items()])
+
+
+@pytest.mark.parametrize("name", [n for n in BALANCERS if can_settle(n)])
 def test_settling_is_sixty_steps_of_the_balancer_at_this_place(name):
-    "With the whole Gramian: that the widget remembers them by losses and lengths alone must not show."
+    """That the widget remembers them by losses and lengths alone must not show."""
     gramian = torch.from_numpy(J @ J.T)
     slow = make_balancer(name, LOSSES, lr=0.15)
     for _ in range(60):
         slow.weights(gramian, LOSSES) if slow.needs == "gramian" else slow.finish(LOSSES)
-    quick = ga.fresh_balancer(name, gramian, LOSSES, settled=True)
-    both = [
-        b.weights(gramian, LOSSES)
-        if b.needs == "gramian"
-        else torch.tensor([float(b.weight(t, torch.tensor(l))) for t, l in LOSSES.items()])
-        for b in (slow, quick)
-    ]
-    assert torch.allclose(*both, rtol=1e-6)
+    quick = fresh_balancer(name, gramian, LOSSES, settled=True)
+    assert torch.allclose(weights_of(slow, gramian), weights_of(quick, gramian), rtol=1e-6)
 
 
-def test_another_seed_changes_those_that_draw_lots_and_nobody_else():
+def test_another_seed_changes_only_those_that_draw_lots():
     a, b = (balanced_updates(in_plane([90, 210, 330], [1, 1.5, 2]), LOSSES, seed=s) for s in (0, 3))
     changed = {m for m in METHODS if not np.allclose(a[m].direction, b[m].direction)}
     assert "random" in changed and changed <= {"random", "pcgrad", "graddrop"}
@@ -116,7 +128,7 @@ def test_the_methods_promises_hold_in_all_presets():
             assert free == inside or name == "linearly dependent", (name, T)
     assert (
         update_table(
-            in_plane([0, 180], [1, 1]), dict(a=1.0, b=1.0), dict(mgda=ga.Update(np.zeros(2), dict(a=0.5, b=0.5)))
+            in_plane([0, 180], [1, 1]), dict(a=1.0, b=1.0), dict(mgda=Update(np.zeros(2), dict(a=0.5, b=0.5)))
         ).worse["mgda"]
         == "stands still"
     )
@@ -134,7 +146,7 @@ def test_who_stands_still_gets_a_dot_and_no_arrow(same_length):
     seen = set()
     for name, cases in PRESETS.items():
         hand = HandmadeGradients(name)
-        figure, table, text = ga.handmade_figure(hand.state() | dict(same_length=same_length))
+        figure, table, text = handmade_drawing(hand.state() | dict(same_length=same_length))
         still = set(table.index[table.worse == "stands still"])
         seen |= still
         arrows, labels = drawn(figure)
@@ -158,7 +170,7 @@ def test_who_stands_still_gets_a_dot_and_no_arrow(same_length):
 def test_the_replay_draws_no_arrow_for_who_stands_still():
     made = recording()
     made.gramians["trunk"][0] = [[1, -1, 0], [-1, 1, 0], [0, 0, 0]]  # two opposite gradients and one that is gone
-    figure, table, _ = replay_figure(made, 0)
+    figure, table, _ = replay_drawing(made, 0)
     still = set(table.index[table.worse == "stands still"])
     assert "mgda" in still and drawn(figure)[0] == len(table) - len(still)
 
@@ -174,9 +186,10 @@ def test_names_of_gradients_do_not_overlap(preset, number):
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     boxes = [t.get_window_extent(canvas.get_renderer()) for t in plane.texts if t.get_text() in TASKS]
-    assert len(boxes) == number and not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+    assert len(boxes) == number
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
     tips = plane.transData.transform(list(gradients.values()))
-    assert not any(b.contains(*tip) for b in boxes for tip in tips)
+    assert not any(box.contains(*tip) for box, tip in itertools.product(boxes, tips))
     thin, thick = [c for c in plane.collections if type(c).__name__ == "Quiver"]
     assert thick.get_zorder() > thin.get_zorder()  # no update hides a gradient
 
@@ -228,12 +241,10 @@ def test_an_embedding_keeps_all_inner_products():
 
 def recording(tasks=TASKS, steps=4):
     generator = np.random.default_rng(2)
-    parts = {
-        s: np.array(
-            [a @ a.T for a in generator.normal(size=(steps, len(tasks), 6)) * [[9.0], [1.0], [0.2]][: len(tasks)]]
-        )
-        for s in ("stem", "layer1")
-    }
+    parts = {}
+    for stage in ("stem", "layer1"):
+        rows = generator.normal(size=(steps, len(tasks), 6)) * [[9.0], [1.0], [0.2]][: len(tasks)]
+        parts[stage] = rows @ rows.transpose(0, 2, 1)
     return Recording(
         tuple(tasks),
         list(range(0, 5 * steps, 5)),
@@ -270,10 +281,10 @@ def test_a_recording_survives_the_disk(tmp_path):
         read_recording(tmp_path / "none.json")
 
 
-def test_the_replays_table_is_exact_and_its_updates_turn_with_the_gradients():
+def test_the_replays_table_is_exact_and_its_updates_turn():
     made = recording()
-    gramian, losses = made.gramians["trunk"][2], dict(zip(TASKS, made.losses[2].tolist()))
-    figure, table, text = replay_figure(made, 2)
+    gramian = made.gramians["trunk"][2]
+    figure, table, text = replay_drawing(made, 2)
     for method, row in table.iterrows():
         w = np.array([row[f"weight {t}"] for t in TASKS])
         expected = -(gramian @ w) / math.sqrt(w @ gramian @ w)  # -g_t·d/‖d‖ from the Gramian alone
@@ -288,7 +299,7 @@ def test_the_replays_table_is_exact_and_its_updates_turn_with_the_gradients():
             drawn.update(g=gradients, u=updates) or original(gradients, updates, *rest, **named)
         )
         for same_length in (False, True):
-            _, table, _ = replay_figure(made, 2, same_length=same_length)
+            _, table, _ = replay_drawing(made, 2, same_length=same_length)
             lengths = np.sqrt(np.diag(gramian)) if same_length else np.ones(3)
             flat = np.array([drawn["g"][t] for t in TASKS]) * lengths[:, None]
             for m in ("fixed", "mgda", "nash"):
@@ -303,7 +314,7 @@ def test_the_replays_sentence_agrees_with_its_table():
     made = recording()
     made.gramians["trunk"][0] = [[9, -4, 0], [-4, 2, 0], [0, 0, 1]]  # equal weights harm detection
     for step in range(len(made.steps)):
-        _, table, text = replay_figure(made, step)
+        _, table, text = replay_drawing(made, step)
         for t in TASKS:
             names = [m for m, w in table.worse.items() if t in w.split(", ")]
             assert (f"{t} gets worse with {', '.join(names)}" in text) if names else (f"{t} gets worse" not in text), (
@@ -311,9 +322,9 @@ def test_the_replays_sentence_agrees_with_its_table():
                 t,
             )
         assert ("No task gets worse" in text) == (not any(set(w.split(", ")) & set(TASKS) for w in table.worse))
-    assert "detection gets worse with fixed" in replay_figure(made, 0)[2]
+    assert "detection gets worse with fixed" in replay_drawing(made, 0)[2]
     made.gramians["trunk"][1] = np.eye(3)
-    assert "No task gets worse with any method" in replay_figure(made, 1)[2]
+    assert "No task gets worse with any method" in replay_drawing(made, 1)[2]
 
 
 def test_a_run_that_logged_its_gradients_can_be_replayed(tmp_path):
@@ -321,7 +332,10 @@ def test_a_run_that_logged_its_gradients_can_be_replayed(tmp_path):
     from mtl_course.training.gradients import GRADIENT_COLUMNS
 
     lines, losses = [",".join(GRADIENT_COLUMNS)], ["kind,epoch,step,task,loss"]
-    add = lambda **cells: lines.append(",".join(str(cells.get(c, "")) for c in GRADIENT_COLUMNS))
+
+    def add(**cells):
+        lines.append(",".join(str(cells.get(column, "")) for column in GRADIENT_COLUMNS))
+
     for k, step in enumerate(made.steps):
         for stage, grams in made.gramians.items():
             n = np.sqrt(np.diag(grams[k]))
@@ -369,20 +383,17 @@ def test_the_widgets_logic():
     assert lane["angle"] == 200 and lane["length"] == pytest.approx(3) and lane["loss"] == pytest.approx(2)
     assert arrows.picture.png != before and not arrows.table.equals(table)
     assert table_to_html(arrows.table) == arrows.hand.table_html.value and "lane gets worse with" in arrows.picture.text
-    arrows.hand.controls.sliders["detection"]["angle"].value = 300  # by mouse or key
+    arrows.hand.sliders["detection"]["angle"].value = 300  # by mouse or key
     assert arrows.state()["gradients"]["detection"]["angle"] == 300
     arrows.set_preset("agreement")
     same = arrows.picture.png
     assert (
         not any(w and "5/30/1" not in m for m, w in arrows.table.worse.items()) and "115° wide" in arrows.picture.text
     )
-    arrows.hand.controls.same_length.value = True
+    arrows.hand.same_length.value = True
     assert arrows.picture.png != same
-    arrows.hand.controls.number.value = 2
-    assert (
-        list(arrows.state()["gradients"]) == list(TASKS[:2])
-        and arrows.hand.controls.rows["lane"].layout.display == "none"
-    )
+    arrows.hand.number.value = 2
+    assert list(arrows.state()["gradients"]) == list(TASKS[:2]) and arrows.hand.rows["lane"].layout.display == "none"
     for wrong in (
         dict(angle=float("nan")),
         dict(angle=1e9),
@@ -412,17 +423,17 @@ def test_the_widgets_logic():
 
 def test_the_list_of_presets_says_what_is_drawn():
     hand = HandmadeGradients()
-    hand.controls.sliders["lane"]["angle"].value = 200
-    assert hand.state()["preset"] == ga.OWN == hand.controls.preset.value
-    hand.controls.preset.value = "conflict"  # the same entry again does something
+    hand.sliders["lane"]["angle"].value = 200
+    assert hand.state()["preset"] == ga.OWN == hand.preset.value
+    hand.preset.value = "conflict"  # the same entry again does something
     assert hand.state()["gradients"]["lane"]["angle"] == 150 and hand.state()["preset"] == "conflict"
     hand.set_gradient("lane", length=5)
-    hand.controls.number.value = 2
+    hand.number.value = 2
     assert (
         hand.state()["preset"] == "own arrows" and hand.state()["gradients"]["detection"]["angle"] == 80
     )  # another number moves no arrow of one's own
     hand.set_preset("agreement")
-    hand.controls.number.value = 3
+    hand.number.value = 3
     assert hand.state()["preset"] == "agreement" and hand.state()["gradients"]["lane"]["angle"] == 85
     hand.set_gradient("lane", angle=90)
     hand.set_gradient("lane", angle=85)
@@ -434,7 +445,7 @@ def test_a_recording_that_fails_or_works_leaves_the_user_alone(monkeypatch):
     monkeypatch.setattr(ga, "make_config", lambda *a, **k: None)
 
     def fails(*args):
-        states.append((replay.again.disabled, replay.message.value))
+        states.append((replay.record_button.disabled, replay.message.value))
         torch.manual_seed(0)
         np.random.seed(0)
         random.seed(0)
@@ -455,8 +466,8 @@ def test_a_recording_that_fails_or_works_leaves_the_user_alone(monkeypatch):
         np.random.seed(5)
         random.seed(5)
         before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
-        replay.again.click()
-        assert words in replay.message.value and not replay.again.disabled
+        replay.record_button.click()
+        assert words in replay.message.value and not replay.record_button.disabled
         assert (
             torch.equal(before[0], torch.get_rng_state())
             and np.array_equal(before[1], np.random.get_state()[1])
@@ -467,7 +478,7 @@ def test_a_recording_that_fails_or_works_leaves_the_user_alone(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         replay.record()
     assert (
-        "ZeroDivisionError" in replay.message.value and not replay.again.disabled
+        "ZeroDivisionError" in replay.message.value and not replay.record_button.disabled
     )  # what is not the user's mistake is raised, too
 
 
@@ -501,14 +512,14 @@ def test_the_replays_logic(tmp_path, monkeypatch):
 
 def test_one_change_is_one_redraw(monkeypatch):
     count = []
-    original = ga.handmade_figure
+    original = ga.handmade_drawing
     hand = HandmadeGradients()
-    monkeypatch.setattr(ga, "handmade_figure", lambda *a, **k: count.append(1) or original(*a, **k))
+    monkeypatch.setattr(ga, "handmade_drawing", lambda *a, **k: count.append(1) or original(*a, **k))
     hand.set_preset("one dominating")
     assert len(count) == 1
     hand.set_gradient("lane", angle=10, length=2, loss=3)
     assert len(count) == 2
-    hand.controls.preset.value = "conflict"
+    hand.preset.value = "conflict"
     assert len(count) == 3
 
 
@@ -544,6 +555,6 @@ def test_the_replay_without_a_kernel():
     assert (
         html.count("data:image/webp;base64") == 3
         and 'aria-label="recorded step"' in html
-        and all(f"Step {s}, whole trunk" in html for s in (0, 10, 15))
+        and all(f"Step {s}, whole backbone" in html for s in (0, 10, 15))
     )
     assert replay.state() == state and replay.picture.png == before

@@ -1,30 +1,38 @@
-"""The imbalance lab: what it says about a step, an epoch and the update, and when it may call a result measured. Without a browser."""
+"""The imbalance lab: what it says about an epoch, and when it may call a result measured."""
 
-import io, json, math
-import ipywidgets as ipw, numpy as np, pandas as pd, pytest
+import io
+import itertools
+import json
+import math
+
+import ipywidgets as ipw
+import numpy as np
+import pandas as pd
+import pytest
 from PIL import Image
-from mtl_course.config import TASKS, make_config
+from mtl_course.config import make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import project_root
+from mtl_course.core.task import TASKS as REGISTRY, default_tasks
 from mtl_course.data.sampling import TaskSampler
 from mtl_course.plots.imbalance import update_shares
-from mtl_course.metrics.scores import PRIMARY_METRIC
 from mtl_course.studies.plans import IMBALANCE_RUNS, SKEWED_SIGNS, STUDIES
 from mtl_course.widgets import ImbalanceLab
-from mtl_course.widgets.imbalance_lab import (
+from mtl_course.widgets.imbalance_board import ImbalanceBoard
+from mtl_course.widgets.imbalance_knobs import (
     KNOB_NAMES,
-    Board,
-    Data,
     Knobs,
     Measured,
+    StudyData,
     compose,
     coordinates,
-    kept_signs,
-    knobs_of,
+    knobs_of_run,
     read_data,
+    sign_counts,
 )
 
-DATA = Data((21930, 980, 850), (510,) * 43, (48, 3, 4))
+TASKS = default_tasks()
+DATA = StudyData((21930, 980, 850), (510,) * 43, (48, 3, 4))
 GRAMIANS = np.array(
     [[[400.0, -6.0, 0.1], [-6.0, 25.0, 0.0], [0.1, 0.0, 0.04]], [[16.0, 1.0, 0.0], [1.0, 9.0, 0.02], [0.0, 0.02, 0.01]]]
 )
@@ -40,23 +48,13 @@ SCORES = {
 
 
 def table_of(scores, seeds=3):
-    return pd.DataFrame(
-        [
-            dict(
-                run=r,
-                config="x",
-                seed=s,
-                steps=200,
-                part="test",
-                task=t,
-                metric=PRIMARY_METRIC[t],
-                value=v + 0.01 * (s - 1),
-            )
-            for r, row in scores.items()
-            for s in range(seeds)
-            for t, v in zip(TASKS, row)
-        ]
-    )
+    """A table of runs as `mtl_compare` writes it, from the three tasks' scores of each run."""
+    records = []
+    for (run, values), seed, k in itertools.product(scores.items(), range(seeds), range(3)):
+        metric = REGISTRY[TASKS[k]].primary_metric
+        place = dict(run=run, config="x", seed=seed, steps=200, part="test", task=TASKS[k], metric=metric)
+        records.append(place | dict(value=values[k] + 0.01 * (seed - 1)))
+    return pd.DataFrame(records)
 
 
 @pytest.fixture
@@ -104,7 +102,7 @@ def test_an_epoch_is_what_the_sampler_draws():
 
 
 def test_classes_are_those_a_training_would_use():
-    assert sum(kept_signs(DATA.signs, DATA.images[0], 10.0)) == SKEWED_SIGNS
+    assert sum(sign_counts(DATA.signs, DATA.images[0], 10.0)) == SKEWED_SIGNS
     made = compose(Knobs(DATA.images, skew=10), DATA, 300)
     assert (
         made.images["classification"] == SKEWED_SIGNS
@@ -112,7 +110,7 @@ def test_classes_are_those_a_training_would_use():
         and made.signs.sum() == pytest.approx(300 * 48)
     )
     assert (np.diff(made.signs) <= 0).all()
-    few = kept_signs(DATA.signs, 600, 1.0)
+    few = sign_counts(DATA.signs, 600, 1.0)
     assert sum(few) == 600 and max(few) < 40
 
 
@@ -131,19 +129,21 @@ def test_the_update_is_weighted_by_weights_and_chances():
 
 
 def test_knobs_of_runs():
-    assert knobs_of(IMBALANCE_RUNS["regime, boosted"], DATA) == Knobs((6370, 980, 65), 1.0, 1.0, (1.0, 1.0, 30.0))
-    assert knobs_of({}, DATA) == Knobs(DATA.images) and knobs_of(dict(class_skew=10.0), DATA).skew == 10
+    assert knobs_of_run(IMBALANCE_RUNS["regime, boosted"], DATA) == Knobs((6370, 980, 65), 1.0, 1.0, (1.0, 1.0, 30.0))
+    assert knobs_of_run({}, DATA) == Knobs(DATA.images) and knobs_of_run(dict(class_skew=10.0), DATA).skew == 10
     other = ("alone", "few lanes, alone", "few lanes, augmented", "few lanes, uncertainty", "skewed signs, focal")
-    assert all(knobs_of(IMBALANCE_RUNS[r], DATA) is None for r in other)
+    assert all(knobs_of_run(IMBALANCE_RUNS[r], DATA) is None for r in other)
     assert (
-        knobs_of(dict(steps_per_epoch=400), DATA) is None
-        and knobs_of(dict(task_sampling="loss", steps_per_epoch=600), DATA) is None
+        knobs_of_run(dict(steps_per_epoch=400), DATA) is None
+        and knobs_of_run(dict(task_sampling="loss", steps_per_epoch=600), DATA) is None
     )
-    assert knobs_of(dict(task_sampling="temperature", sampling_temperature=1.0), DATA) is None
+    assert knobs_of_run(dict(task_sampling="temperature", sampling_temperature=1.0), DATA) is None
 
 
 def test_distances_are_factors_of_ten():
-    far = lambda a, b: np.linalg.norm(coordinates(a, DATA) - coordinates(b, DATA))
+    def far(a, b):
+        return np.linalg.norm(coordinates(a, DATA) - coordinates(b, DATA))
+
     plain = Knobs(DATA.images)
     assert len(coordinates(plain, DATA)) == len(KNOB_NAMES)
     assert far(plain, Knobs((2193, 980, 850))) == pytest.approx(1) and far(
@@ -161,11 +161,12 @@ def test_distances_are_factors_of_ten():
 
 
 def test_every_run_with_knobs_is_measured_at_its_place():
-    runs = {n: f for s in STUDIES.values() for n, f in s.items() if knobs_of(f, DATA)}
+    everything = itertools.chain(*(study.items() for study in STUDIES.values()))
+    runs = {name: fields for name, fields in everything if knobs_of_run(fields, DATA)}
     measured = Measured(table_of({n: (0.5, 0.2, 0.4) for n in runs}), DATA)
     assert set(measured.knobs) == set(runs)
     for name, fields in runs.items():
-        found = measured.nearest(knobs_of(fields, DATA))
+        found = measured.nearest(knobs_of_run(fields, DATA))
         assert found.kind == "measured" and found.distance < 1e-9, name
     places = {tuple(np.round(p, 6)) for p in measured.points}
     assert len(places) == len(
@@ -300,7 +301,7 @@ def test_words_say_whether_it_was_measured(lab):
     lab.set_weights(detection=5)
     assert (
         "Nearest measured, not the same" in lab.picture.text
-        and "different: scene weight, " in lab.picture.text
+        and "different: object weight, " in lab.picture.text
         and "sign weight" not in lab.picture.text
     )
     lab.set_run("few lanes")
@@ -311,7 +312,7 @@ def test_words_say_whether_it_was_measured(lab):
     "weights, turned",
     [
         ((1, 1, 2), {"lane weight"}),
-        ((1, 5, 29), {"lane weight", "scene weight"}),
+        ((1, 5, 29), {"lane weight", "object weight"}),
         ((7, 7, 7.5), {"lane weight"}),
         ((2, 2, 1), {"lane weight"}),
         ((0.5, 1, 2), {"sign weight", "lane weight"}),
@@ -420,12 +421,12 @@ def test_sliders_are_labelled_and_a_sweep_has_a_picture_per_stop(lab):
     labels = [s.description for s in (*lab.images.values(), lab.skew, lab.temperature, *lab.weights.values())]
     assert labels == [
         "sign images",
-        "scene images",
+        "object images",
         "lane images",
         "class skew of the signs",
         "sampling temperature",
         "sign weight",
-        "scene weight",
+        "object weight",
         "lane weight",
     ]
     lab.set_images(lane=65)
@@ -450,7 +451,7 @@ def test_sliders_stop_at_every_trained_value():
             for s, v in zip(sliders, values):
                 assert any(math.isclose(v, stop) for _, stop in s.options), (name, s.description, v)
     assert (
-        "fixed 1:5:30 (signs:scenes:lanes)" in [label for label, _ in lab.runs.options]
+        "fixed 1:5:30 (signs:objects:lanes)" in [label for label, _ in lab.runs.options]
         or "fixed 1:5:30" not in lab.measured.knobs
     )
 
@@ -458,7 +459,9 @@ def test_sliders_stop_at_every_trained_value():
 @pytest.mark.parametrize("dpi", (80, 90))
 def test_texts_of_the_picture_do_not_touch(folder, dpi):
     board = (
-        ImbalanceLab(folder).board if dpi == 90 else Board(DATA, {t: v for t, v in zip(TASKS, SCORES["equal"])}, dpi)
+        ImbalanceLab(folder).board
+        if dpi == 90
+        else ImbalanceBoard(DATA, {t: v for t, v in zip(TASKS, SCORES["equal"])}, dpi)
     )
     renderer = board.canvas.get_renderer()
     for axes in board.figure.axes:
@@ -468,12 +471,12 @@ def test_texts_of_the_picture_do_not_touch(folder, dpi):
                 b for t in ticks if t.get_text() and (b := t.get_window_extent(renderer)).width and low[0] - 200 <= b.x0
             ]
             boxes = [b for b in boxes if b.y0 > low[1] - 40 and b.y1 < high[1] + 20]
-            assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k]), axes.get_title()
+            assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2)), axes.get_title()
     below = [
         a
         for a in board.figure.axes
         if a.get_title()
-        in ("part of the summed gradient", "what came out on the test part (short line: the undisturbed run)")
+        in ("part of the summed gradient", "what came out on the test split (short line: the undisturbed run)")
     ]
     left, right = sorted(below, key=lambda a: a.get_position().x0)
     assert (
@@ -488,6 +491,6 @@ def test_it_works_with_no_arguments():
     bundle, _ = lab._repr_mimebundle_()
     assert (
         "image/png" in bundle
-        and Image.open(io.BytesIO(lab.picture.png)).size == (810, 441)
+        and Image.open(io.BytesIO(lab.picture.png)).size == (922, 499)
         and "ImbalanceLab" in bundle["text/plain"]
     )

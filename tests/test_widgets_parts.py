@@ -1,11 +1,19 @@
-"""What all widgets share: pictures with words, sweeps without a kernel, checked numbers, and what is stored in the notebooks."""
+"""What all widgets share: pictures with words, sweeps, checked numbers, stored outputs."""
 
-import base64, io, json, math, re
+import base64
+import io
+import json
+import math
+import re
 from pathlib import Path
-import ipywidgets as ipw, numpy as np, pytest
+
+import ipywidgets as ipw
+import numpy as np
+import pytest
 from PIL import Image
 from mtl_course.core.errors import UserError
-from mtl_course.widgets.base import Picture, Playable, checked_number, close_all, slider, sweep_to_jshtml
+from mtl_course.widgets.base import Picture, Widget, checked_number, close_all, slider
+from mtl_course.widgets.sweep import sweep_to_jshtml
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "nbs").glob("6_play/*.ipynb"))
 
@@ -14,7 +22,7 @@ def pages(*colours):  # pictures of one colour each
     return [np.full((40, 60, 3), c, np.uint8) for c in colours]
 
 
-class Shown(Playable):
+class Shown(Widget):
     def __init__(self):
         self.picture = Picture()
         self.box = ipw.VBox([slider("level", 0, 9, 1), self.picture])
@@ -30,7 +38,7 @@ def test_a_sweep_says_what_it_shows_and_keeps_every_colour():
         np.asarray(Image.open(io.BytesIO(base64.b64decode(d))).convert("RGB"))
         for d in re.findall('data:image/webp;base64,([^"]+)', html)
     ]
-    assert [tuple(int(v) for v in f[7, 9]) for f in frames] == [(213, 94, 0), (0, 114, 178), (1, 2, 3)] and frames[
+    assert [tuple(f[7, 9].tolist()) for f in frames] == [(213, 94, 0), (0, 114, 178), (1, 2, 3)] and frames[
         0
     ].shape == (40, 60, 3)
     assert 'aria-label="a &lt;level&gt;"' in html and 'alt="orange &amp; &quot;red&quot;"' in html and "5°" in html
@@ -50,7 +58,7 @@ def test_a_sweep_that_does_not_fit_together(figures, sentences):
 
 @pytest.mark.parametrize("value", (0, 10.5, math.nan, math.inf, -math.inf, "3", None, True, [3], 3j))
 def test_a_wrong_number_is_one_sentence(value):
-    with pytest.raises(UserError, match="^the level is .*: expected a number from 1 to 10$"):
+    with pytest.raises(UserError, match="^the level is .*, out of range: expected a number from 1 to 10$"):
         checked_number("the level", value, 1, 10)
 
 
@@ -92,7 +100,7 @@ def test_closing_closes_everything():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_stored_outputs_need_no_kernel(path):
-    "A stored view of a widget without its state makes JupyterLab write an error where the picture should be: `make notebooks` sets MTL_STATIC_WIDGETS."
+    """Of a stored view without its state JupyterLab makes an error."""
     for cell in json.loads(path.read_text())["cells"]:
         for output in cell.get("outputs", ()):
             assert not any("widget-view" in mime for mime in output.get("data", {})), cell["id"]

@@ -1,26 +1,29 @@
-"""The task-weight playground: what the sliders do to the training, and that its thread obeys. Without a browser, without a clock."""
+"""The task-weight playground: what sliders do to the training, and that its thread obeys."""
 
-import base64, gc, io, os, re, threading, weakref
-import numpy as np, pytest, torch
+import base64
+import gc
+import io
+import os
+import re
+import threading
+import weakref
+
+import numpy as np
+import pytest
+import torch
 from PIL import Image
 from mtl_course.config import BOOSTED_WEIGHTS, EQUAL_WEIGHTS
 from mtl_course.core.errors import UserError
-from mtl_course.plots.figures import TASK_COLOURS
+from mtl_course.core.task import TASKS
 from mtl_course.losses import BALANCERS
 from mtl_course.widgets import TaskWeightPlayground
-from mtl_course.widgets import task_weight_playground as module
-from mtl_course.widgets.task_weight_playground import (
-    ORDER,
-    PRESETS,
-    BackgroundTraining,
-    Board,
-    Curve,
-    few_images,
-    playground_config,
-    running_mean,
-)
+from mtl_course.widgets import background_training as module
+from mtl_course.widgets.background_training import BackgroundTraining, Curve, few_images, playground_config, presets_of
+from mtl_course.widgets.playground_board import PlaygroundBoard, running_mean
 
 pytestmark = pytest.mark.usefixtures("one_thread", "smoke")
+ORDER = ("detection", "lane", "classification")  # of 5/30/1
+PRESETS = presets_of(ORDER)
 PATIENCE = float(os.environ.get("PATIENCE", 60))  # seconds after which a thread that does not obey makes a test fail
 
 
@@ -45,7 +48,7 @@ def steps(p, n):
 
 
 def trunk(p):
-    return torch.cat([x.detach().flatten() for x in p.run.model.shared_parameters()])
+    return torch.cat([x.detach().flatten() for x in p.session.state.model.shared_parameters()])
 
 
 def threads():
@@ -56,7 +59,9 @@ class Slow:
     "Stands in for `step`: counts, and waits in the middle of each step to be let through."
 
     def __init__(self, playground):
-        self.done, self.inside, self.go = 0, threading.Event(), threading.Semaphore(0)
+        self.done = 0
+        self.inside = threading.Event()
+        self.go = threading.Semaphore(0)
         playground.step = self
 
     def __call__(self):
@@ -94,7 +99,7 @@ def test_a_wish_is_read_at_the_beginning_of_a_step(make, monkeypatch):
     assert p.curve.weights["lane"] == 7 and p.curve.used["lane"] == [7] and p.curve.steps == [3]
 
 
-def test_a_changed_setting_leaves_a_ghost_and_a_slider_on_its_way_does_not(make):
+def test_a_changed_setting_leaves_a_ghost_but_no_short_one(make):
     p = steps(make(), 3)
     p.set_weights(lane=3)
     p.step()
@@ -104,7 +109,7 @@ def test_a_changed_setting_leaves_a_ghost_and_a_slider_on_its_way_does_not(make)
     assert p.ghosts[0].steps == [1, 2, 3] and p.curve.steps == [5, 6, 7] and p.ghosts[0].number != p.curve.number
 
 
-def test_reset_keeps_the_ghosts_and_begins_again_from_the_same_place(make):
+def test_reset_keeps_the_ghosts_and_begins_at_the_same_place(make):
     p = make(ghosts=2)
     p.choose("5/30/1")
     steps(p, 3)
@@ -131,14 +136,14 @@ def test_each_preset_is_trained(make):
         p.choose(name)
         p.step()
         assert p.curve.label == ("1/1/1 " + name if name in BALANCERS else name)
-        assert p.run.model.task_weights == (BOOSTED_WEIGHTS if name == "5/30/1" else EQUAL_WEIGHTS)
-        assert type(p.run.balancer) is BALANCERS[name if name in BALANCERS else "fixed"]
+        assert p.session.state.model.task_weights == (BOOSTED_WEIGHTS if name == "5/30/1" else EQUAL_WEIGHTS)
+        assert type(p.session.state.balancer) is BALANCERS[name if name in BALANCERS else "fixed"]
     p.choose("uncertainty")
     p.step()
-    mine = p.run.balancer
+    mine = p.session.state.balancer
     p.set_weights(lane=2)
     p.step()
-    assert p.run.balancer is mine  # a weight does not make it forget what it learned
+    assert p.session.state.balancer is mine  # a weight does not make it forget what it learned
 
 
 def test_a_balancer_that_looks_afterwards_is_told(make, monkeypatch):
@@ -229,7 +234,7 @@ def test_close_ends_the_thread(make):
     for _ in range(3):
         slow.go.release()
     p.close()
-    assert not threads() and p.run is None and p.box.comm is None
+    assert not threads() and p.session is None and p.box.comm is None
     with pytest.raises(UserError, match="closed"):
         p.train()
 
@@ -252,7 +257,9 @@ def test_a_removed_display_ends_the_thread(make):
 
 def test_a_forgotten_playground_ends():
     p = BackgroundTraining()
-    let, inside, done = threading.Event(), threading.Event(), []
+    let = threading.Event()
+    inside = threading.Event()
+    done = []
 
     def step():
         inside.set()
@@ -313,7 +320,8 @@ def test_the_random_generator_of_the_user_is_left_alone(make):
 def test_scores_are_of_the_validation_images_and_take_turns(make):
     p = steps(make(score_every=1), 4)
     assert sorted(len(p.curve.scores[t]) for t in ORDER) == [1, 1, 2]
-    assert all(0 <= v <= 1 for t in ORDER for _, v in p.curve.scores[t]) and p.run.model.training
+    assert all(0 <= np.array(p.curve.scores[t])[:, 1].min() for t in ORDER)
+    assert all(np.array(p.curve.scores[t])[:, 1].max() <= 1 for t in ORDER) and p.session.state.model.training
     config = playground_config()
     val, train = (
         set(map(str, files))
@@ -341,19 +349,21 @@ def test_the_sliders_and_the_list_follow_each_other(make):
     before = p.picture.png
     lane.value = 30
     assert (
-        p.weights == EQUAL_WEIGHTS | dict(lane=30.0) and p.presets.value == "own weights" and "1/30/1" in p.status.value
+        p.weights == EQUAL_WEIGHTS | dict(lane=30.0)
+        and p.preset_list.value == "own weights"
+        and "1/30/1" in p.status.value
     )
     assert p.picture.png != before and "lane 30" in p.picture.text
-    p.presets.value = "5/30/1"
+    p.preset_list.value = "5/30/1"
     assert p.weights == BOOSTED_WEIGHTS and p.sliders["detection"].value == 5
-    p.presets.value = "mgda"
+    p.preset_list.value = "mgda"
     assert p.weights == EQUAL_WEIGHTS and p.balancer == "mgda" and lane.value == 1
     lane.value = 4
-    assert p.balancer == "mgda" and p.presets.value == "mgda" and p.weights["lane"] == 4
+    assert p.balancer == "mgda" and p.preset_list.value == "mgda" and p.weights["lane"] == 4
     p.set_weights(detection=2)
     assert p.sliders["detection"].value == 2
     p.set_balancer("dwa")
-    assert p.presets.value == "dwa" and p.weights["lane"] == 4  # the list follows; it does not choose
+    assert p.preset_list.value == "dwa" and p.weights["lane"] == 4  # the list follows; it does not choose
     p.set_weights(lane=100, detection=0.01)  # the ends
     assert p.weights == dict(lane=100, detection=0.01, classification=1)
 
@@ -390,7 +400,8 @@ def test_a_slider_does_not_wait_for_a_picture(make, monkeypatch):
 
 def test_the_buttons_do_what_they_say(make):
     p = make()
-    buttons = {b.description: b for b in p.box.children[0].children[1].children[1].children}
+    p.box
+    buttons = p.buttons
     slow = Slow(p)
     buttons["train"].click()
     assert slow.inside.wait(PATIENCE) and "training" in p.status.value or "preparing" in p.status.value
@@ -430,7 +441,7 @@ def test_the_board_shows_every_curve_with_its_weights():
             c.used[t] = [weights[t]] * n
         return c
 
-    board, ghosts = Board(3), [curve(0, EQUAL_WEIGHTS, 5), curve(1, BOOSTED_WEIGHTS, 7)]
+    board, ghosts = PlaygroundBoard(ORDER, 3), [curve(0, EQUAL_WEIGHTS, 5), curve(1, BOOSTED_WEIGHTS, 7)]
     now = curve(2, EQUAL_WEIGHTS | dict(lane=9.0), 3)
     board.update(now.weights, "fixed", now, ghosts)
     assert [n.get_text() for n in board.names] == ["1/9/1 (now)", "5/30/1", "1/1/1", ""]
@@ -459,12 +470,12 @@ def test_a_sweep_for_where_there_is_no_kernel(make):
     frame = re.findall('data:image/webp;base64,([^"]+)', html)[-1]
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(frame))).convert("RGB")).reshape(-1, 3)
     for t in ORDER:
-        assert (pixels == [int(TASK_COLOURS[t][k : k + 2], 16) for k in (1, 3, 5)]).all(1).sum() > 50, (
+        assert (pixels == [int(TASKS[t].colour[k : k + 2], 16) for k in (1, 3, 5)]).all(1).sum() > 50, (
             t
         )  # the very colours of the tasks
 
 
-def test_a_sweep_without_curves_compares_two_settings_from_the_first_step(make):
+def test_a_sweep_without_curves_compares_two_settings(make):
     p = make()
     p.to_jshtml(frames=2, steps=3)
     assert [c.label for c in (*p.ghosts, p.curve)] == ["1/1/1", "5/30/1"] and all(
@@ -494,9 +505,11 @@ def test_a_playground_with_a_box_is_freed(gone):
     del p
     gc.collect()
     assert weak() is None
-    box.children[1].value = "nobody is there"  # what is left of the page answers to nobody, without an error
-    for b in box.children[0].children[1].children[1].children:
-        b.click()
+    box.children[1].children[
+        -1
+    ].value = "nobody is there"  # what is left of the page answers to nobody, without an error
+    for control in box.children[1].children[1:-1]:
+        control.click()
 
 
 def test_close_closes_every_control(make):
@@ -516,16 +529,16 @@ def test_a_closed_playground_says_so(make):
     p.box
     p.close()
     p.close()
-    assert p.run is None and p.data is None
+    assert p.session is None and p.data is None
     for act in (p.step, p.train, p.reset, p._repr_mimebundle_):
         with pytest.raises(UserError, match="closed"):
             act()
-    assert not threads() and p.run is None
+    assert not threads() and p.session is None
 
 
 @pytest.mark.parametrize("by", ["reset", "close"])
 def test_a_step_longer_than_the_patience_of_pause(make, monkeypatch, by):
-    "The thread still is in its step when the playground is reset or closed: no error; a step of before the reset is not counted after it."
+    """A thread in its step at a reset or close gives no error, and its step does not count."""
     p, real = make(score_every=1), module.compute_gradients
     inside, go = threading.Event(), threading.Event()
 
@@ -546,7 +559,9 @@ def test_a_step_longer_than_the_patience_of_pause(make, monkeypatch, by):
     assert thread.is_alive()
     go.set()
     thread.join(PATIENCE)
-    assert p.state()["error"] is None and p.state()["step"] == 0 and p.run is None and not any(p.curve.scores.values())
+    assert (
+        p.state()["error"] is None and p.state()["step"] == 0 and p.session is None and not any(p.curve.scores.values())
+    )
     if by == "close":
         assert p.data is None
     else:
@@ -554,16 +569,18 @@ def test_a_step_longer_than_the_patience_of_pause(make, monkeypatch, by):
 
 
 def test_train_does_not_count_on_a_thread_that_leaves(make, monkeypatch):
-    "Pressed while the last picture is drawn, and pressed while the last step runs: in both cases it trains on."
+    """Pressed while the last picture is drawn or the last step runs, it trains on."""
     p = make()
-    slow, drawing, go = Slow(p), threading.Event(), threading.Event()
+    slow = Slow(p)
+    drawing = threading.Event()
+    go = threading.Event()
 
     def changed():
         if threading.current_thread().name == "task-weight playground":
             drawing.set()
             assert go.wait(PATIENCE)
 
-    p._changed = changed
+    p._on_change = changed
     p.train(steps=1)
     slow.go.release()
     assert drawing.wait(PATIENCE) and not p.training

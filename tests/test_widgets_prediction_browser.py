@@ -1,30 +1,23 @@
 """The prediction browser without a browser: what its methods and controls do to what it shows."""
 
+import itertools
 import shutil
-import cv2, numpy as np, pytest, torch
+
+import cv2
+import numpy as np
+import pytest
+import torch
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import resolve
 from mtl_course.metrics import ClassificationMetric, DetectionMetric, LaneMetric
 from mtl_course.models.multi_task_model import model_from_config
 from mtl_course.plots.predictions import frame_f1
-from mtl_course.widgets import prediction_browser as module
-from mtl_course.widgets.prediction_browser import (
-    COLOURS,
-    DEFAULTS,
-    FLOOR,
-    LEVELS,
-    PredictionBrowser,
-    Sheet,
-    detection_curve,
-    draw_box,
-    find_boxes,
-    find_checkpoint,
-    label_boxes,
-    lane_curve,
-    paint_lanes,
-    sign_curve,
-    trained_model,
-)
+from mtl_course.widgets import samples, task_views
+from mtl_course.widgets.prediction_browser import DEFAULTS, LEVELS, PredictionBrowser
+from mtl_course.widgets.samples import find_checkpoint, trained_model
+from mtl_course.widgets.sheet import COLOURS, MARKS, Sheet, draw_box, label_boxes, text_width
+from mtl_course.widgets.task_views import paint_lanes
+from mtl_course.widgets.threshold_curves import FLOOR, detection_curve, find_boxes, lane_curve, sign_curve
 
 
 def said(size, boxes):  # [(box, label, score)] -> what the detection head would have put out
@@ -41,17 +34,18 @@ def said(size, boxes):  # [(box, label, score)] -> what the detection head would
 
 def scripted(browser):
     "Puts known answers in the place of the untrained network's."
-    for k, case in enumerate(browser.cases["detection"]):
-        case.truth = dict(
+    for k, case in enumerate(browser.stacks["detection"].view.samples):
+        case.targets = dict(
             boxes=np.array([[10, 10, 60, 50], [100, 20, 150, 60], [200, 20, 240, 60.0]]),
             labels=np.array([1, 1, 3]),
             ignore=np.array([[270, 0, 310, 90.0]]),
         )
-        first = (*case.truth["boxes"][:1].tolist(), 1, 0.9)
+        first = (*case.targets["boxes"][:1].tolist(), 1, 0.9)
         twin = ([16, 10, 66, 50], 1, 0.8)  # IoU 44/56 with the first box
-        rest = [(case.truth["boxes"][1].tolist(), 1, 0.4), ([150, 60, 190, 90], 2, 0.6), ([275, 5, 305, 80], 1, 0.7)]
+        rest = [(case.targets["boxes"][1].tolist(), 1, 0.4), ([150, 60, 190, 90], 2, 0.6), ([275, 5, 305, 80], 1, 0.7)]
         case.raw = said(case.size, [(first[0], 1, 0.9), twin, *rest] if k != 1 else [([5, 60, 40, 90], 2, 0.95)])
-    browser._found, browser._curves = {}, {}
+    browser.stacks["detection"].view._found = {}
+    browser.stacks["detection"].curves = {}
     return browser
 
 
@@ -71,13 +65,15 @@ def fresh(request):
         if b.own:
             b.test_pictures()
             scripted(b)
-        b.orders["detection"] = [0, 1, 2]
+        b.stacks["detection"].order = [0, 1, 2]
         b.set_thresholds(**DEFAULTS)
         b.show("detection", 0)
 
 
 def test_thresholds_decide_what_is_found_missed_and_false(browser):
-    what = lambda: tuple(browser.state()[k] for k in ("found", "missed", "false", "ignored"))
+    def what():
+        return tuple(browser.state()[k] for k in ("found", "missed", "false", "ignored"))
+
     browser.show("detection", 0)
     assert what() == (1, 2, 1, 1)
     browser.set_thresholds(score=0.3)
@@ -92,7 +88,7 @@ def test_thresholds_decide_what_is_found_missed_and_false(browser):
     assert what() == (0, 3, 0, 0)
 
 
-def test_scores_of_all_pictures_are_counted_and_compared_with_the_default(browser):
+def test_scores_of_all_pictures_stand_beside_the_default(browser):
     s = browser.show(
         "detection", 0
     ).scores()  # two pictures as above, one with a single false alarm: 2 TP, 3 FP, 9 objects
@@ -110,24 +106,27 @@ def test_scores_of_all_pictures_are_counted_and_compared_with_the_default(browse
     assert "precision 44.4 % (default 40.0 %)" in browser.picture.text and browser.thresholds["nms"] == 0.9
 
 
+def as_tensors(arrays, rows=slice(None)):
+    """Some rows of named arrays as tensors."""
+    return {name: torch.as_tensor(values[rows]) for name, values in arrays.items()}
+
+
 @pytest.mark.parametrize("t", (FLOOR, 0.5, 0.65, 0.9))
 def test_ap_is_that_of_the_official_evaluation(browser, t):
-    cases, metric = browser.cases["detection"], DetectionMetric()
-    found = find_boxes(browser.model, cases, 0.9)
-    metric.update(
-        [{k: torch.as_tensor(getattr(f, k)[f.scores >= t]) for k in ("boxes", "labels", "scores")} for f in found],
-        [{k: torch.as_tensor(v) for k, v in c.truth.items()} for c in cases],
-    )
-    row = detection_curve(found, [c.truth for c in cases], t).iloc[0]
+    cases, metric = browser.stacks["detection"].view.samples, DetectionMetric()
+    found = find_boxes(browser.model.heads["detection"].decode, cases, 0.9)
+    predictions = [as_tensors(vars(f), f.scores >= t) for f in found]
+    metric.update(predictions, [as_tensors(case.targets) for case in cases])
+    row = detection_curve(found, [c.targets for c in cases], t).iloc[0]
     assert row.ap50 == pytest.approx(metric.compute()["map50"], abs=1e-9)
     f = found[0]
     name = np.array(["", "Car", "Pedestrian", "Cyclist"])
-    alone = detection_curve(found[:1], [cases[0].truth], t).f1.item()
-    truth_names = [*name[cases[0].truth["labels"]], "DontCare"]
+    alone = detection_curve(found[:1], [cases[0].targets], t).f1.item()
+    truth_names = [*name[cases[0].targets["labels"]], "DontCare"]
     assert alone == pytest.approx(
         frame_f1(
             truth_names,
-            np.concatenate([cases[0].truth["boxes"], cases[0].truth["ignore"]]),
+            np.concatenate([cases[0].targets["boxes"], cases[0].targets["ignore"]]),
             name[f.labels[f.scores >= t]],
             f.boxes[f.scores >= t],
         )
@@ -158,53 +157,55 @@ def test_lane_and_sign_curves_are_those_of_the_metrics():
 
 def test_sorting_by_worst(browser):
     browser.show("detection", 2).sort_by_worst()
-    image_scores = browser.image_scores("detection")
+    image_scores = browser.stacks["detection"].view.image_scores(browser.thresholds)
     assert (
         image_scores == pytest.approx([0.4, 0, 0.4])
-        and browser.orders["detection"] == [1, 0, 2]
+        and browser.stacks["detection"].order == [1, 0, 2]
         and browser.state()["index"] == 0
     )
     assert (
-        browser.shown_case() is browser.cases["detection"][1]
+        browser.stack.sample is browser.stacks["detection"].view.samples[1]
         and browser.state()["false"] == 1
         and browser.controls["worst"].value
     )
     browser.set_thresholds(score=0.3)
-    assert browser.orders["detection"] == [1, 0, 2]  # the order stays
+    assert browser.stacks["detection"].order == [1, 0, 2]  # the order stays
     browser.sort_by_worst(False)
-    assert browser.orders["detection"] == [0, 1, 2] and not browser.controls["worst"].value
+    assert browser.stacks["detection"].order == [0, 1, 2] and not browser.controls["worst"].value
     browser.show("classification", 0)
-    for case, right in zip(browser.cases["classification"], (0.5, 0.1, 0.8)):
+    for case, right in zip(browser.stacks["classification"].view.samples, (0.5, 0.1, 0.8)):
         case.raw = np.full(43, 0.001, np.float32)
-        case.raw[case.truth] = right
-    assert browser.sort_by_worst().orders["classification"] == [1, 0, 2]
+        case.raw[case.targets] = right
+    assert browser.sort_by_worst().stacks["classification"].order == [1, 0, 2]
     browser.show("lane", 0)
-    for case, share in zip(browser.cases["lane"], (1.0, 0.5, 0.0)):
-        case.truth = np.zeros(case.size, bool)
-        case.truth[:10, :100] = True
+    for case, share in zip(browser.stacks["lane"].view.samples, (1.0, 0.5, 0.0)):
+        case.targets = np.zeros(case.size, bool)
+        case.targets[:10, :100] = True
         case.raw = np.zeros(case.size, np.float32)
         case.raw[:10, : int(100 * share)] = 0.7
-    assert browser.image_scores("lane") == pytest.approx([1, 0.5, 0]) and browser.sort_by_worst().orders["lane"] == [
+    assert browser.stacks["lane"].view.image_scores(browser.thresholds) == pytest.approx(
+        [1, 0.5, 0]
+    ) and browser.sort_by_worst().stacks["lane"].order == [
         2,
         1,
         0,
     ]
     browser.set_thresholds(lane=0.75)
-    assert browser.image_scores("lane") == [0, 0, 0]
+    assert browser.stacks["lane"].view.image_scores(browser.thresholds) == [0, 0, 0]
 
 
 def test_a_sign_below_the_threshold_is_withheld(browser):
     browser.show("classification", 0)
-    case = browser.shown_case()
+    case = browser.stack.sample
     case.raw = np.zeros(43, np.float32)
-    case.raw[[case.truth, (case.truth + 1) % 43]] = 0.6, 0.4
+    case.raw[[case.targets, (case.targets + 1) % 43]] = 0.6, 0.4
     assert not browser.set_thresholds(score=0.6).state()["withheld"] and "(right)" in browser.describe()
     assert browser.set_thresholds(score=0.65).state()["withheld"] and "withheld" in browser.picture.text
     case.raw = case.raw[np.roll(np.arange(43), 1)]
     assert "(wrong: it is" in browser.describe()
 
 
-def test_the_network_looks_once_and_every_threshold_changes_the_picture(browser, monkeypatch):
+def test_the_network_looks_once_for_all_thresholds(browser, monkeypatch):
     calls = []
     monkeypatch.setattr(
         type(browser.model), "forward", lambda *a, **k: calls.append(a) or pytest.fail("the network ran again")
@@ -226,7 +227,10 @@ def test_the_network_looks_once_and_every_threshold_changes_the_picture(browser,
 
 def test_leafing_goes_round(browser):
     assert [browser.turn(1).state()["index"] for _ in range(3)] == [1, 2, 0] and browser.turn(-1).state()["index"] == 2
-    assert browser.state()["file"] == browser.cases["detection"][2].name and browser.controls["index"].value == 3
+    assert (
+        browser.state()["file"] == browser.stacks["detection"].view.samples[2].name
+        and browser.controls["index"].value == 3
+    )
 
 
 def test_controls_do_what_the_methods_do_and_follow_them(browser):
@@ -235,13 +239,13 @@ def test_controls_do_what_the_methods_do_and_follow_them(browser):
     c["score"].value = 0.3
     assert browser.thresholds["score"] == 0.3 and browser.picture.png != before
     c["index"].value = 2
-    assert browser.places["detection"] == 1
+    assert browser.stacks["detection"].place == 1
     c["next"].click()
     assert c["index"].value == 3
     c["previous"].click()
-    assert browser.places["detection"] == 1
+    assert browser.stacks["detection"].place == 1
     c["worst"].value = True
-    assert browser.orders["detection"] == [1, 0, 2] and c["index"].value == 1
+    assert browser.stacks["detection"].order == [1, 0, 2] and c["index"].value == 1
     c["task"].value = "lane"
     assert browser.task == "lane" and c["score"].disabled and not c["lane"].disabled
     c["lane"].value = 0.7
@@ -309,16 +313,19 @@ def test_mistakes_are_named(browser, tmp_path, act, words):
     assert "\n" not in str(e.value) and not browser.own and browser.thresholds == DEFAULTS
 
 
+def names_in(stack):
+    return [sample.name for sample in stack.view.samples]
+
+
 def test_ones_own_pictures(browser, smoke, tmp_path):
     scene = next((resolve(smoke.data_root) / "kitti" / "training" / "image_2").glob("*.png"))
     shutil.copy(scene, tmp_path / "road.png")
     cv2.imwrite(str(tmp_path / "sign.png"), np.full((60, 64, 3), 90, np.uint8))
     browser.open(tmp_path)
-    assert browser.own and {t: [c.name for c in v] for t, v in browser.cases.items()} == dict(
-        classification=["sign.png"], detection=["road.png"], lane=["road.png"]
-    )
+    names = {task: names_in(stack) for task, stack in browser.stacks.items()}
+    assert browser.own and names == dict(classification=["sign.png"], detection=["road.png"], lane=["road.png"])
     assert browser.controls["worst"].disabled and not browser.controls["back"].disabled
-    with pytest.raises(UserError, match="no truth"):
+    with pytest.raises(UserError, match="no targets"):
         browser.sort_by_worst()
     for task in ("classification", "detection", "lane"):
         s = browser.show(task, 0).state()
@@ -327,10 +334,10 @@ def test_ones_own_pictures(browser, smoke, tmp_path):
             and not {"iou", "f1", "precision"} & set(s["scores"])
             and bytes(browser.picture.png).startswith(b"\xff\xd8")
         )
-    case = browser.cases["detection"][0]
+    case = browser.stacks["detection"].view.samples[0]
     case.raw = said(case.size, [([10, 10, 60, 50], 1, 0.9), ([100, 20, 150, 60], 2, 0.4)])
-    browser._found.clear()
-    browser._curves.clear()
+    browser.stacks["detection"].view._found.clear()
+    browser.stacks["detection"].curves.clear()
     assert (
         browser.show("detection").scores().loc["boxes", "now"] == 1
         and browser.set_thresholds(score=0.3).scores().loc["boxes", "now"] == 2
@@ -352,8 +359,9 @@ def test_colour_is_never_the_only_carrier(monkeypatch):
         draw_box(sheet, (10, 15, 80, 50), kind)
         drawn.append(sheet.finished())
         assert (drawn[-1] < 255).any()
-    assert all((drawn[i] != drawn[j]).sum() > 100 for i in range(3) for j in range(i))
-    here, there, none = np.zeros((40, 40), bool), np.ones((40, 40), bool), None
+    assert all((a != b).sum() > 100 for a, b in itertools.combinations(drawn, 2))
+    here = np.zeros((40, 40), bool)
+    there = np.ones((40, 40), bool)
     lanes = [np.full((40, 40, 3), 100, np.uint8) for _ in range(3)]
     for pixels, lane, truth in zip(lanes, (there, here, there), (there, there, here)):
         paint_lanes(pixels, lane, truth)
@@ -371,14 +379,13 @@ def test_labels_of_boxes_do_not_cover_each_other():
     ]
     sheet = Sheet(120, 400)
     written = label_boxes(sheet, boxes, frame)
-    places = [(x, y - size - 3, x + module._font(size).getlength(words), y) for words, x, y, size, *_ in sheet.words]
-    assert all(
-        a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1] for k, a in enumerate(places) for b in places[:k]
-    )
+    places = [(x, y - size - 3, x + text_width(words, size), y) for words, x, y, size, *_ in sheet.spots]
+    for a, b in itertools.combinations(places, 2):
+        assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
     assert all(x1 >= 0 and y1 >= 0 and x2 <= 400 and y2 <= 120 for x1, y1, x2, y2 in places)
     assert (
         written[:2] == ["✓ Pedestrian 0", "? Pedestrian 1"]
-        and set(module.MARKS.values()) & set(written)
+        and set(MARKS.values()) & set(written)
         and 6 < len(written) < 25
     )  # the first in full, then marks alone, then nothing
     apart = label_boxes(
@@ -395,7 +402,7 @@ def test_labels_of_boxes_do_not_cover_each_other():
 
 def test_the_page_labels_what_is_found_first(browser, monkeypatch):
     asked = []
-    monkeypatch.setattr(module, "label_boxes", lambda sheet, boxes, frame: asked.append([kind for _, kind, _ in boxes]))
+    monkeypatch.setattr(task_views, "label_boxes", lambda sheet, boxes, frame: asked.append([b.kind for b in boxes]))
     scripted(browser.show("detection", 0)).set_thresholds(score=0.3)
     assert asked[-1] == ["found", "found", "missed", "false"]
 
@@ -416,10 +423,8 @@ def test_without_a_kernel(browser):
     )
 
 
-def test_without_arguments_the_best_network_is_taken_and_else_one_is_trained(
-    browser, smoke, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(module, "project_root", lambda: tmp_path)
+def test_the_best_network_is_taken_or_one_is_trained(browser, smoke, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(samples, "project_root", lambda: tmp_path)
     assert find_checkpoint() is None
     asked = []
 
@@ -429,8 +434,8 @@ def test_without_arguments_the_best_network_is_taken_and_else_one_is_trained(
         folder.mkdir(parents=True)
         torch.save(dict(model=browser.model.state_dict(), config=smoke.to_dict()), folder / "model_best.pt")
 
-    monkeypatch.setattr(module, "train", fake_train)
-    monkeypatch.setattr(module, "resolve", lambda p: tmp_path / p)
+    monkeypatch.setattr(samples, "train", fake_train)
+    monkeypatch.setattr(samples, "resolve", lambda p: tmp_path / p)
     assert (
         trained_model(5).config.recipe == "smoke"
         and len(asked) == 1

@@ -1,4 +1,4 @@
-"""A real JupyterLab on a copy of the notebooks, and a real browser in front of it. Nothing leaves this machine."""
+"""A real JupyterLab on a copy of the notebooks, and a real browser. Nothing leaves this machine."""
 
 import json, os, secrets, shutil, socket, subprocess, sys, tempfile, time, urllib.error, urllib.request
 from pathlib import Path
@@ -29,7 +29,7 @@ CHROMIUM_FLAGS = [
 
 @pytest.fixture(scope="session")
 def folder():
-    "A place inside the project, so that notebooks find its data, and gone afterwards; git ignores it."
+    "A place inside the project, so that notebooks find its data; gone afterwards."
     (ROOT / "build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="browser_", dir=ROOT / "build") as made:
         yield Path(made)
@@ -50,8 +50,10 @@ def answers(url: str) -> bool:
 
 @pytest.fixture(scope="session")
 def lab(folder):
-    "The server's address with its token; user settings, workspaces and runtime files are the copy's own."
-    notebooks, token, port = folder / "nbs", secrets.token_hex(16), free_port()
+    "The server's address with its token; settings and runtime files are the copy's own."
+    notebooks = folder / "nbs"
+    token = secrets.token_hex(16)
+    port = free_port()
     shutil.copytree(ROOT / "nbs", notebooks, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     for name, values in SETTINGS.items():
         path = folder / "settings" / f"{name}.jupyterlab-settings"

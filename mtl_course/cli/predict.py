@@ -15,14 +15,12 @@ from ..core.device import choose_device
 from ..core.errors import UserError
 from ..core.files import atomic_write, resolve
 from ..data.images import read_image
+from ..evaluation.pictures import VIDEOS, find_pictures
 from ..evaluation.predict import draw_found, predict_image
 from ..models.checkpoint import load_model
 from .program import check_tasks, command, short_path
 
-__all__ = ["VIDEOS", "find_pictures", "mtl_predict"]
-
-PICTURES = {".png", ".jpg", ".jpeg", ".ppm"}
-VIDEOS = {".mp4", ".avi", ".mov", ".mkv"}
+__all__ = ["mtl_predict"]
 
 
 @command
@@ -113,29 +111,6 @@ def _frames(file: Path) -> Iterator[np.ndarray]:
     video.release()
     if not count:
         raise UserError(f"{file}: not a readable video")
-
-
-def find_pictures(names: list) -> list[Path]:  # names: of files and folders
-    """The pictures and videos that the names stand for, each once.
-
-    Raises `UserError` for one that does not exist or cannot be read.
-    """
-    endings = ", ".join(sorted(PICTURES | VIDEOS))
-    files = []
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES | VIDEOS)
-            if not inside:
-                raise UserError(f"{name}: no pictures or videos in this folder (looked for {endings})")
-            files += inside
-        elif not path.is_file():
-            raise UserError(f"{name}: no such file or folder")
-        elif path.suffix.lower() not in PICTURES | VIDEOS:
-            raise UserError(f"{name}: expected a picture or video ({endings})")
-        else:
-            files.append(path)
-    return list({path.resolve(): path for path in files}.values())
 
 
 def _name_outputs(files: list[Path], out: Path) -> dict[Path, Path]:  # input -> drawn picture or video

@@ -1,0 +1,108 @@
+"""The pictures that the browser leafs through, and the trained network that looks at them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..config import Config, make_config
+from ..core.device import choose_device
+from ..core.errors import UserError
+from ..core.files import project_root, resolve
+from ..data.images import read_image, to_image
+from ..data.loaders import make_reader
+from ..evaluation.pictures import VIDEOS, find_pictures
+from ..evaluation.predict import guess_tasks
+from ..models.checkpoint import load_model
+from ..models.multi_task_model import MultiTaskModel
+from ..training.loop import train
+
+__all__ = ["Sample", "find_checkpoint", "held_out_samples", "own_samples", "trained_model"]
+
+CHECKPOINTS = (  # where trained networks lie, the first choice first
+    "results/checkpoints",
+    "results/seeds/*/checkpoints",
+    "results/smoke/checkpoints",
+)
+
+
+def find_checkpoint(
+    places: Sequence[str] = CHECKPOINTS,  # folders, relative to the project; * stands for any name
+) -> Path | None:
+    """The first `model_best.pt` in some folders; None when there is none."""
+    for place in places:
+        files = sorted(project_root().glob(f"{place}/model_best.pt"))
+        if files:
+            return files[0]
+    return None
+
+
+def trained_model(
+    steps: int = 80,  # of training where there is no network yet; 80 take about a minute on two cores
+    places: Sequence[str] = CHECKPOINTS,  # where to look for one
+    results_dir: str = "results/smoke",  # where a new one goes
+    progress: bool = True,
+) -> MultiTaskModel:
+    """A trained network: the first checkpoint found, else one trained for some steps."""
+    path = find_checkpoint(places)
+    if path is None:
+        if progress:
+            print(
+                f"There is no trained network yet (make train makes one): training the recipe smoke for {steps} "
+                "steps on the tiny built-in world, about a minute.",
+                flush=True,
+            )
+        config = make_config("smoke", results_dir=results_dir, epochs=1, steps_per_epoch=steps)
+        train(config, progress=progress)
+        path = resolve(results_dir) / "checkpoints" / "model_best.pt"
+    return load_model(path, choose_device())
+
+
+@dataclass
+class Sample:
+    """One picture for one task: where it lies, what the network said, and what is true."""
+
+    task: str
+    path: Path
+    name: str  # file name, for people
+    size: tuple[int, int]  # (height, width) of the network's input, pixels
+    raw: object = None  # what the network said, before any decision: see the task's view
+    targets: object = None  # None: unknown
+
+
+def held_out_samples(
+    config: Config,
+    task: str,
+    images: int,  # at most so many, evenly spread
+    split: str = "test",
+) -> Iterator[tuple[Sample, dict]]:
+    """Pictures of one split of a task's data, and what its reader gives for each."""
+    reader = make_reader(config, task, split)
+    indices = np.unique(np.linspace(0, len(reader) - 1, min(images, len(reader))).round().astype(int))
+    files = [Path(reader.path(int(index))) for index in indices]
+    folders_too = len({file.name for file in files}) < len(files)  # TuSimple calls every frame 20.jpg
+    for index, file in zip(indices, files):
+        name = "/".join(file.parts[-2:]) if folders_too else file.name
+        yield Sample(task, file, name, config.image_size_of(task)), reader[int(index)]
+
+
+def own_samples(
+    config: Config,
+    paths: str | Path | Iterable,  # a picture, a folder of pictures, or several of them
+    tasks: tuple[str, ...],  # of the network
+    chosen: tuple[str, ...] | None = None,  # None: those that a picture's shape suggests
+) -> Iterator[tuple[Sample, dict]]:
+    """The user's own pictures, whose targets are unknown, once for each task.
+
+    Raises `UserError` for what does not exist or is no picture.
+    """
+    for path in find_pictures([paths] if isinstance(paths, (str, Path)) else paths):
+        if path.suffix.lower() in VIDEOS:
+            raise UserError(f"{path} is a video, expected a picture; mtl_predict draws on videos")
+        picture = read_image(path)[0]
+        for task in chosen or guess_tasks(*picture.shape[-2:], tasks):
+            size = config.image_size_of(task)
+            pixels = to_image(picture.permute(1, 2, 0).numpy()[..., ::-1], size)
+            yield Sample(task, path, path.name, size), dict(image=pixels.as_subclass(torch.Tensor))
