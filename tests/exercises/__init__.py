@@ -1,1 +1,1 @@
-"""Plausible wrong answers of every exercise: `lesson_06.WRONG["06.1"]` is {what slips: code in the stub's place}."""
+"""Plausible wrong answers of every exercise: `WRONG["06.1"]` is {what slips: code of the answer}."""
