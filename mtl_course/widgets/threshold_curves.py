@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..metrics.intervals import COCO_RECALLS, Ranking, lane_score_rows
+from ..metrics.ranking import COCO_RECALLS, Ranking
+from ..metrics.scores import lane_scores
 from ..plots.predictions import match_boxes
 
 __all__ = ["FLOOR", "FoundBoxes", "detection_curve", "find_boxes", "lane_curve", "sign_curve"]
@@ -104,8 +105,7 @@ def lane_curve(
     shown = np.array([(probabilities > level).sum() for level in levels])
     hits = np.array([(on_lane > level).sum() for level in levels])
     misses = len(on_lane) - hits
-    counts = np.stack([hits, shown - hits, misses, probabilities.size - shown - misses], -1)
-    scores = lane_score_rows(counts)
+    scores = lane_scores(hits, shown - hits, misses, probabilities.size - shown - misses)
     columns = {name: scores[name] for name in ("iou", "f1", "precision", "recall")}
     return pd.DataFrame(columns, index=_index(thresholds, "lane threshold"))
 
