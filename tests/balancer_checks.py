@@ -1,108 +1,27 @@
-"""What a balancer must do, as checks of one example each: used on the balancers themselves and on wrong versions of them, which they must reject."""
+"""What a balancer that reads the Gramian or the gradients must do, as checks of one example each.
+
+Used on the balancers themselves and on wrong versions of them, which they must reject.
+"""
 
 import math
-from typing import NamedTuple
+
 import torch
-from hypothesis import HealthCheck, Phase, given, settings, strategies as st
+from balancer_examples import (
+    FAMILIES,
+    NAMES,
+    WELL,
+    Example,
+    close,
+    direction,
+    jacobian,
+    on,
+    pareto_stationary,
+    resumes,
+    step,
+)
+from loss_balancer_checks import LOSS_CHECKS
 from scipy.optimize import nnls
 from torch import Tensor
-
-NAMES = "abcdefgh"
-FAMILIES = ("random", "conflicting", "dependent", "scaled_rows", "scaled_up", "scaled_down", "doubled", "agreeing")
-
-
-class Example(NamedTuple):
-    J: Tensor  # (T, P) gradients
-    losses: dict  # task -> loss
-    seed: int
-
-    @property
-    def G(self):
-        return self.J @ self.J.T
-
-
-def jacobian(family: str, num_tasks: int, seed: int, columns: int = 12) -> Tensor:
-    "(T, columns) float64 gradients of a kind that gives trouble."
-    generator = torch.Generator().manual_seed(seed)
-    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
-    J = draw(num_tasks, columns)
-    if family == "conflicting":
-        J = J - 1.5 / max(2, num_tasks) * J.sum(0)
-    if family == "dependent":
-        J = draw(num_tasks, max(1, num_tasks - 1)) @ draw(max(1, num_tasks - 1), columns)
-    if family == "scaled_rows":
-        J = J * 10 ** (8 * torch.rand(num_tasks, 1, generator=generator, dtype=torch.float64) - 4)
-    if family == "scaled_up":
-        J = 1e4 * J
-    if family == "scaled_down":
-        J = 1e-4 * J
-    if family == "doubled" and num_tasks > 1:
-        J[1] = J[0]
-    if family == "agreeing":
-        J = J.abs()
-    return J
-
-
-@st.composite
-def examples(draw, families=FAMILIES, tasks=(2, 8)):
-    seed, T = draw(st.integers(0, 2**31)), draw(st.integers(*tasks))
-    generator = torch.Generator().manual_seed(seed + 1)
-    losses = {t: 0.1 + 5 * torch.rand((), generator=generator, dtype=torch.float64).item() for t in NAMES[:T]}
-    return Example(jacobian(draw(st.sampled_from(families)), T, seed), losses, seed)
-
-
-def holds(check, kind, count: int = 25):
-    "Runs a check of a balancer on `count` examples, the same ones each time; raises the check's AssertionError."
-    strategy = examples(**getattr(check, "on", {}))
-
-    @settings(
-        max_examples=count,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        report_multiple_bugs=False,
-        phases=(Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(strategy)
-    def run(example):
-        check(kind, example)
-
-    run()
-
-
-def on(**limits):
-    "The examples that a check is for."
-
-    def mark(check):
-        check.on = limits
-        return check
-
-    return mark
-
-
-def pareto_stationary(J: Tensor) -> bool:
-    "Whether some mean of the unit gradients vanishes, by least squares with weights that are not negative."
-    unit = torch.cat([(J / J.norm(dim=1, keepdim=True)).T, torch.ones(1, len(J), dtype=torch.float64)])
-    return nnls(unit.numpy(), [0.0] * J.shape[1] + [1.0])[1] < 1e-5
-
-
-def step(kind, e: Example, G=None, losses=None, **options) -> Tensor:  # (T,)
-    return kind(list(e.losses), **options).weights(e.G if G is None else G, losses or e.losses)
-
-
-def close(a, b, rtol=1e-6, atol=0.0):
-    a, b = torch.as_tensor(a, dtype=torch.float64), torch.as_tensor(b, dtype=torch.float64)
-    assert a.isfinite().all() and (a - b).abs().max() <= rtol * b.abs().max() + atol, (
-        f"off by {(a - b).abs().max():.1e} of {b.abs().max():.1e}"
-    )
-
-
-def direction(d):
-    return d / d.norm().clamp_min(1e-300)
-
-
-WELL = ("random", "scaled_up", "scaled_down")  # independent gradients, one scale
 
 
 # ---------------------------------------------------------------- all that read the Gramian
@@ -140,7 +59,8 @@ def _scales(power):
     return on(families=("random", "conflicting", "scaled_up", "scaled_down", "agreeing"))(scaling)
 
 
-scale_free, scale_inverse = _scales(0), _scales(-1)
+scale_free = _scales(0)
+scale_inverse = _scales(-1)
 
 
 @on(families=("random", "conflicting", "scaled_rows"))
@@ -151,11 +71,15 @@ def positive(kind, e):
 
 @on(families=("random", "conflicting", "agreeing"))
 def linear_in_lengths(kind, e):
-    "The step is linear in the lengths of the gradients: A(diag(x + y) J) = A(diag(x) J) + A(diag(y) J)."
+    "The step is linear in the gradients' lengths: A(diag(x + y)J) = A(diag(x)J) + A(diag(y)J)."
     generator = torch.Generator().manual_seed(e.seed)
     x, y = (10 ** (2 * torch.rand(len(e.J), generator=generator, dtype=torch.float64) - 1) for _ in range(2))
-    d = [step(kind, e, (k[:, None] * e.J) @ (k[:, None] * e.J).T) @ (k[:, None] * e.J) for k in (x, y, x + y)]
-    close(d[0] + d[1], d[2])
+
+    def scaled_step(lengths):
+        J = lengths[:, None] * e.J
+        return step(kind, e, J @ J.T) @ J
+
+    close(scaled_step(x) + scaled_step(y), scaled_step(x + y))
 
 
 def _same_with_other_lengths(of):
@@ -169,51 +93,8 @@ def _same_with_other_lengths(of):
     return on(families=WELL)(lengths_do_not_matter)
 
 
-same_step, same_direction = _same_with_other_lengths(lambda d: d), _same_with_other_lengths(direction)
-
-
-def resumes(kind, e, **options):
-    "Stopped, stored, loaded, continued: the same weights to the last bit, and the state is readable without pickled classes."
-    import io
-
-    tasks = list(e.losses)
-    first, second = kind(tasks, **options), kind(tasks, **options)
-    moves = [
-        ({t: l * (1 + 0.3 * math.sin(5 * n + i)) for i, (t, l) in enumerate(e.losses.items()) if (n + i) % 4}, n)
-        for n in range(12)
-    ]
-    moves = [(l, n) for l, n in moves if l]
-    use(first, moves[:6], e, tasks)
-    file = io.BytesIO()
-    torch.save(first.state_dict(), file)
-    file.seek(0)
-    second.load_state_dict(torch.load(file, weights_only=True))
-    for a, b in zip(use(first, moves[6:], e, tasks), use(second, moves[6:], e, tasks)):
-        assert torch.equal(a, b)
-
-
-def resumes_short_period(kind, e):
-    resumes(kind, e, period=2)
-
-
-def use(balancer, moves, e, tasks) -> list[Tensor]:
-    "The weights, or the step, of several steps in which tasks come and go."
-    out = []
-    for losses, n in moves:
-        rows = [tasks.index(t) for t in losses]
-        J = e.J[rows] * (1 + 0.1 * n)
-        if balancer.needs == "gramian":
-            out.append(balancer.weights(J @ J.T, losses))
-        elif balancer.needs == "gradients":
-            out.append(balancer.combine(J, losses))
-        else:
-            w = torch.tensor(
-                [float(balancer.weight(t, torch.tensor(l))) for t, l in losses.items()], dtype=torch.float64
-            )
-            out.append(w * balancer.finish(losses))
-            if balancer.wants_losses_after:
-                balancer.after_step({t: l * (0.9 - 0.1 * k) for k, (t, l) in enumerate(losses.items())})
-    return out
+same_step = _same_with_other_lengths(lambda d: d)
+same_direction = _same_with_other_lengths(direction)
 
 
 # ---------------------------------------------------------------- promises of single methods
@@ -266,16 +147,14 @@ def two_projections(kind, e):
 
 @on(families=("random", "conflicting"), tasks=(3, 6))
 def some_order_of_projections(kind, e):
-    "PCGrad: each part of the step is orthogonal to, or agrees with, the task it was projected on last; so the weights are at least one."
+    "PCGrad: what is taken out of a gradient adds weight to others; so all are at least one."
     assert (step(kind, e) >= 1).all()
     if (e.G < 0).any():
         assert step(kind, e).max() > 1
 
 
 def projections(kind, e):
-    "UPGrad: by Moreau's theorem v ≥ u, Gv ≥ 0 and (v - u)·Gv = 0 for each projection; here through an independent solver."
-    from scipy.optimize import nnls
-
+    "UPGrad: each gradient's projection onto the cone, through an independent solver."
     lengths = e.J.norm(dim=1)
     U = (e.J / lengths[:, None]).numpy()
     d = sum(l * (u + U.T @ nnls(U.T, -u, maxiter=10_000)[0]) for l, u in zip(lengths.numpy(), U)) / len(U)
@@ -284,7 +163,7 @@ def projections(kind, e):
 
 @on(families=("random", "conflicting", "dependent", "scaled_up", "scaled_down", "scaled_rows"))
 def best_in_ball(kind, e):
-    "CAGrad: on the sphere around the mean, and weak duality closes: min g_t·d equals the dual value of its own α."
+    "CAGrad: on the sphere around the mean, and min g_t·d equals the dual value of its own α."
     mean, c = e.J.mean(0), (0.5, 1.5)[e.seed % 2]
     if pareto_stationary(e.J):
         return  # there the formula divides by zero: `harmless_where_nothing_can_be_gained`
@@ -321,7 +200,7 @@ def bargained(kind, e):
 
 @on(families=("random", "conflicting", "scaled_up", "scaled_down", "dependent"))
 def aligned(kind, e):
-    "Aligned-MTL: the mean of the rows of J with all its nonzero singular values set to the smallest."
+    "Aligned-MTL: the mean of the rows of J, all nonzero singular values set to the smallest."
     U, S, V = torch.linalg.svd(e.J, full_matrices=False)
     keep = S > 1e-7 * S[0]
     close(step(kind, e) @ e.J, (S[keep].min() * U[:, keep] @ V[keep]).mean(0), rtol=1e-6)
@@ -329,8 +208,10 @@ def aligned(kind, e):
 
 @on(families=("random", "conflicting", "scaled_rows"))
 def paced(kind, e):
-    "GradNorm: follows autograd's gradient of its loss, by Adam, with the sum of the weights kept; long gradients end with small weights."
-    tasks, alpha, lr = list(e.losses), 1.5, 0.01
+    "GradNorm: follows autograd's gradient of its loss, by Adam, with the sum of the weights kept."
+    tasks = list(e.losses)
+    alpha = 1.5
+    lr = 0.01
     balancer = kind(tasks, alpha=alpha, lr=lr)
     theirs = torch.ones(len(tasks), dtype=torch.float64, requires_grad=True)
     adam = torch.optim.Adam([theirs], lr)
@@ -361,7 +242,7 @@ def learns_equal_lengths(kind, e):
 
 
 def at_pareto_point(e: Example) -> Tensor:
-    "The example's gradients with the last one changed so that a positive combination of them vanishes."
+    "The example's gradients, the last one changed so that a positive combination vanishes."
     p = torch.rand(len(e.J), generator=torch.Generator().manual_seed(e.seed), dtype=torch.float64) + 0.2
     J = e.J.clone()
     J[-1] = -(p[:-1] @ J[:-1]) / p[-1]
@@ -370,14 +251,17 @@ def at_pareto_point(e: Example) -> Tensor:
 
 @on(families=("conflicting",))
 def stationary(kind, e):
-    "At a point where a positive combination of the gradients vanishes there is no direction to take."
+    "Where a positive combination of the gradients vanishes there is no direction to take."
     J = at_pareto_point(e)
     assert (step(kind, e, J @ J.T) @ J).norm() <= 1e-6 * J.norm()
 
 
 @on(families=("conflicting",))
 def harmless_where_nothing_can_be_gained(kind, e):
-    "CAGrad at Pareto-stationary points, exact or to 1e-7: within the ball and, where the ball holds such a step, nobody is harmed."
+    """CAGrad at Pareto-stationary points, exact or to 1e-7: in the ball, harming nobody.
+
+    As far as the ball holds such a step.
+    """
     J = at_pareto_point(e)
     c = 1.5
     J = J + 1e-8 * (e.seed % 2) * J.norm() * jacobian("random", len(J), e.seed)
@@ -394,7 +278,7 @@ def harmless_where_nothing_can_be_gained(kind, e):
 
 
 def one_sign(kind, e):
-    "GradDrop: each coordinate is the sum of its positive or of its negative entries, with the right frequency."
+    "GradDrop: each coordinate is its positive or its negative sum, with the right frequency."
     J = e.J.repeat(1, 200)
     d = kind(list(e.losses), seed=e.seed).combine(J, e.losses)
     up, down = J.clamp_min(0).sum(0), J.clamp_max(0).sum(0)
@@ -470,171 +354,5 @@ GRAMIAN_CHECKS = {
     "aligned": [finite, permutation, scale_free, aligned, resumes],
     "gradnorm": [finite, permutation, scale_free, positive, paced, learns_equal_lengths, resumes],
     "graddrop": [one_sign, drops_anew, resumes],
-}
-
-
-# ---------------------------------------------------------------- those that read the losses
-def final_weights(balancer, losses) -> Tensor:  # (T,)
-    "Weights of a step, its common factor included."
-    w = torch.tensor(
-        [float(balancer.weight(t, torch.tensor(l, dtype=torch.float64))) for t, l in losses.items()],
-        dtype=torch.float64,
-    )
-    return w * balancer.finish(losses)
-
-
-@on(families=("random",))
-def finite_and_positive(kind, e):
-    "Finite, positive weights, for losses of every size, and with absent tasks."
-    tasks = list(e.losses)
-    balancer = kind(tasks)
-    for n, size in enumerate((1.0, 1e4, 1e-4, 1e-30, 0.0)):
-        losses = {t: l * size for i, (t, l) in enumerate(e.losses.items()) if (i + n) % 3 or n == 0}
-        for _ in range(3):
-            if not losses:
-                continue
-            w = final_weights(balancer, losses)
-            assert w.isfinite().all() and (w > 0).all()
-            if balancer.wants_losses_after:
-                balancer.after_step(losses)
-
-
-@on(families=("random",))
-def does_not_touch(kind, e):
-    "The loss tensor is not read: a tensor without values will do."
-    balancer = kind(list(e.losses))
-    try:
-        for t in e.losses:
-            balancer.weight(t, torch.empty((), device="meta"))
-    except RuntimeError as error:
-        raise AssertionError("the loss was read") from error
-
-
-@on(families=("random",))
-def looking_changes_nothing(kind, e):
-    "`weight` may be called as often as one likes, in any order."
-    balancer = kind(list(e.losses))
-    before = [float(balancer.weight(t, torch.tensor(l))) for t, l in e.losses.items()]
-    assert before == [float(balancer.weight(t, torch.tensor(l))) for t, l in reversed(e.losses.items())][::-1]
-
-
-@on(families=("random",))
-def flags_tell_the_truth(kind, e):
-    "`has_factor` and `weight_needs_loss`, by which the engine takes short cuts, are what the class does."
-    balancer = kind(list(e.losses))
-    if not balancer.weight_needs_loss:
-        for t in e.losses:
-            assert float(balancer.weight(t, torch.tensor(1.0))) == float(balancer.weight(t, torch.tensor(2.0)))
-    for n in range(4):
-        factor = balancer.finish({t: l * (1 + n) for t, l in e.losses.items()})
-        assert balancer.has_factor or factor == 1.0
-
-
-def _follows(term, start, to_weight, squared=None):
-    "The learned number of each task follows autograd and PyTorch's Adam on the method's own loss."
-
-    def follows_the_formula(kind, e):
-        options = dict(lr=0.03) | (dict(squared_errors=list(e.losses)) if squared else {})
-        balancer = kind(list(e.losses), **options)
-        s = torch.full((len(e.losses),), float(start), dtype=torch.float64, requires_grad=True)
-        adam = torch.optim.Adam([s], 0.03)
-        for n in range(15):
-            losses = {t: l * (1 + 0.5 * math.sin(n + i)) for i, (t, l) in enumerate(e.losses.items())}
-            values = torch.tensor(list(losses.values()), dtype=torch.float64, requires_grad=True)
-            total = term(s, values).sum()
-            (w,) = torch.autograd.grad(total, values, retain_graph=True)
-            close(final_weights(balancer, losses), w, rtol=1e-9)
-            adam.zero_grad()
-            total.backward()
-            adam.step()
-
-    return on(families=("random",))(follows_the_formula)
-
-
-kendall = _follows(lambda s, L: torch.exp(-s) * L + s / 2, 0, None)
-kendall_squares = _follows(lambda s, L: torch.exp(-s) * L / 2 + s / 2, 0, None, squared=True)
-liebel = _follows(lambda s, L: torch.exp(-s) * L / 2 + torch.log(1 + torch.exp(s)), 0, None)
-impartial_losses = _follows(lambda s, L: torch.exp(s) * L - s, 0, None)
-
-
-@on(families=("random",))
-def geometric(kind, e):
-    "GLS: autograd of the geometric mean."
-    values = torch.tensor(list(e.losses.values()), dtype=torch.float64, requires_grad=True)
-    (w,) = torch.autograd.grad(values.log().mean().exp(), values)
-    close(final_weights(kind(list(e.losses)), e.losses), w, rtol=1e-9)
-
-
-@on(families=("random",))
-def slower_gets_more(kind, e):
-    "DWA: sum T, the formula of the paper on two periods, more weight where the loss falls less."
-    tasks, T = list(e.losses), len(e.losses)
-    balancer = kind(tasks, period=3)
-    fall = torch.linspace(0.3, 0.9, T, dtype=torch.float64)
-    for n in range(6):
-        close(
-            final_weights(
-                balancer, {t: l * (f if n >= 3 else 1.0) for (t, l), f in zip(e.losses.items(), fall.tolist())}
-            ),
-            torch.ones(T),
-        )
-    w = final_weights(balancer, e.losses)
-    close(w, T * torch.softmax(fall / 2, 0))
-    assert (w.diff() > 0).all()
-
-
-@on(families=("random",))
-def random_softmax(kind, e):
-    "RLW: sums to one over the tasks that came, differs from step to step, repeats with the seed, normal logits."
-    tasks = list(e.losses)
-    a, b, other = kind(tasks, seed=e.seed), kind(tasks, seed=e.seed), kind(tasks, seed=e.seed + 1)
-    runs = [[final_weights(x, e.losses) for _ in range(40)] for x in (a, b, other)]
-    assert (
-        all(map(torch.equal, *runs[:2]))
-        and not torch.equal(runs[0][0], runs[2][0])
-        and not torch.equal(runs[0][0], runs[0][1])
-    )
-    close(torch.stack(runs[0]).sum(1), torch.ones(40), rtol=1e-12)
-    close(final_weights(a, {tasks[0]: 1.0}).sum(), 1.0, rtol=1e-12)
-    logits = torch.stack(runs[0]).log()
-    spread = (logits - logits.mean(1, keepdim=True)).std()
-    assert 0.4 < spread < 1.6
-
-
-@on(families=("random",))
-def equal_relative_pace(kind, e):
-    "FAMO: ∝ z/L with sum one; a task that falls less than the others gains."
-    tasks = list(e.losses)
-    balancer, L = kind(tasks), torch.tensor(list(e.losses.values()), dtype=torch.float64)
-    close(final_weights(balancer, e.losses), (1 / L) / (1 / L).sum())
-    for n in range(10):
-        balancer.finish(e.losses)
-        balancer.after_step({t: l * (0.9 if i else 1.0) for i, (t, l) in enumerate(e.losses.items())})
-    w = final_weights(balancer, e.losses)
-    close(w.sum(), 1.0)
-    share = w * L / (w * L).sum()
-    assert share[0] == share.max() and share[0] > 1.05 / len(L)
-
-
-@on(families=("random",))
-def as_given(kind, e):
-    "Fixed weights are the given ones, by name and by position; others are one."
-    tasks = list(e.losses)
-    given_weights = {t: 0.5 + i for i, t in enumerate(tasks)}
-    for weights in (given_weights, list(given_weights.values())):
-        close(final_weights(kind(tasks, weights), e.losses), torch.tensor(list(given_weights.values())))
-    close(final_weights(kind(tasks), e.losses), torch.ones(len(tasks)))
-
-
-_ALWAYS = [finite_and_positive, looking_changes_nothing, flags_tell_the_truth, resumes]
-LOSS_CHECKS = {
-    "fixed": [*_ALWAYS, does_not_touch, as_given],
-    "uncertainty": [*_ALWAYS, does_not_touch, kendall, kendall_squares],
-    "uncertainty_positive": [*_ALWAYS, does_not_touch, liebel],
-    "imtl_l": [*_ALWAYS, does_not_touch, impartial_losses],
-    "geometric_mean": [*_ALWAYS, geometric],
-    "dwa": [*_ALWAYS, resumes_short_period, does_not_touch, slower_gets_more],
-    "famo": [*_ALWAYS, equal_relative_pace],
-    "random": [*_ALWAYS, does_not_touch, random_softmax],
 }
 CHECKS = GRAMIAN_CHECKS | LOSS_CHECKS

@@ -1,22 +1,29 @@
-"""The balancers: properties on examples from hypothesis, TorchJD's version of each method, solvers, states, mistakes."""
+"""The balancers: properties on examples, TorchJD's version of each method, states, mistakes."""
 
+import itertools
 import math
-import numpy as np, pytest, torch
-from balancer_checks import CHECKS, FAMILIES, NAMES, close, direction, holds, jacobian
+
+import numpy as np
+import pytest
+import torch
+from balancer_checks import CHECKS
+from balancer_examples import FAMILIES, NAMES, close, direction, holds, jacobian
+
 from mtl_course.core.errors import UserError
 from mtl_course.losses import BALANCERS, Balancer
 from mtl_course.losses.balancer import TaskAdam
 from mtl_course.losses.loss_balancers import FixedWeights
 from mtl_course.losses.solvers import dual_cone_weights, min_norm_weights
-from mtl_course.losses.torchjd_balancer import TorchJDBalancer
+from mtl_course.losses.torchjd_balancer import COUNT_ROWS, WEIGH_GRADIENTS, TorchJDBalancer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-GRID = [(family, T, seed) for family in FAMILIES for T in range(2, 9) for seed in (0, 1)]
+GRID = list(itertools.product(FAMILIES, range(2, 9), (0, 1)))  # family, tasks, seed
+CASES = []
+for name, checks in CHECKS.items():
+    CASES += [pytest.param(name, check, id=f"{name}-{check.__name__}") for check in checks]
 
 
-@pytest.mark.parametrize(
-    "name,check", [pytest.param(n, c, id=f"{n}-{c.__name__}") for n, checks in CHECKS.items() for c in checks]
-)
+@pytest.mark.parametrize("name,check", CASES)
 def test_property(name, check):
     holds(check, BALANCERS[name])
 
@@ -32,7 +39,10 @@ def ours(name, J, losses=None, **options):
 
 
 def test_upgrad_is_torchjds():
-    "TorchJD adds 1e-4 to the Gramian's diagonal by default; without that, and with the lengths given as preferences, it solves the same problem."
+    """Without the 1e-4 that TorchJD adds to the diagonal it solves the same problem.
+
+    The lengths are given as preferences.
+    """
     from torchjd.aggregation import UPGrad
     from torchjd.linalg import QuadprogProjector
 
@@ -120,7 +130,7 @@ def test_aligned_is_torchjds():
 
 
 def _cagrad_by_interior_points(J, c):
-    "The dual of CAGrad by cvxpy and CLARABEL, which is what TorchJD uses, at the tightest tolerance it takes."
+    "The dual of CAGrad by cvxpy and CLARABEL, as in TorchJD, at the tightest tolerance it takes."
     import cvxpy as cp
 
     U, S, _ = np.linalg.svd(J.numpy(), full_matrices=False)
@@ -137,7 +147,10 @@ def _cagrad_by_interior_points(J, c):
 @pytest.mark.filterwarnings("ignore::UserWarning")  # the tolerance is tighter than the solver can promise
 @pytest.mark.parametrize("c", [0.2, 0.5, 0.9])
 def test_cagrad_is_torchjds(c):
-    "Interior points find the dual's minimum to about 1e-15 of its value and so, the minimum being flat, the step to some 1e-6; TorchJD's default tolerance leaves 1e-4."
+    """Interior points find the dual's minimum to 1e-15 of its value, so the step to some 1e-6.
+
+    The minimum is flat. TorchJD's default tolerance leaves 1e-4.
+    """
     from torchjd.aggregation import CAGrad
 
     for family, T, seed in GRID[::3]:
@@ -153,7 +166,7 @@ def test_cagrad_is_torchjds(c):
 
 
 @pytest.mark.parametrize("name", ["Mean", "Sum", "Random"])
-def test_torchjds_weightings_that_need_no_coordinates_run_on_the_gramian(name):
+def test_torchjds_weightings_that_count_rows_run_on_the_gramian(name):
     import torchjd.aggregation as library
 
     J = jacobian("random", 3, 0)
@@ -173,7 +186,10 @@ def test_a_weighting_of_the_gradients_is_not_given_their_gramian(name):
 
 
 def test_nash_is_torchjds_but_for_the_length():
-    "TorchJD scales the Gramian by its norm first, so its weights are longer by the root of that; clipped to norm 1 both are the same, where its solver gets through."
+    """TorchJD scales the Gramian by its norm first, so its weights are longer by the root of that.
+
+    Clipped to norm 1 both are the same, where its solver gets through.
+    """
     from torchjd.aggregation import NashMTL
 
     failed = 0
@@ -194,7 +210,8 @@ def test_loss_balancers_are_torchjds_scalarizers():
     from torchjd import scalarization as sc
 
     tasks = list("abc")
-    steps = [torch.tensor([1 + math.sin(n + k) ** 2 + k for k in range(3)], dtype=torch.float64) for n in range(24)]
+    k = torch.arange(3, dtype=torch.float64)
+    steps = [1 + torch.sin(n + k) ** 2 + k for n in range(24)]
     pairs = {
         "uncertainty": (dict(lr=0.02, squared_errors=tasks), sc.UW(3), 1),
         "imtl_l": (dict(lr=0.02), sc.IMTLL(3), 1),
@@ -358,9 +375,7 @@ def test_a_matrix_weighting_gets_the_same_inner_products():
         (lambda: BALANCERS["torchjd"]("ab", "NashMTL", n_tasks=2), "use the balancer nash"),
         (lambda: BALANCERS["torchjd"]("ab", "CAGrad"), "cannot be made"),
         (
-            lambda: BALANCERS["upgrad"]("ab").weights(
-                torch.tensor([[1.0, 0.0], [0.0, math.nan]]), dict(a=1.0, b=1.0)
-            ),
+            lambda: BALANCERS["upgrad"]("ab").weights(torch.tensor([[1.0, 0.0], [0.0, math.nan]]), dict(a=1.0, b=1.0)),
             "not finite",
         ),
         (lambda: BALANCERS["upgrad"]("ab").weights(torch.eye(1), dict(c=1.0)), "no task 'c'"),
@@ -371,6 +386,18 @@ def test_a_matrix_weighting_gets_the_same_inner_products():
 def test_mistakes_are_named(make, words):
     with pytest.raises(UserError, match=words):
         make()
+
+
+def test_each_torchjd_weighting_gets_what_it_weighs():
+    "The names that the adapter knows by heart, against the library's own base class."
+    import torchjd.aggregation as library
+
+    weigh_gradients = set()
+    for name in library.__all__:
+        ancestors = [ancestor.__name__ for ancestor in getattr(library, name).__mro__]
+        if name.endswith("Weighting") and "_MatrixWeighting" in ancestors:
+            weigh_gradients.add(name)
+    assert weigh_gradients == {*WEIGH_GRADIENTS, *COUNT_ROWS}
 
 
 def test_a_method_whose_state_cannot_be_saved_says_so():

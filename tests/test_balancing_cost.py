@@ -1,8 +1,12 @@
-"""The benchmark of the ways to get the tasks' gradients: all ways agree, memory is counted by storage, stacking walks the graphs T times."""
+"""The benchmark of the ways to get the tasks' gradients.
 
-import pytest, torch
-from torch import nn
+All ways agree, memory is counted by storage, stacking walks the graphs T times.
+"""
+
+import pytest
+import torch
 from conftest import load_benchmark
+from torch import nn
 
 
 class SmallTrunk(nn.Module):
@@ -61,7 +65,10 @@ def test_all_ways_make_the_same_gradient(cost, way, balancer):
         pytest.importorskip("torchjd.aggregation")
     p = problem(cost)
     p.clear()
-    rows = [torch.cat([g.reshape(-1) for g in torch.autograd.grad(p.loss(t), p.shared)]) for t in p.names]
+    rows = []
+    for task in p.names:
+        grads = torch.autograd.grad(p.loss(task), p.shared)
+        rows.append(torch.cat([g.reshape(-1) for g in grads]))
     J = torch.stack(rows).double()
     weights = cost.make_balancer(balancer, p.names).weights(J @ J.T, dict.fromkeys(p.names, 1.0))
     expected = weights @ J
@@ -94,11 +101,15 @@ def test_how_often_the_trunk_is_walked_backwards(cost, way, walks):
 
 
 def test_one_tasks_activations_at_a_time(cost):
-    "Streamed: hardly more for six tasks than for two. Summed: more than twice as much (gradients and what the backward pass is working on stay the same)."
-    few, many = (
-        {w: cost.memory(problem(cost, n), w, "upgrad")[0] for w in ("summed", "fixed", "streamed", "stacked")}
-        for n in (2, 6)
-    )
+    """Streamed: hardly more for six tasks than for two. Summed: more than twice as much.
+
+    Gradients and what the backward pass is working on stay the same.
+    """
+    few = {}
+    many = {}
+    for way in ("summed", "fixed", "streamed", "stacked"):
+        few[way] = cost.memory(problem(cost, 2), way, "upgrad")[0]
+        many[way] = cost.memory(problem(cost, 6), way, "upgrad")[0]
     assert many["summed"] > 2 * few["summed"] and many["stacked"] > 2 * few["stacked"]
     assert (
         many["fixed"] < 1.1 * few["fixed"]

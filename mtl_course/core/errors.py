@@ -6,7 +6,7 @@ __all__ = ["UserError", "check_task_weight"]
 
 
 class UserError(Exception):
-    "A mistake in the input that the user can mend: one sentence naming what, what was expected, and what to do."
+    "A mistake in the input that the user can mend: what, what was expected, what to do."
 
 
 def check_task_weight(

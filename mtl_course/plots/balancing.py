@@ -47,7 +47,8 @@ def toy_figure(
 ) -> Figure:
     "The two losses of lesson 16 as rings around their optima, and where weights let training end."
     with plt.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(7.5, 2.9), layout="constrained")
+        figure = Figure(figsize=(7.5, 2.9), layout="constrained")
+        ax = figure.subplots()
         for x, task, colour in zip((0, 1), ("task 1", "task 2"), TOY_COLOURS):
             for radius in (0.15, 0.3, 0.45):
                 ax.add_patch(plt.Circle((x, 0), radius, fill=False, color=colour, lw=0.8, alpha=0.6))
@@ -69,7 +70,8 @@ def toy_runs_figure(
 ) -> Figure:
     "How the ratio of the two weights moves in training, and where training ends."
     with plt.rc_context(STYLE):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=[1.2, 1], layout="constrained")
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=[1.2, 1])
         colours = plt.get_cmap("tab10").colors
         styles = ("-", "--", "-.", ":") * 2
         for row, (name, (path, weights)) in enumerate(runs.items()):
@@ -93,7 +95,8 @@ def schedule_figure(
     "How the factors on the tasks' weights move during a run."
     progress = np.linspace(0, 1, len(factors))
     with plt.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(6, 2.2), layout="constrained")
+        figure = Figure(figsize=(6, 2.2), layout="constrained")
+        ax = figure.subplots()
         for task, style in zip(factors[0], ("-", "--", ":")):
             ax.plot(progress, [f[task] for f in factors], style, color=TASK_COLOURS[task], lw=2, label=task)
         ax.set(xlabel="share of the run that is over", title="factor on each task's weight")
@@ -109,7 +112,8 @@ def two_losses_figure(
     "Two losses of one weight with their slopes at a point, and the slope of their sum."
     x = np.linspace(theta - 2.2, theta + 2.2, 200)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(8, 2.9), layout="constrained", sharey=False)
+        figure = Figure(figsize=(8, 2.9), layout="constrained")
+        axes = figure.subplots(1, 2)
         curves = {task: np.vectorize(loss)(x) for task, loss in losses.items()}
         for (task, y), colour in zip(curves.items(), TOY_COLOURS):
             at = float(losses[task](theta))
@@ -123,7 +127,8 @@ def two_losses_figure(
         axes[1].plot(x, total, color="black")
         axes[1].plot(x, level + sum(slopes.values()) * (x - theta), "--", color="black", lw=1)
         axes[0].set(title="what the tasks want", ylabel="loss", xlabel="shared weight θ")
-        axes[1].set(title=f"what .grad holds of the sum: {sum(slopes.values()):+.1f}", xlabel="shared weight θ")
+        slope = round(sum(slopes.values()), 1) or 0  # no "-0.0"
+        axes[1].set(title=f"their sum: .grad holds {slope:g}", xlabel="shared weight θ")
         for ax in axes:
             ax.axvline(theta, color="0.7", lw=0.8, zorder=0)
             low, high = ax.get_ylim()
@@ -144,60 +149,65 @@ def plane_figure(
     """
     gradients = np.asarray(gradients, float)
     steps = {name: np.asarray(d, float) for name, d in directions.items()}
+    length = np.linalg.norm(gradients, axis=1).max()
+    shown = steps
+    if same_length:
+        shown = {name: 0.8 * length * d / max(np.linalg.norm(d), 1e-12) for name, d in steps.items()}
+    wedge = _harmless_wedge(gradients) * 1.1 * length
+    low, high = _limits(np.vstack([gradients, wedge, *shown.values()]))
     columns = min(columns, len(steps))
     rows = math.ceil(len(steps) / columns)
+    width = 2.4
+    height = 0.5 + width * (high - low)[1] / (high - low)[0]
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(2.3 * columns, 2.5 * rows), layout="constrained")
-        flat = np.atleast_1d(axes).flat
-        longest = np.linalg.norm(gradients, axis=1).max()
-        for ax, (name, step) in zip(flat, steps.items()):
-            shown = step
-            if same_length:
-                shown = step / max(np.linalg.norm(step), 1e-12) * 0.8 * longest
-            _draw_plane(ax, gradients, shown)
-            ax.set_title(f"{name}: ‖d‖ = {np.linalg.norm(step):.2f}\n{_harmed(gradients, step)}")
-        for ax in list(flat):
+        figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for ax in axes:
             ax.axis("off")
-        _same_limits(axes, np.vstack([gradients, *([] if same_length else steps.values())]))
+        for ax, (name, step) in zip(axes, steps.items()):
+            ax.fill(*wedge.T, color="0.9", zorder=0, lw=0)
+            for k, gradient in enumerate(gradients):
+                _arrow(ax, gradient, TOY_COLOURS[k], 2)
+                _label(ax, gradient, str(k + 1), TOY_COLOURS[k], 0.08 * length)
+            _arrow(ax, shown[name], "black", 2.6)
+            ax.set_title(f"{name}: ‖d‖ = {np.linalg.norm(step):.2f}\n{_harmed(gradients, step)}")
+            ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         return figure
 
 
-def _draw_plane(ax, gradients, step):
+def _harmless_wedge(gradients) -> np.ndarray:  # (N, 2) outline of radius 1, the origin first
     angles = np.linspace(-np.pi, np.pi, 1441)
     circle = np.stack([np.cos(angles), np.sin(angles)], 1)
     harmless = (circle @ gradients.T >= 0).all(1)
-    reach = 1.1 * np.linalg.norm(gradients, axis=1).max()
     start = np.flatnonzero(harmless & ~np.roll(harmless, 1))  # the wedge may lie across the angle π
-    if len(start):
-        wedge = np.roll(circle, -start[0], 0)[np.roll(harmless, -start[0])]
-        ax.fill(*np.vstack([[0, 0], reach * wedge]).T, color="0.9", zorder=0, lw=0)
-    for gradient, colour in zip(gradients, TOY_COLOURS):
-        _arrow(ax, gradient, colour, 2)
-    if np.linalg.norm(step) > 1e-9:
-        _arrow(ax, step, "black", 2.6)
-    else:
-        ax.plot(0, 0, "o", color="black")
-    ax.set(xticks=[], yticks=[], aspect="equal")
+    first = start[0] if len(start) else 0
+    arc = np.roll(circle, -first, 0)[np.roll(harmless, -first)]
+    return np.vstack([[0, 0], arc])
+
+
+def _limits(points) -> tuple[np.ndarray, np.ndarray]:  # lower left and upper right corner
+    points = np.vstack([points, [[0, 0]]])
+    margin = 0.08 * (points.max(0) - points.min(0)).max()
+    return points.min(0) - margin, points.max(0) + margin
 
 
 def _arrow(ax, tip, colour, width):
+    if np.linalg.norm(tip) < 1e-9:
+        ax.plot(0, 0, "o", color=colour)
+        return
     style = {"arrowstyle": "-|>", "color": colour, "lw": width, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 12}
     ax.annotate("", tip, (0, 0), arrowprops=style)
+
+
+def _label(ax, tip, text, colour, distance):
+    place = tip * (1 + distance / max(np.linalg.norm(tip), 1e-9))
+    ax.text(*place, text, color=colour, ha="center", va="center", weight="bold")
 
 
 def _harmed(gradients, step) -> str:
     gains = gradients @ step
     harmed = [str(k + 1) for k, gain in enumerate(gains) if gain < -1e-9 * np.abs(gains).max(initial=1)]
     return f"harms task {' and '.join(harmed)}" if harmed else "harms none"
-
-
-def _same_limits(axes, points):
-    points = np.vstack([points, [[0, 0]]])
-    margin = 0.12 * (points.max(0) - points.min(0)).max()
-    low = points.min(0) - margin
-    high = points.max(0) + margin
-    for ax in np.atleast_1d(axes).flat:
-        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
 
 
 def listening_figure(
@@ -207,7 +217,8 @@ def listening_figure(
     "Each balancer's answers between undoing the factor (1) and passing it on."
     markers = ("o", "s", "^", "D")
     with plt.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
+        figure = Figure(figsize=(8, 4.6), layout="constrained")
+        ax = figure.subplots()
         for offset, (situation, marker) in enumerate(zip(table, markers)):
             heights = np.arange(len(table)) + 0.16 * (offset - 1.5)
             ax.plot(table[situation], heights, marker, ms=5, label=situation)
@@ -229,7 +240,8 @@ def cost_figure(
 ) -> Figure:
     "Time and peak memory against the number of tasks; dashed: what the way cannot beat."
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.5), layout="constrained")
+        figure = Figure(figsize=(9.5, 3.5), layout="constrained")
+        axes = figure.subplots(1, 2)
         for way, records in cost.groupby("way", sort=False):
             colour, marker = WAYS[way]
             ratio = records.time_ratio
