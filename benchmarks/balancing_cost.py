@@ -1,16 +1,30 @@
-"""What a step costs by the way in which the tasks' gradients are made: summed loss, streamed tasks, TorchJD, stacked losses as in LibMTL.
+"""What a step costs by the way in which the tasks' gradients are made.
+
+Summed loss, streamed tasks, TorchJD, stacked losses as in LibMTL.
 
     python benchmarks/balancing_cost.py
-    python benchmarks/balancing_cost.py --size 96 --batch 8 --steps 8       # larger images and batches: activations and convolutions dominate
+    python benchmarks/balancing_cost.py --size 96 --batch 8 --steps 8   # convolutions dominate
 
-T tasks, each with images of its own, share a ResNet; every head is one linear layer. Timed is the forward and backward part of a step, up to the combined
-gradient in `.grad`; the optimizer's step is the same for all. Each timed step stands between two summed-loss steps, and its ratio is to their mean, so that
-a machine whose speed drifts does not favour anybody. Memory: on a GPU the allocator's peak, on a CPU the bytes of all tensors alive at once, counted by storage
-(parameters and images, which all ways hold, are left out; so is what a kernel uses inside itself). Writes results/balancing_cost.csv, read by notebook 18.
+T tasks, each with images of its own, share a ResNet; every head is one linear layer. Timed is the
+forward and backward pass of a step, up to the combined gradient in `.grad`; the optimizer's step is
+the same for all. Each timed step stands between two summed-loss steps, and its ratio is to their
+mean, so that a machine whose speed drifts does not favour anybody. Memory: on a GPU the allocator's
+peak, on a CPU the bytes of all tensors alive at once, counted by storage (parameters and images,
+which all ways hold, are left out; so is what a kernel uses inside itself). Writes
+results/balancing_cost.csv, read by lesson 18, and a figure beside it.
 """
 
-import contextlib, platform, subprocess, sys, time, weakref
-import numpy as np, pandas as pd, torch
+import contextlib
+import platform
+import subprocess
+import sys
+import time
+import weakref
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
 import torch.nn.functional as F
 from fastcore.script import Param, call_parse
 from torch import nn
@@ -21,6 +35,7 @@ from mtl_course.core.device import choose_device
 from mtl_course.core.seeds import seed_everything
 from mtl_course.losses import make_balancer, streamed_backward
 from mtl_course.models.backbone import Backbone
+from mtl_course.plots.balancing import cost_figure
 
 LABELS = {
     "summed": "summed loss",
@@ -31,13 +46,29 @@ LABELS = {
     "torchjd": "TorchJD mtl_backward",
     "torchjd_saving": "TorchJD, set to save memory",
 }
-TORCHJD = dict(
-    upgrad="UPGrad", mgda="MGDA", pcgrad="PCGrad", imtl_g="IMTLG", aligned_mtl="AlignedMTL"
-)  # our name -> its aggregator
+TORCHJD = {  # our name -> its aggregator
+    "upgrad": "UPGrad",
+    "mgda": "MGDA",
+    "pcgrad": "PCGrad",
+    "imtl_g": "IMTLG",
+    "aligned": "AlignedMTL",
+}
+
+
+SHOWN = [  # columns that are printed
+    "way",
+    "seconds",
+    "time_ratio",
+    "time_limit",
+    "peak_mb",
+    "memory_ratio",
+    "memory_limit_mb",
+    "difference",
+]
 
 
 class LiveBytes(TorchDispatchMode):
-    "Counts the bytes of all storages made inside it and still alive; `peak` is the most there ever were."
+    "Counts the bytes of all storages made inside it that are alive; `peak` is the most there were."
 
     def __init__(self):
         super().__init__()
@@ -67,20 +98,22 @@ class LiveBytes(TorchDispatchMode):
 
 
 class Problem:
-    "A shared trunk, T linear heads, and for each task a batch of its own."
+    "A shared backbone, T linear heads, and for each task a batch of its own."
 
     def __init__(self, tasks: int, backbone: str, size: int, batch: int, device: str, precision: str):
         seed_everything(0)
-        self.names, self.device, self.precision = [f"task{i}" for i in range(tasks)], device, precision
-        self.trunk = Backbone(backbone, tasks=tuple(self.names)).to(device).train()
-        self.heads = nn.ModuleDict({t: nn.Linear(self.trunk.channels["c5"], 10) for t in self.names}).to(device)
+        self.names = [f"task{i}" for i in range(tasks)]
+        self.device = device
+        self.precision = precision
+        self.backbone = Backbone(backbone, tasks=tuple(self.names)).to(device).train()
+        self.heads = nn.ModuleDict({t: nn.Linear(self.backbone.channels["c5"], 10) for t in self.names}).to(device)
         self.images = {t: torch.randn(batch, 3, size, size, device=device) for t in self.names}
         self.labels = {t: torch.randint(0, 10, (batch,), device=device) for t in self.names}
-        self.shared = list(self.trunk.parameters())
+        self.shared = list(self.backbone.parameters())
 
     def features(self, task):
         with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
-            return self.trunk(self.images[task], task)["c5"]
+            return self.backbone(self.images[task], task)["c5"]
 
     def loss(self, task, features=None):
         features = self.features(task) if features is None else features
@@ -111,20 +144,17 @@ def summed(problem, name):
     return time.perf_counter() - began
 
 
-def fixed(problem, name):
-    streamed_backward(
-        problem.shared, {t: lambda t=t: problem.loss(t) for t in problem.names}, make_balancer("fixed", problem.names)
-    )
-
-
 def streamed(problem, name):
-    streamed_backward(
-        problem.shared, {t: lambda t=t: problem.loss(t) for t in problem.names}, make_balancer(name, problem.names)
-    )
+    closures = {task: partial(problem.loss, task) for task in problem.names}
+    streamed_backward(problem.shared, closures, make_balancer(name, problem.names))
+
+
+def fixed(problem, name):
+    streamed(problem, "fixed")
 
 
 def _loop(problem, losses, name):
-    "One backward pass for each of the losses, whose gradients become the rows of a matrix; the graphs live until the last one."
+    "One backward pass for each loss, its gradient a row of a matrix; graphs live until the last."
     rows = torch.zeros(len(losses), sum(p.numel() for p in problem.shared), device=problem.device)
     for i in range(len(losses)):
         losses[i].backward(retain_graph=i + 1 < len(losses))
@@ -160,26 +190,23 @@ def torchjd(problem, name, chunk=None, saving=False):
         parallel_chunk_size=chunk,
         tasks_params=[problem.heads[t].parameters() for t in problem.names],
     )
-    jac_to_grad(
-        problem.shared,
-        getattr(aggregation, TORCHJD[name])(),
-        **(dict(optimize_gramian_computation=True) if saving else {}),
-    )
+    options = {"optimize_gramian_computation": True} if saving else {}
+    jac_to_grad(problem.shared, getattr(aggregation, TORCHJD[name])(), **options)
 
 
 def torchjd_saving(problem, name):
     torchjd(problem, name, chunk=1, saving=True)
 
 
-WAYS = dict(
-    summed=summed,
-    fixed=fixed,
-    streamed=streamed,
-    separate=separate,
-    stacked=stacked,
-    torchjd=torchjd,
-    torchjd_saving=torchjd_saving,
-)
+WAYS = {
+    "summed": summed,
+    "fixed": fixed,
+    "streamed": streamed,
+    "separate": separate,
+    "stacked": stacked,
+    "torchjd": torchjd,
+    "torchjd_saving": torchjd_saving,
+}
 
 
 def wait(device):
@@ -198,7 +225,10 @@ def seconds(problem, way, name) -> tuple:  # of the step, and what the way itsel
 
 @contextlib.contextmanager
 def peak_memory(device):
-    "Yields a list that afterwards holds the peak of bytes above what was alive at the beginning, and what is still alive at the end."
+    """Yields a list that afterwards holds two numbers of bytes above the beginning's.
+
+    The peak, and what is still alive at the end.
+    """
     peak = []
     if device == "cuda":
         torch.cuda.synchronize()
@@ -221,9 +251,11 @@ def memory(problem, way, name) -> tuple:  # peak bytes of a step, its gradient
 
 
 def limits(problem, tasks, backward_share) -> dict:  # way -> (time ratio, bytes)
-    """What a way cannot beat: a stacked loss walks all T graphs T times; whoever keeps the graphs holds all activations, whoever streams holds one task's.
+    """What a way cannot beat.
 
-    A way that needs the tasks' gradients has those of the first T − 1 when the last backward pass begins.
+    A stacked loss walks all T graphs T times; whoever keeps the graphs holds all activations,
+    whoever streams holds one task's. A way that needs the tasks' gradients has those of the first
+    T − 1 when the last backward pass begins.
     """
     problem.clear()
     with peak_memory(problem.device) as one:
@@ -231,83 +263,86 @@ def limits(problem, tasks, backward_share) -> dict:  # way -> (time ratio, bytes
     activations = one[1]  # what the graph of one loss keeps; temporaries are gone
     del loss
     gradient = sum(p.numel() * p.element_size() for p in problem.shared)
-    many = 1 + (tasks - 1) * backward_share
-    return dict(
-        summed=(1, tasks * activations),
-        fixed=(1, activations + gradient),
-        streamed=(1, activations + (tasks - 1) * gradient),
-        separate=(1, tasks * activations + (tasks - 1) * gradient),
-        **dict.fromkeys(("stacked", "torchjd", "torchjd_saving"), (many, tasks * activations + (tasks - 1) * gradient)),
-    )
+    all_graphs = tasks * activations + (tasks - 1) * gradient
+    walked_often = (1 + (tasks - 1) * backward_share, all_graphs)
+    return {
+        "summed": (1, tasks * activations),
+        "fixed": (1, activations + gradient),
+        "streamed": (1, activations + (tasks - 1) * gradient),
+        "separate": (1, all_graphs),
+        "stacked": walked_often,
+        "torchjd": walked_often,
+        "torchjd_saving": walked_often,
+    }
 
 
-def measure(problem, ways, name, steps) -> list[dict]:  # one row per way
-    "Warms up, measures memory and gradients, then alternates: summed, a way, summed, the next way, …"
-    peaks, gradients = {}, {}
+def measure(problem, ways, name, steps) -> list[dict]:  # one record per way
+    "Warms up, measures memory and gradients, then alternates: summed, a way, summed, a way, …"
+    peaks = {}
+    gradients = {}
     for way in ways:
         peaks[way], gradients[way] = memory(problem, way, name)  # this is the warm-up, too
-    times, ratios, shares = {w: [] for w in ways}, {w: [] for w in ways}, []
+    times = {way: [] for way in ways}
+    ratios = {way: [] for way in ways}
+    shares = []
     for _ in range(steps):
-        before, backward = seconds(problem, "summed", name)
+        before, _ = seconds(problem, "summed", name)
         for way in ways[1:]:
-            own = seconds(problem, way, name)[0]
-            after, inside = seconds(problem, "summed", name)
-            times[way].append(own)
-            ratios[way].append(own / ((before + after) / 2))
+            time_of_way, _ = seconds(problem, way, name)
+            after, backward = seconds(problem, "summed", name)
+            around = (before + after) / 2
+            times[way].append(time_of_way)
+            ratios[way].append(time_of_way / around)
             times["summed"].append(after)
-            ratios["summed"].append(after / ((before + after) / 2))
-            shares.append(inside / after)
+            ratios["summed"].append(after / around)
+            shares.append(backward / after)
             before = after
-    bound = limits(problem, len(problem.names), float(np.median(shares)))
-    rows = []
+    bounds = limits(problem, len(problem.names), float(np.median(shares)))
+    records = []
     for way in ways:
-        reference = gradients["summed" if way == "fixed" else "streamed"]
-        q1, q3 = np.percentile(times[way], [25, 75])
-        r1, r3 = np.percentile(ratios[way], [25, 75])
-        rows.append(
-            dict(
-                tasks=len(problem.names),
-                way=way,
-                label=LABELS[way],
-                seconds=np.median(times[way]),
-                seconds_q1=q1,
-                seconds_q3=q3,
-                time_ratio=np.median(ratios[way]),
-                time_ratio_q1=r1,
-                time_ratio_q3=r3,
-                time_limit=bound[way][0],
-                peak_mb=peaks[way] / 1e6,
-                memory_ratio=peaks[way] / peaks["summed"],
-                memory_limit_mb=bound[way][1] / 1e6,
-                difference=float("nan")
-                if way == "summed"
-                else ((gradients[way] - reference).norm() / reference.norm()).item(),
-            )
-        )
-    return rows
+        time_limit, memory_limit = bounds[way]
+        record = {"tasks": len(problem.names), "way": way, "label": LABELS[way]}
+        record |= _quartiles("seconds", times[way]) | _quartiles("time_ratio", ratios[way])
+        record |= {"time_limit": time_limit, "peak_mb": peaks[way] / 1e6}
+        record |= {"memory_ratio": peaks[way] / peaks["summed"], "memory_limit_mb": memory_limit / 1e6}
+        record["difference"] = _difference(gradients, way)
+        records.append(record)
+    return records
+
+
+def _quartiles(column, values) -> dict:
+    first, third = np.percentile(values, [25, 75])
+    return {column: np.median(values), f"{column}_q1": first, f"{column}_q3": third}
+
+
+def _difference(gradients, way) -> float:
+    "Relative to a reference: of fixed weights the summed loss, else the Gramian-based step."
+    if way == "summed":
+        return float("nan")
+    reference = gradients["summed" if way == "fixed" else "streamed"]
+    return ((gradients[way] - reference).norm() / reference.norm()).item()
 
 
 def about(backbone, size, batch, steps, device, precision, balancer) -> dict:
     "What has to be known to repeat the run."
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=project_root(), capture_output=True, text=True
-    ).stdout.strip()
-    machine = (
-        torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()}, {torch.get_num_threads()} threads"
-    )
-    return dict(
-        backbone=backbone,
-        size=size,
-        batch=batch,
-        steps=steps,
-        device=device,
-        precision=precision,
-        balancer=balancer,
-        machine=machine,
-        torch=torch.__version__,
-        commit=commit,
-        command=" ".join(["python benchmarks/balancing_cost.py", *sys.argv[1:]]),
-    )
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, cwd=project_root(), capture_output=True, text=True).stdout.strip()
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
+    if device == "cuda":
+        machine = torch.cuda.get_device_name()
+    return {
+        "backbone": backbone,
+        "size": size,
+        "batch": batch,
+        "steps": steps,
+        "device": device,
+        "precision": precision,
+        "balancer": balancer,
+        "machine": machine,
+        "torch": torch.__version__,
+        "commit": commit,
+        "command": " ".join(["python benchmarks/balancing_cost.py", *sys.argv[1:]]),
+    }
 
 
 @call_parse
@@ -324,26 +359,18 @@ def main(
     out: Param("csv file", str) = "results/balancing_cost.csv",
 ):
     "Times the ways to get all tasks' gradients, and counts their memory."
-    device, chosen = choose_device(device), [w for w in WAYS if w in {*ways.split(","), "summed", "streamed"}]
-    rows, began = [], time.perf_counter()
+    device = choose_device(device)
+    asked = {*ways.split(","), "summed", "streamed"}
+    chosen = [way for way in WAYS if way in asked]
+    records = []
+    began = time.perf_counter()
     for number in map(int, tasks.split(",")):
-        rows += measure(Problem(number, backbone, size, batch, device, precision), chosen, balancer, steps)
+        latest = measure(Problem(number, backbone, size, batch, device, precision), chosen, balancer, steps)
+        records += latest
         print(f"{number} tasks, {time.perf_counter() - began:.0f} s", flush=True)
-        print(
-            pd.DataFrame(rows[-len(chosen) :])[
-                [
-                    "way",
-                    "seconds",
-                    "time_ratio",
-                    "time_limit",
-                    "peak_mb",
-                    "memory_ratio",
-                    "memory_limit_mb",
-                    "difference",
-                ]
-            ].to_string(index=False, float_format="%.3g"),
-            flush=True,
-        )
-        table = pd.DataFrame(rows).assign(**about(backbone, size, batch, steps, device, precision, balancer))
-        with atomic_write(resolve(out)) as t:
-            table.to_csv(t, index=False)
+        print(pd.DataFrame(latest)[SHOWN].to_string(index=False, float_format="%.3g"), flush=True)
+        table = pd.DataFrame(records).assign(**about(backbone, size, batch, steps, device, precision, balancer))
+        with atomic_write(resolve(out)) as file:
+            table.to_csv(file, index=False)
+    with atomic_write(resolve(out).with_suffix(".png")) as file:
+        cost_figure(table).savefig(file, dpi=150)
