@@ -314,14 +314,18 @@ def unregister_task(name: str):
     TASKS._load().pop(name, None)
 
 
-def check_weight(task: str, weight: float) -> float:
+def check_weight(
+    task: str,
+    weight: float,  # of its loss
+    what: str = "weight",  # the word in the sentence
+) -> float:
     """The weight of a task's loss; raises `UserError` when it is not a finite number of at least 0."""
     try:
         is_weight = 0 <= weight < float("inf")
     except TypeError:  # no number at all
         is_weight = False
     if not is_weight:
-        raise UserError(f"the weight of {task} is {weight!r}: expected a finite number of at least 0")
+        raise UserError(f"the {what} of {task} is {weight!r}: expected a finite number of at least 0")
     return float(weight)
 
 

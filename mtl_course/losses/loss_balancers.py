@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import torch
 
-from ..core.errors import UserError, check_task_weight
+from ..core.errors import UserError
+from ..core.task import check_weight
 from .balancer import Balancer, TaskAdam
 
 # %% ../../nbs/4_balancing/16_loss_balancers.ipynb #eb42b50c
@@ -38,7 +39,7 @@ class FixedWeights(Balancer):
         "Changes some of the weights."
         for task, weight in weights.items():
             self.index(task)
-            self.task_weights[task] = check_task_weight(task, weight)
+            self.task_weights[task] = check_weight(task, weight)
 
     def weight(self, task, loss):
         return self.task_weights[self.tasks[self.index(task)]]

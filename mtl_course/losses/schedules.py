@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..config import TASKS
 from ..core.errors import UserError
+from ..core.task import TASKS
 
 __all__ = ["parse_schedule", "schedule_factors"]
 

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ..core.errors import check_task_weight
+from ..core.task import check_weight
 from mtl_course.losses.backward import (
     BackwardOptions,
     GradientRecorder,
@@ -161,7 +161,7 @@ def streamed_backward(
         balancer = make_balancer(balancer, list(closures))
     factors = dict.fromkeys(closures, 1.0) | (factors or {})
     for task, factor in factors.items():
-        check_task_weight(task, factor, "factor")
+        check_weight(task, factor, "factor")
     shared = [p for p in shared_parameters if p.requires_grad]
     for p in shared:
         p.grad = None

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..config import TASK_COLOURS
+from ..core.task import TASKS
 
 __all__ = [
     "cost_figure",
@@ -98,7 +98,7 @@ def schedule_figure(
         figure = Figure(figsize=(6, 2.2), layout="constrained")
         ax = figure.subplots()
         for task, style in zip(factors[0], ("-", "--", ":")):
-            ax.plot(progress, [f[task] for f in factors], style, color=TASK_COLOURS[task], lw=2, label=task)
+            ax.plot(progress, [f[task] for f in factors], style, color=TASKS[task].colour, lw=2, label=task)
         ax.set(xlabel="share of the run that is over", title="factor on each task's weight")
         ax.legend(frameon=False, loc="lower right")
         return figure
