@@ -185,7 +185,7 @@ def test_real_labels_come_back():
 
 
 def test_a_pair_that_no_smooth_curve_explains_is_no_lane():
-    from mtl_course.models.lane_decoding import _one_curve, LaneSegment
+    from mtl_course.models.lane_segments import LaneSegment, fits_one_curve
 
     def piece(rows, x):
         p = LaneSegment()
@@ -194,6 +194,6 @@ def test_a_pair_that_no_smooth_curve_explains_is_no_lane():
         return p
 
     low = piece(range(185, 119, -1), lambda y: 100.0)
-    assert _one_curve(low, piece(range(100, 59, -1), lambda y: 100 + 0.002 * (120 - y) ** 2), 1.0)
-    assert not _one_curve(low, piece(range(118, 99, -1), lambda y: 130.0), 1.0)
-    assert not _one_curve(low, piece(range(110, 60, -1), lambda y: 100 + 30 * np.sin(y / 6)), 1.0)
+    assert fits_one_curve(low, piece(range(100, 59, -1), lambda y: 100 + 0.002 * (120 - y) ** 2), 1.0)
+    assert not fits_one_curve(low, piece(range(118, 99, -1), lambda y: 130.0), 1.0)
+    assert not fits_one_curve(low, piece(range(110, 60, -1), lambda y: 100 + 30 * np.sin(y / 6)), 1.0)

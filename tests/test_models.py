@@ -71,9 +71,9 @@ def test_statistics_are_per_task(model):
 
 
 def test_pooled_statistics_are_those_of_the_mixture():
-    norm = TaskBatchNorm2d(1, num_rows=2, momentum=1.0)
+    norm = TaskBatchNorm2d(1, num_tasks=2, momentum=1.0)
     a, b = torch.randn(1, 1, 200, 200) - 3, 2 * torch.randn(1, 1, 200, 200) + 5
-    for norm.use, x in enumerate((a, b)):
+    for norm.active_task, x in enumerate((a, b)):
         norm(x)
     both = torch.cat([a, b])
     mean, var = norm.pooled()

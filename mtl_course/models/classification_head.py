@@ -7,46 +7,42 @@ __all__ = ['ClassificationHead', 'effective_number_weights']
 
 # %% ../../nbs/2_model/07_classification_head.ipynb #64934622
 import torch
-from torch import nn, Tensor
 import torch.nn.functional as F
-from .backbone import BatchNorm1d
+from torch import Tensor, nn
+from .batchnorm import BatchNorm1d
 
-# %% ../../nbs/2_model/07_classification_head.ipynb #0ede6952
+# %% ../../nbs/2_model/07_classification_head.ipynb #29b2a527
 class ClassificationHead(nn.Module):
-    """Global average pool and two hidden layers: features (B, C, h, w) -> logits (B, num_classes).
+    """Global average pool and two hidden layers: features -> logits (B, num_classes).
 
-    The layer widths are the specification's; a narrower trunk (512 channels) skips no layer.
+    The layer widths are the specification's; a narrower backbone (512 channels) skips no layer.
     """
 
     def __init__(
         self,
-        in_channels: int = 2048,  # channels of the trunk's last stage
+        in_channels: int = 2048,  # channels of the backbone's last stage
         num_classes: int = 43,  # GTSRB's sign classes
         dropout: float = 0.5,  # share of activations silenced in training
-        focal_gamma: float = 0.0,
-    ):  # γ of the focal loss; 0: plain cross-entropy
+        focal_gamma: float = 0.0,  # γ of the focal loss; 0: plain cross-entropy
+    ):
         super().__init__()
         self.focal_gamma = focal_gamma
-        self.register_buffer(
-            "class_weights", torch.ones(num_classes), persistent=False
-        )  # a property of the data, so no part of a checkpoint
-
-        def hidden(i, o):
-            return nn.Sequential(nn.Linear(i, o), BatchNorm1d(o), nn.ReLU(inplace=True), nn.Dropout(dropout))
-
-        self.fc1, self.fc2 = hidden(in_channels, 1024), hidden(1024, 512)
+        # a property of the data, so no part of a checkpoint
+        self.register_buffer("class_weights", torch.ones(num_classes), persistent=False)
+        self.fc1 = _hidden(in_channels, 1024, dropout)
+        self.fc2 = _hidden(1024, 512, dropout)
         self.classifier = nn.Linear(512, num_classes)
 
     def forward(
         self,
-        features: dict[str, Tensor],  # stage -> (B, C, h, w); only "c5" is read
+        features: dict[str, Tensor],  # stage -> (B, C, h, w); "c5" is read
         image_size: tuple[int, int] | None = None,  # not needed: a class has no place
     ) -> Tensor:  # (B, num_classes) logits
-        x = features["c5"].mean((2, 3))  # (B, C)
-        return self.classifier(self.fc2(self.fc1(x)))  # (B, num_classes)
+        z = features["c5"].mean((2, 3))  # (B, C)
+        return self.classifier(self.fc2(self.fc1(z)))
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:  # (B, num_classes), (B,) int64 -> ()
-        "Mean of w_y (1 − p_y)^γ (−log p_y), p = softmax(logits) and y the label; with w = 1 and γ = 0 the cross-entropy."
+        "Mean of w_y (1 − p_y)^γ (−log p_y), p = softmax(logits) and y the label."
         loss = F.cross_entropy(logits.float(), labels, reduction="none")  # (B,) −log p_y
         focus = (1 - (-loss).exp()) ** self.focal_gamma if self.focal_gamma else 1.0
         return (self.class_weights[labels] * focus * loss).mean()
@@ -55,11 +51,16 @@ class ClassificationHead(nn.Module):
         "The probability of each class."
         return logits.float().softmax(1)
 
-# %% ../../nbs/2_model/07_classification_head.ipynb #29b2a527
+
+def _hidden(inputs, outputs, dropout):
+    return nn.Sequential(nn.Linear(inputs, outputs), BatchNorm1d(outputs), nn.ReLU(inplace=True), nn.Dropout(dropout))
+
+# %% ../../nbs/2_model/07_classification_head.ipynb #43b0d34a
 def effective_number_weights(
     counts: Tensor,  # (C,) training images of each class
-    beta: float = 0.999,
+    beta: float = 0.999,  # 0: all classes alike; towards 1: as 1/counts
 ) -> Tensor:  # (C,) their mean is 1
-    "w_c ∝ (1 − β)/(1 − β^n_c), the inverse of the effective number of samples (Cui et al. 2019, equation 5); 0 for a class without images."
-    weights = torch.where(counts > 0, (1 - beta) / (1 - beta ** counts.double().clamp(min=1)), 0.0)
+    """w_c ∝ (1 − β)/(1 − β^n_c), Cui et al. 2019, equation 5; 0 for a class without images."""
+    inverse = (1 - beta) / (1 - beta ** counts.double().clamp(min=1))
+    weights = torch.where(counts > 0, inverse, 0.0)
     return (weights * len(counts) / weights.sum()).float()

@@ -1,0 +1,59 @@
+"""torchvision's two stages of Faster R-CNN with the papers' numbers."""
+
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.ops import MultiScaleRoIAlign
+
+__all__ = ["make_roi_heads", "make_rpn"]
+
+
+def make_rpn(
+    anchors: AnchorGenerator,  # nine per place
+    channels: int,  # of the maps
+    samples: int,  # anchors per image in the loss
+    proposals: int,  # per image, after non-maximum suppression
+    train_proposals: int,  # the same in training
+) -> RegionProposalNetwork:
+    """The first stage (Ren et al. 2015, section 3): IoU 0.7 and 0.3, NMS at 0.7.
+
+    Twice as many of the best anchors of each level enter non-maximum suppression as come out.
+    """
+    return RegionProposalNetwork(
+        anchors,
+        RPNHead(channels, 9),
+        fg_iou_thresh=0.7,
+        bg_iou_thresh=0.3,
+        batch_size_per_image=samples,
+        positive_fraction=0.5,
+        pre_nms_top_n=dict(training=2 * train_proposals, testing=2 * proposals),
+        post_nms_top_n=dict(training=train_proposals, testing=proposals),
+        nms_thresh=0.7,
+    )
+
+
+def make_roi_heads(
+    levels: list[str],  # maps that regions are cut from
+    channels: int,  # of the maps
+    num_classes: int,  # without background
+    samples: int,  # proposals per image in the loss
+    anchor_scale: float,  # in strides; a box of 56 times this size (root of its area, pixels) is cut from c4
+) -> RoIHeads:
+    """The second stage (Girshick 2015, section 2.3): 7×7 cells of 2×2 points, IoU 0.5.
+
+    The level of a box is that of Lin et al. 2017, equation 1, whose 224 pixels belong to a scale of 4.
+    """
+    return RoIHeads(
+        MultiScaleRoIAlign(levels, output_size=7, sampling_ratio=2, canonical_scale=int(56 * anchor_scale)),
+        TwoMLPHead(channels * 49, 1024),
+        FastRCNNPredictor(1024, num_classes + 1),
+        fg_iou_thresh=0.5,
+        bg_iou_thresh=0.5,
+        batch_size_per_image=samples,
+        positive_fraction=0.25,
+        bbox_reg_weights=None,
+        score_thresh=0.05,
+        nms_thresh=0.5,
+        detections_per_img=100,
+    )
