@@ -235,7 +235,8 @@ def conflict_free_degrees(
         return 360.0
     angles = np.sort(np.degrees(np.arctan2(arrows[:, 1], arrows[:, 0])))
     gaps = np.diff(np.append(angles, angles[0] + 360))
-    return float(max(0.0, 180 - (360 - gaps.max())))
+    opening = gaps.max() - 180
+    return float(opening) if opening > 1e-9 else 0.0  # opposite gradients leave nothing but rounding
 
 
 def embed_gramian(
