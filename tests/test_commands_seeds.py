@@ -107,7 +107,7 @@ def tables(tmp_path, monkeypatch):
 
 
 def write_seeds(folder, values, configs):
-    "results/laptop_seeds.csv with the same values for every score, one a seed; minutes of seed 0 alone."
+    "results/laptop_seeds.csv with the same values for every score; minutes of seed 0 alone."
     rows = []
     for task, metric, _ in load_benchmark("readme_tables").ROWS:
         for seed, (value, config) in enumerate(zip(values, configs, strict=True)):

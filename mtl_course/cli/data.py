@@ -52,18 +52,10 @@ def mtl_data(
     workers: Param("make: drawing processes; default: one per core", int) = None,
 ):
     "Makes the built-in driving world, checks data, or says how to get the real data sets."
-    options = dict(
-        signs=signs,
-        sign_test=sign_test,
-        frames_per_track=frames_per_track,
-        sign_skew=sign_skew,
-        scenes=scenes,
-        class_weights=_parse_class_weights(class_weights),
-        lanes=lanes,
-        lane_test=lane_test,
-        joint=joint,
-        workers=workers,
-    )
+    class_weights = _parse_class_weights(class_weights)
+    options = dict(signs=signs, sign_test=sign_test, frames_per_track=frames_per_track, sign_skew=sign_skew)
+    options |= dict(scenes=scenes, class_weights=class_weights, lanes=lanes, lane_test=lane_test)
+    options |= dict(joint=joint, workers=workers)
     options = {name: value for name, value in options.items() if value is not None}
     if options and action != "make":
         raise UserError(f"{next(iter(options))} is an option of `mtl_data make`, not of `mtl_data {action}`")

@@ -27,42 +27,43 @@ def clipped_average(a, b, largest):
 import torch
 
 
-def save(run):
-    states = {name: getattr(run, name).state_dict() for name in ("model", "optimizer", "scheduler")}
-    return states | dict(step=run.step, random=torch.get_rng_state())
+class Checkpoint:
+    def __init__(self, run):
+        self.states = {name: getattr(run, name).state_dict() for name in ("model", "optimizer", "scheduler")}
+        self.step = run.step
+        self.random = torch.get_rng_state()
 
-
-def load(run, saved):
-    for name in ("model", "optimizer", "scheduler"):
-        getattr(run, name).load_state_dict(saved[name])
-    run.step = saved["step"]
-    torch.set_rng_state(saved["random"])
+    def restore(self, run):
+        for name, state in self.states.items():
+            getattr(run, name).load_state_dict(state)
+        run.step = self.step
+        torch.set_rng_state(self.random)
 """,
         "the random generator is forgotten": """
 import copy
 
 
-def save(run):
-    states = {name: getattr(run, name).state_dict() for name in ("model", "optimizer", "scheduler")}
-    return copy.deepcopy(states | dict(step=run.step))
+class Checkpoint:
+    def __init__(self, run):
+        states = {name: getattr(run, name).state_dict() for name in ("model", "optimizer", "scheduler")}
+        self.states = copy.deepcopy(states)
+        self.step = run.step
 
-
-def load(run, saved):
-    for name in ("model", "optimizer", "scheduler"):
-        getattr(run, name).load_state_dict(saved[name])
-    run.step = saved["step"]
+    def restore(self, run):
+        for name, state in self.states.items():
+            getattr(run, name).load_state_dict(state)
+        run.step = self.step
 """,
         "the position is forgotten": """
 import copy
 
 
-def save(run):
-    return copy.deepcopy({name: getattr(run, name).state_dict() for name in ("model", "optimizer", "scheduler")})
+class Checkpoint:
+    def __init__(self, run):
+        self.state = copy.deepcopy(run.model.state_dict())
 
-
-def load(run, saved):
-    for name in ("model", "optimizer", "scheduler"):
-        getattr(run, name).load_state_dict(saved[name])
+    def restore(self, run):
+        run.model.load_state_dict(self.state)
 """,
     },
 }
