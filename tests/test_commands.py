@@ -3,7 +3,6 @@
 import argparse, contextlib, io, json, runpy, subprocess, sys, warnings
 from pathlib import Path
 import cv2, numpy as np, pandas as pd, pytest, torch
-import mtl_course.cli.commands as commands
 import mtl_course.cli.evaluate as evaluate
 import mtl_course.cli.train as training
 from mtl_course.config import Config, make_config
@@ -61,12 +60,8 @@ def road():
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_works(name):
     code, out, err = shell(name, "--help")
-    assert (
-        code == 0
-        and err == ""
-        and out.startswith(f"usage: {name}")
-        and commands.__dict__[name].__doc__.split()[0] in out
-    )
+    assert (code, err) == (0, "") and out.startswith(f"usage: {name}")
+    assert " ".join(out.split()).count("options:") == 1
 
 
 def test_help_of_training_lists_every_field_and_every_balancer():
