@@ -82,7 +82,8 @@ def toy_runs_figure(
         left.axhline(0.01, color="black", lw=0.8)
         left.text(0, 0.0105, "undoes the units", va="bottom", fontsize=8.5)
         left.set(yscale="log", xlabel="step", ylabel="$w_2/w_1$", title="ratio of the weights")
-        left.legend(ncol=2, frameon=False, loc="upper right", bbox_to_anchor=(1, 0.93))
+        left.set_ylim(top=3e4)  # room for the legend above the random weights
+        left.legend(ncol=2, frameon=False, loc="upper right")
         right.axvline(0.5, color="black", lw=0.8)
         right.set(yticks=range(len(runs)), yticklabels=list(runs), xlim=(-0.05, 1.05), ylim=(len(runs) - 0.5, -0.5))
         right.set(xlabel="x:  0 = optimum of task 1,  1 = of task 2", title="where training ends")
