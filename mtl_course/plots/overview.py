@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon
 
 from ..core.task import TASKS
-from ..world.scenes import draw_scene
+from ..world.scene import draw_scene
 from ..world.signs import SIGN_NAMES
 from .figures import style
 
