@@ -1,27 +1,41 @@
-"""Speed of the KITTI metric on one core: random label and result files of the size of KITTI's training set; stored in results/metrics_speed_kitti.csv."""
+"""Speed of the KITTI metric on one core, on random files of the size of KITTI's training set.
+
+Stored in results/metrics_speed_kitti.csv.
+"""
 
 import os
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"  # before numpy is imported
-import argparse, csv, resource, tempfile, time
+import argparse
+import csv
+import resource
+import tempfile
+import time
 from pathlib import Path
 import numpy as np
 from mtl_course.core.files import atomic_write, project_root
 from mtl_course.metrics.kitti_files import kitti_ap
 
-KINDS, SHARES = ("Car", "Pedestrian", "Cyclist", "Van", "Truck", "DontCare"), (0.58, 0.1, 0.04, 0.06, 0.02, 0.2)
+SHARES = dict(Car=0.58, Pedestrian=0.1, Cyclist=0.04, Van=0.06, Truck=0.02, DontCare=0.2)
+
+
+def line(name, truncation, occlusion, box, score=""):
+    corners = " ".join(f"{v:.2f}" for v in box)
+    return f"{name} {truncation} {occlusion} -10 {corners} -1 -1 -1 -1000 -1000 -1000 -10{score}\n"
 
 
 def write_frames(folder: Path, frames: int, detections: int, seed: int = 0):
-    "Label files of 0-14 objects, result files of about `detections` boxes: most near an object, the others anywhere."
+    "Label files of 0-14 objects, result files of about `detections` boxes, most near an object."
     rng = np.random.default_rng(seed)
     for part in ("label_2", "results"):
         (folder / part).mkdir()
     for k in range(frames):
         n = rng.integers(0, 15)
-        kinds = rng.choice(KINDS, n, p=SHARES)
-        x, y, h = rng.uniform(-20, 1150, n), rng.uniform(120, 220, n), rng.gamma(3, 20, n) + 10
+        kinds = rng.choice(list(SHARES), n, p=list(SHARES.values()))
+        x = rng.uniform(-20, 1150, n)
+        y = rng.uniform(120, 220, n)
+        h = rng.gamma(3, 20, n) + 10
         boxes = np.stack([x, y, x + h * np.where(kinds == "Car", 1.6, 0.5), y + h], 1)
         m = rng.poisson(detections)
         near = rng.integers(0, n, m) if n else np.empty(0, int)
@@ -29,23 +43,19 @@ def write_frames(folder: Path, frames: int, detections: int, seed: int = 0):
         if len(found):
             found[rng.random(m) < 0.3] += [300, 0, 300, 0]
         scores = rng.random(len(found))
-        row = lambda c, t, o, b, s="": (
-            f"{c} {t} {o} -10 {b[0]:.2f} {b[1]:.2f} {b[2]:.2f} {b[3]:.2f} -1 -1 -1 -1000 -1000 -1000 -10{s}\n"
-        )
-        (folder / "label_2" / f"{k:06d}.txt").write_text(
-            "".join(
-                row(c, f"{t:.2f}", o, b) for c, t, o, b in zip(kinds, rng.random(n) ** 3, rng.integers(0, 4, n), boxes)
-            )
-        )
-        (folder / "results" / f"{k:06d}.txt").write_text(
-            "".join(
-                row(kinds[j], -1, -1, b, f" {s:.4f}") for j, b, s in zip(near, found, scores) if kinds[j] != "DontCare"
-            )
-        )
+        truncation = rng.random(n) ** 3
+        objects = zip(kinds, truncation, rng.integers(0, 4, n), boxes)
+        labels = [line(name, f"{t:.2f}", occlusion, box) for name, t, occlusion, box in objects]
+        results = []
+        for j, box, score in zip(near, found, scores):
+            if kinds[j] != "DontCare":
+                results.append(line(kinds[j], -1, -1, box, f" {score:.4f}"))
+        (folder / "label_2" / f"{k:06d}.txt").write_text("".join(labels))
+        (folder / "results" / f"{k:06d}.txt").write_text("".join(results))
 
 
 def measure(folder: Path, corrected: bool, repeats: int) -> tuple[list, list]:
-    "Seconds of wall clock and of processor time of each call; everything is included, reading the files too."
+    "Seconds of wall clock and of processor time of each call, reading the files included."
     walls, cpus = [], []
     for _ in range(repeats):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -88,7 +98,8 @@ def main():
                     )
                 )
                 print(
-                    f"{args.frames} frames, {boxes / args.frames:6.1f} detections each, corrected {corrected!s:5}: {np.median(walls):6.2f} s of wall clock, {np.median(cpus):6.2f} s of processor time"
+                    f"{args.frames} frames, {boxes / args.frames:6.1f} detections each, corrected {corrected!s:5}: "
+                    f"{np.median(walls):6.2f} s of wall clock, {np.median(cpus):6.2f} s of processor time"
                 )
     with atomic_write(args.out) as path, open(path, "w", newline="") as f:
         writer = csv.DictWriter(f, rows[0])

@@ -1,6 +1,15 @@
-"""Seconds that TuSimple's metric takes for the 2,782 clips of the official test set (drawn at random here), reading included; stored in results/metrics_speed_tusimple.csv."""
+"""Seconds of TuSimple's metric for as many clips as the official test set has, drawn at random.
 
-import argparse, csv, json, platform, statistics, tempfile, time
+Reading is included. Stored in results/metrics_speed_tusimple.csv.
+"""
+
+import argparse
+import csv
+import json
+import platform
+import statistics
+import tempfile
+import time
 from pathlib import Path
 import numpy as np
 from mtl_course.core.files import atomic_write, project_root
@@ -10,16 +19,15 @@ HEIGHTS = np.arange(160, 720, 10)
 
 
 def random_lanes(rng) -> np.ndarray:
-    "Three to five lanes that meet near the horizon, each from its own height downwards; integer pixels, -2 where absent."
+    "Three to five lanes that meet near the horizon, each from its own height downwards."
     slopes = rng.uniform(-2.5, 2.5, (rng.integers(3, 6), 1))
     x = 640 + slopes * (HEIGHTS - 230)
-    return np.where((HEIGHTS >= rng.integers(230, 500, slopes.shape)) & (x >= 0) & (x < 1280), x.round(), -2).astype(
-        int
-    )
+    present = (HEIGHTS >= rng.integers(230, 500, slopes.shape)) & (x >= 0) & (x < 1280)
+    return np.where(present, x.round(), -2).astype(int)
 
 
 def write_files(folder: Path, clips: int):
-    "A truth and predictions (the truth with noise, sometimes with a lane less or more) of so many clips."
+    "Labels and predictions: the labels with noise, sometimes with a lane less or more."
     rng = np.random.default_rng(0)
     with open(folder / "gt.json", "w") as gt, open(folder / "pred.json", "w") as pred:
         for i in range(clips):
@@ -59,7 +67,8 @@ def main():
                 )
             )
             print(
-                f"{what:30s} {args.clips} clips: median {rows[-1]['median_seconds']:.2f} s, of processor time {rows[-1]['median_cpu_seconds']:.2f} s"
+                f"{what:30s} {args.clips} clips: median {rows[-1]['median_seconds']:.2f} s, "
+                f"of processor time {rows[-1]['median_cpu_seconds']:.2f} s"
             )
     with atomic_write(args.out) as path, open(path, "w", newline="") as f:
         writer = csv.DictWriter(f, rows[0])

@@ -22,10 +22,13 @@ class Reader(nn.Module):
 
     def __init__(self, whole=False):
         super().__init__()
-        self.trunk, self.head, self.whole, self.grad_modes = nn.BatchNorm2d(3), nn.Dropout(), whole, []
+        self.backbone = nn.BatchNorm2d(3)
+        self.head = nn.Dropout()
+        self.whole = whole
+        self.grad_modes = []
 
     def forward(self, images, task):
-        self.grad_modes.append((torch.is_grad_enabled(), self.training, self.trunk.training))
+        self.grad_modes.append((torch.is_grad_enabled(), self.training, self.backbone.training))
         if task == "classification":
             out = nn.functional.one_hot(images[:, 0, 0, 0].long(), 43).to(torch.bfloat16)
         elif task == "lane":
@@ -100,21 +103,21 @@ def test_predictions_are_float32_and_the_consumer_is_free():
                 and not torch.is_inference_mode_enabled()
                 and not torch.is_autocast_enabled("cpu")
             )
-            values = (
-                [prediction] if torch.is_tensor(prediction) else [p[k] for p in prediction for k in ("boxes", "scores")]
-            )
+            values = [prediction]
+            if not torch.is_tensor(prediction):
+                values = [p["boxes"] for p in prediction] + [p["scores"] for p in prediction]
             assert all(v.dtype == torch.float32 for v in values)
 
 
 def test_evaluation_mode_is_given_back_part_by_part():
     model = Reader().train()
-    model.trunk.eval()  # a frozen trunk
+    model.backbone.eval()  # a frozen backbone
     score_task(model, loaders()["lane"], "lane")
     assert model.grad_modes == [(False, False, False)]
-    assert model.training and model.head.training and not model.trunk.training
+    assert model.training and model.head.training and not model.backbone.training
     with pytest.raises(KeyError):
         score_task(model, [dict(images={})], "lane")  # after an error, too
-    assert model.training and not model.trunk.training
+    assert model.training and not model.backbone.training
 
 
 def test_tidy_table(tmp_path):

@@ -84,7 +84,9 @@ def test_lane_scores_agree_with_sklearn(seed, share, found):
     metric = LaneMetric()
     for k in range(3):
         metric.update(probability[k : k + 1], truth[k : k + 1])
-    t, p, scores = truth.flatten().numpy(), (probability > 0.5).flatten().numpy(), metric.compute()
+    t = truth.flatten().numpy()
+    p = (probability > 0.5).flatten().numpy()
+    scores = metric.compute()
     assert scores["pixel_accuracy"] == pytest.approx(sk.accuracy_score(t, p), abs=1e-12)
     assert scores["iou"] == pytest.approx(sk.jaccard_score(t, p, zero_division=0), abs=1e-12)
     assert scores["precision"] == pytest.approx(sk.precision_score(t, p, zero_division=0), abs=1e-12)
@@ -96,7 +98,9 @@ def test_lane_counts_are_summed_before_dividing():
     metric = LaneMetric()
     full, empty = torch.zeros(1, 10, 100), torch.zeros(1, 10, 100)
     truth_full, truth_small = torch.zeros(1, 10, 100).long(), torch.zeros(1, 10, 100).long()
-    full[0, :, :90], truth_full[0, :, :], truth_small[0, 0, :10] = 1, 1, 1
+    full[0, :, :90] = 1
+    truth_full[0] = 1
+    truth_small[0, 0, :10] = 1
     metric.update(full, truth_full)
     metric.update(empty, truth_small)
     assert metric.compute()["iou"] == pytest.approx(900 / 1010)

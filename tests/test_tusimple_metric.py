@@ -1,6 +1,9 @@
-"""TuSimple's lane metric against the official program's outputs, hand-worked cases, and a plain re-statement with scikit-learn."""
+"""TuSimple's lane metric: official outputs, hand-worked cases, and a plain restatement."""
 
-import itertools, json, math, os
+import itertools
+import json
+import math
+import os
 from pathlib import Path
 import numpy as np, pytest
 from mtl_course.core.files import project_root
@@ -56,10 +59,11 @@ def test_the_official_outputs(case):
     rows = json.loads((case / "expected_rows.json").read_text())
     assert [r["raw_file"] for r in got["rows"]] == [r["raw_file"] for r in rows]
     assert close([triple(r) for r in got["rows"]], [triple(r) for r in rows])
-    assert all(0 <= v <= 1 + 1e-12 for r in [got, *got["rows"]] for v in r["corrected"].values())
+    for scores in [got, *got["rows"]]:
+        assert all(0 <= value <= 1 + 1e-12 for value in scores["corrected"].values())
 
 
-# ---- cases of our own, worked out by hand ----
+# cases of our own, worked out by hand
 
 SIX = row(100, 200, 300, 400, 500, 600)
 SHORT = straight(400, first=17)  # 17 of 20 absent
@@ -413,10 +417,10 @@ def restated(pred, truth, heights, run_time):
             if len(points) > 1
             else 0
         )
-        hits = [
-            [abs((p if p >= 0 else -100) - (g if g >= 0 else -100)) < 20 / math.cos(theta) for p, g in zip(guess, lane)]
-            for guess in pred
-        ]
+        hits = []
+        for guess in pred:
+            distances = [abs((p if p >= 0 else -100) - (g if g >= 0 else -100)) for p, g in zip(guess, lane)]
+            hits.append([distance < 20 / math.cos(theta) for distance in distances])
         shares.append(max((sum(h) / len(h) for h in hits), default=0))
     missed = sum(s < 0.85 for s in shares)
     fp = (len(pred) - len(truth) + missed) / len(pred) if pred else 0
@@ -498,10 +502,11 @@ def test_corrected_accuracy_is_a_share_of_the_heights_at_which_something_is():
 def best_by_trying(table):
     "(most matches, largest sum of accuracies among those) over all one-to-one assignments."
     G, P = table.shape
-    chosen = lambda order: [table[g, p] for g, p in enumerate(order) if p < P]
-    return max(
-        (sum(a >= 0.85 for a in s), round(sum(s), 9)) for s in map(chosen, itertools.permutations(range(P + G), G))
-    )
+    outcomes = []
+    for order in itertools.permutations(range(P + G), G):
+        chosen = np.array([table[g, p] for g, p in enumerate(order) if p < P])
+        outcomes.append(((chosen >= 0.85).sum(), round(sum(chosen.tolist()), 9)))
+    return max(outcomes)
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -12,7 +12,7 @@ def safe_divide(
     denominator: np.ndarray,  # broadcastable to the numerator
     empty: float = 0.0,  # the value where the denominator is not positive
 ) -> np.ndarray:  # float64
-    "Element-wise ratio with a given value for empty denominators: 0/0 is a convention, not an error."
+    "Element-wise ratio with a given value where the denominator is empty: 0/0 is a convention."
     numerator = np.asarray(numerator, np.float64)
     denominator = np.asarray(denominator, np.float64)
     out = np.full(np.broadcast_shapes(numerator.shape, denominator.shape), empty)

@@ -89,7 +89,10 @@ def bootstrap_intervals(
 
 
 def _resampled_signs(predictions, per_class, resamples, seed):
-    "({metric: (resamples,)}, {metric: (resamples, classes)}) of signs; tracks are drawn as a whole."
+    """({metric: (resamples,)}, {metric: (resamples, classes)}) of signs.
+
+    Tracks are drawn as a whole.
+    """
     counts = sign_counts(np.array(predictions.targets), np.array(predictions.predictions))
     return sign_score_rows(bootstrap_sums(counts, predictions.groups(), resamples, seed))
 
@@ -118,7 +121,7 @@ def _resampled_boxes(predictions, per_class, resamples, seed):
 
 
 def _drop_disagreeing(metric: str, values: np.ndarray, reported: pd.Series):
-    "Sets the columns to NaN whose score of the sample itself (row 0) is not the reported one, and warns."
+    "Sets columns to NaN whose score of the sample itself (row 0) is not the reported one; warns."
     off = ~np.isclose(values[0], reported, atol=1e-5, equal_nan=True)
     if off.any():
         names = ", ".join(reported.index[off])

@@ -1,4 +1,4 @@
-"""Predictions of a whole split, batch by batch, and what is kept of them for intervals and official files."""
+"""Predictions of a whole split, and what is kept of them for intervals and official files."""
 
 import contextlib
 import time

@@ -47,7 +47,7 @@ def format_scores(
             rows += _task_rows(task, metrics, results[task])
     has_intervals = any(row[3] for row in rows[1:])
     columns = range(5) if has_intervals else (0, 1, 2, 4)
-    widths = [max(len(row[k]) for row in rows) for k in range(5)]
+    widths = [max(map(len, column)) for column in zip(*rows)]
     lines = []
     for row in rows:
         cells = [row[k].ljust(widths[k]) if k < 2 else row[k].rjust(widths[k]) for k in columns]
@@ -82,7 +82,7 @@ def results_table(
 ) -> pd.DataFrame:  # RESULT_COLUMNS
     """The results as tidy rows.
 
-    They are the scores of each task, its number of images, every per-class score and the official scores.
+    They are the scores of each task, its number of images, per-class and official scores.
     """
     tables = []
     for task, result in results.items():

@@ -1,4 +1,4 @@
-"""A score can be believed when anyone can compute it anew from the predictions, with the benchmark's program."""
+"""Predictions in the formats of the benchmarks, so that anyone can score them again."""
 
 import warnings
 from pathlib import Path
@@ -65,7 +65,10 @@ def official_scores(
     folder: str | Path,  # what `write_predictions` returned
     resamples: int = RESAMPLES,
 ) -> pd.DataFrame | None:  # metric, class, difficulty, value, low, high
-    "The benchmark's scores from the files; None for GTSRB, whose are the accuracies that the table has anyway."
+    """The benchmark's scores from the files.
+
+    None for GTSRB, whose are the accuracies that the table has anyway.
+    """
     if task == "classification":
         return None
     score = score_kitti if task == "detection" else score_tusimple

@@ -1,4 +1,4 @@
-"""Detections and objects matched as COCO does (`evaluateImg` of pycocotools), for all images and IoU limits at once."""
+"""Detections and objects matched as COCO does (`evaluateImg` of pycocotools), at once."""
 
 from typing import NamedTuple
 
@@ -98,7 +98,7 @@ def match_coco(
     limits: np.ndarray,  # (L,) IoU limits, rising
     classes: int,  # K
 ) -> CocoMatches:
-    """Each detection, the highest score first, takes the free object of its class that it overlaps most.
+    """Each detection takes the free object of its class that it overlaps most, best scores first.
 
     Objects come before regions to be ignored, and of equal overlaps the last one is taken.
     """
@@ -114,7 +114,7 @@ def match_coco(
         blocks.append((d[enough], g[enough], overlap[enough]))
     d, g, overlap = (np.concatenate(column) for column in zip(*blocks))
     order = np.lexsort((-g, -overlap, crowd[g], d))
-    d, g, overlap = d[order], g[order], overlap[order]
+    d, g, overlap = (column[order] for column in (d, g, overlap))
     allowed = overlap[:, None] >= np.minimum(limits, 1 - 1e-10)
     matches = greedy_match(d, g, group[d], allowed, exclusive=~crowd)
     hit = np.zeros((len(group), len(limits)), bool)

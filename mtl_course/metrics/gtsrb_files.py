@@ -1,4 +1,4 @@
-"""Sign predictions in the format of GTSRB: one csv with an image's name and its class on each line."""
+"""Sign predictions in the format of GTSRB: a csv with an image and its class on each line."""
 
 from pathlib import Path
 
@@ -26,7 +26,10 @@ def write_gtsrb(
 
 
 def read_gtsrb(path: str | Path) -> dict:  # name -> class
-    "Reads a csv with the columns Filename and ClassId; raises `UserError` naming the line that is wrong."
+    """Reads a csv with the columns Filename and ClassId.
+
+    Raises `UserError` naming the line that is wrong.
+    """
     path = Path(path)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

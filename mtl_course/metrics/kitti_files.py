@@ -1,4 +1,4 @@
-"""Files of KITTI's object benchmark: read as the official program reads them, written, and scored."""
+"""Files of KITTI's object benchmark, read as the official program reads them, and scored."""
 
 import os
 import re
@@ -28,7 +28,7 @@ class KittiFileError(UserError, FileNotFoundError, ValueError):
     """
 
 
-# A line holds a name and these numbers; the official program reads a label's occlusion as an integer
+# A line holds a name and these numbers; a label's occlusion is read as an integer
 _LABEL = (float, int, *[float] * 12)
 _RESULT = (float,) * 15
 _WORD = re.compile(rb"\s*(\S+)")
@@ -138,7 +138,10 @@ class KittiFolders(NamedTuple):
 
 
 def read_kitti_folders(label_dir: str | Path, result_dir: str | Path) -> KittiFolders:
-    "All frames for which there is a label file; raises `KittiFileError` for missing folders and files."
+    """All frames for which there is a label file.
+
+    Raises `KittiFileError` for missing folders and files.
+    """
     files = _find_labels(label_dir)
     if not os.path.isdir(result_dir):
         raise KittiFileError(
@@ -225,7 +228,7 @@ def score_kitti(
     resamples: int = RESAMPLES,  # of the frames; 0: no intervals
     seed: int = 0,
 ) -> pd.DataFrame:  # metric, class, difficulty, value, low, high; values and intervals in 0..1
-    """KITTI's AP from files, by `kitti_ap`: R40 and R11, official and corrected, at each difficulty.
+    """KITTI's AP from files: R40 and R11, official and corrected, at each difficulty.
 
     The number of objects stands beside them. Raises `UserError` for missing folders and files.
     """

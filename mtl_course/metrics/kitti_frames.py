@@ -1,4 +1,4 @@
-"""Labels and detections of KITTI in flat arrays, and who plays which role for a class at a difficulty."""
+"""Labels and detections of KITTI in flat arrays, and who plays which role for a class."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -61,7 +61,9 @@ class KittiDetections:
     scores: np.ndarray  # (M,) any real numbers, higher = surer
 
 
-VALID, IGNORED, ABSENT = 0, 1, -1  # roles
+VALID = 0  # roles
+IGNORED = 1
+ABSENT = -1
 
 
 @dataclass
@@ -94,7 +96,7 @@ class FlatDetections:
     scores: np.ndarray  # (M,)
 
     def too_low(self, level: int) -> np.ndarray:  # (M,) bool
-        # the official program cuts heights to whole pixels, which changes nothing beside whole limits
+        # the official program cuts heights to whole pixels: no difference to whole limits
         return ~(np.abs(self.boxes[:, 3] - self.boxes[:, 1]) >= MIN_HEIGHT[level])
 
     def ranks(self) -> np.ndarray:  # (M,)

@@ -1,4 +1,4 @@
-"""Greedy matching: which detection finds which object, for all frames and all thresholds at once."""
+"""Greedy matching: which detection finds which object, all frames and thresholds at once."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ def paired_iou(
     a: np.ndarray,  # (K, 4) boxes x1, y1, x2, y2
     b: np.ndarray,  # (K, 4) boxes
 ) -> np.ndarray:  # (K,) in 0..1
-    "Intersection over union of `a[k]` and `b[k]` in float64, summed in the order of KITTI's program."
+    "Intersection over union of `a[k]` and `b[k]`, summed in the order of KITTI's program."
     intersection = _intersection(a, b)
     return safe_divide(intersection, _area(a) + _area(b) - intersection)
 

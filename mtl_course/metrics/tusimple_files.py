@@ -1,4 +1,4 @@
-"""Files of TuSimple's lane benchmark: read as the official program reads them, written, and scored."""
+"""Files of TuSimple's lane benchmark, read as the official program reads them, and scored."""
 
 import functools
 import json
@@ -37,7 +37,7 @@ def _refuse(name: str):
 
 
 def _int64(digits: str) -> int:
-    "An integer as ujson reads it: in 64 bits, where some that are too large are noticed and others wrap around."
+    "An integer as ujson reads it: in 64 bits; some that are too large wrap around unnoticed."
     negative = digits.startswith("-")
     value = 0
     for digit in digits.lstrip("-"):
@@ -82,7 +82,7 @@ def read_json_lines(path: str | Path) -> list:  # what each line says
 
 
 def _by_frame(entries: list, name: str) -> dict:  # raw_file -> entry
-    "The labels by frame, the last line of a frame winning; raises `ValueError` for a line that is no label."
+    "The labels by frame, the last line winning; raises `ValueError` for a line that is no label."
     for n, entry in enumerate(entries, 1):
         is_label = isinstance(entry, dict) and {"raw_file", "lanes", "h_samples"} <= entry.keys()
         if not is_label or not isinstance(entry["raw_file"], str):
@@ -93,7 +93,10 @@ def _by_frame(entries: list, name: str) -> dict:  # raw_file -> entry
 
 
 def _frame_of(entry, frames: dict) -> str:
-    "The frame that a line predicts; raises `ValueError` with the official sentence for a line without its keys."
+    """The frame that a line predicts.
+
+    Raises `ValueError` with the official sentence for a line without its keys.
+    """
     if entry is None or isinstance(entry, (bool, int, float)):
         raise ValueError(f"argument of type '{type(entry).__name__}' is not iterable")
     if not isinstance(entry, dict) or not {"raw_file", "lanes", "run_time"} <= entry.keys():
@@ -154,7 +157,7 @@ def tusimple_metric(
 
 
 def _corrected_mean(rows: list, frames: dict) -> dict:
-    "Every frame once, by its first prediction; one without a prediction as if nothing had been predicted."
+    "Every frame once, by its first prediction; a frame without one as if nothing was predicted."
     first = {}
     for row in reversed(rows):  # the order of the sum decides the last bit
         first[row["raw_file"]] = row["corrected"]
