@@ -19,10 +19,11 @@ from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core import process
 from mtl_course.core.files import atomic_write, resolve
-from mtl_course.studies.runner import headline_scores, mean_and_interval
+from mtl_course.core.statistics import mean_and_interval
+from mtl_course.studies.scores import headline_scores
 from mtl_course.metrics.scores import PRIMARY_METRIC
 from mtl_course.models import MultiTaskModel
-from mtl_course.plots.sharing import sharing_effect, sharing_rows
+from mtl_course.studies.sharing import sharing_effect, sharing_rows
 from mtl_course.studies.plans import study_command
 
 KEY = ["device", "backbone", "detection_neck", "what", "model", "part", "size", "batch", "precision", "mode", "metric"]

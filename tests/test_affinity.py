@@ -8,6 +8,7 @@ import mtl_course.studies.affinity as affinity
 from mtl_course.studies.affinity import (
     adam_moves,
     affinity_summary,
+    effect_verdict,
     gradient_moves,
     look_ahead,
     measure_affinity,
@@ -15,7 +16,6 @@ from mtl_course.studies.affinity import (
     task_affinity,
     task_gradients,
     untouched,
-    verdict,
 )
 from mtl_course.core.errors import UserError
 from mtl_course.config import make_config
@@ -73,9 +73,9 @@ def mutated(function, old, new):
 @pytest.mark.parametrize(
     "function,argument,old,new",
     [
-        (look_ahead, "look", "1 - float(loss())/before[j]", "float(loss())/before[j] - 1"),  # sign
-        (look_ahead, "look", "affinity[i, j]", "affinity[j, i]"),  # who does it to whom
-        (look_ahead, "look", "/before[j]", "/before[i]"),  # relative to the other loss
+        (look_ahead, "look", "1 - float(loss()) / before[target]", "float(loss()) / before[target] - 1"),  # sign
+        (look_ahead, "look", "affinity[source, target]", "affinity[target, source]"),  # who does it to whom
+        (look_ahead, "look", "/ before[target]", "/ before[source]"),  # relative to the other loss
         (
             look_ahead,
             "look",
@@ -88,7 +88,7 @@ def mutated(function, old, new):
             "torch._foreach_add_(list(shared), move)",
             "torch._foreach_add_(list(shared)[:1], move[:1])",
         ),  # a part of the weights only
-        (gradient_moves, "moves", "-rate*g", "rate*g"),
+        (gradient_moves, "moves", "-rate * g", "rate * g"),
         (task_gradients, "take", "losses.items()", "reversed(losses.items())"),
     ],
 )
@@ -260,15 +260,20 @@ def test_the_interval_is_over_seeds_where_there_are_several():
 
 
 def test_the_verdict_is_the_side_of_zero_on_which_the_interval_lies():
-    assert [verdict(0.1, 0.2, 3), verdict(-0.2, -0.1, 3), verdict(-0.1, 0.1, 3), verdict(np.nan, np.nan, 3)] == [
+    assert [
+        effect_verdict(0.1, 0.2, 3),
+        effect_verdict(-0.2, -0.1, 3),
+        effect_verdict(-0.1, 0.1, 3),
+        effect_verdict(np.nan, np.nan, 3),
+    ] == [
         "helps",
         "hurts",
         "unclear",
         "unclear",
     ]
-    assert {verdict(low, high, seeds) for low, high in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1)) for seeds in (1, 2)} == {
-        "too few seeds"
-    }
+    assert {
+        effect_verdict(low, high, seeds) for low, high in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1)) for seeds in (1, 2)
+    } == {"too few seeds"}
 
 
 @pytest.mark.parametrize(

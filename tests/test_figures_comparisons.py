@@ -19,13 +19,13 @@ from mtl_course.plots.comparison import (
     count_data,
     efficiency_analysis,
     evaluation_comparison,
-    figure_12_data_imbalance,
-    mtl_benefits,
-    performance_comparison,
+    benefits_of_single_runs,
+    compare_single_runs,
+    data_counts_figure,
     pick_score,
-    relative_change,
     write_data_counts,
 )
+from mtl_course.studies.sharing import relative_change
 from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import resolve
@@ -193,12 +193,12 @@ def test_missing_single_runs_and_other_networks_are_named(made, smoke, tmp_path)
     folder = tmp_path / "r"
     shutil.rmtree(folder / "single" / "lane")
     with pytest.raises(UserError, match=r"mtl_train --tasks lane --results_dir .*single/lane"):
-        performance_comparison(folder)
+        compare_single_runs(folder)
     table = pd.read_csv(folder / "efficiency.csv").assign(backbone="resnet50")
     table.to_csv(folder / "efficiency.csv", index=False)
     shutil.copytree(made / "single" / "lane", folder / "single" / "lane")
     with pytest.raises(UserError, match="--backbone resnet18 --neck fpn"):
-        mtl_benefits(folder)
+        benefits_of_single_runs(folder)
     (folder / "predictions" / "test" / "kitti" / "run.json").write_text(json.dumps(dict(data_set="other")))
     with pytest.raises(UserError, match="other"):
         qualitative_detection(folder)
@@ -220,7 +220,7 @@ def test_comparisons_draw_the_numbers_of_the_files(made):
     assert dots(fig) == pytest.approx([v + 0.02 for v in VALUES.values()] + list(VALUES.values()))
     assert spans(fig)[0] == pytest.approx((0.89, 0.95)) and len(spans(fig)) == 14
     single = [v + dict(zip(TASKS, (0.01, -0.05, 0.03)))[s[0]] for s, v in VALUES.items()]
-    assert dots(performance_comparison(made)) == pytest.approx(single + list(VALUES.values()))
+    assert dots(compare_single_runs(made)) == pytest.approx(single + list(VALUES.values()))
 
 
 def test_without_validation_rows_the_log_is_used(made, tmp_path):
@@ -248,7 +248,7 @@ def test_several_seeds_give_mean_and_range():
 
 
 def test_benefits(made):
-    fig = mtl_benefits(made)
+    fig = benefits_of_single_runs(made)
     changes = [-0.01 / 0.92, 0.05 / 0.47, -0.03 / 0.66]
     assert [p.get_width() for p in fig.axes[0].patches] == pytest.approx(changes + [np.mean(changes)])
     assert "saves 56 %" in fig.axes[1].get_xlabel()  # 16 of 36 million
@@ -282,7 +282,7 @@ def test_counts_are_those_of_the_labels(made, smoke):
     assert train["lane", "lane"] == sum(int(m.sum()) for m in masks) and train["lane", "lane"] + train[
         "lane", "background"
     ] == sum(m.size for m in masks)
-    fig = figure_12_data_imbalance(made)
+    fig = data_counts_figure(made)
     assert [p.get_width() for p in fig.axes[0].patches] == [train[t, "all"] for t in TASKS]
     assert max(p.get_width() for p in fig.axes[2].patches) == cars
 

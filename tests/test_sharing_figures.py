@@ -6,14 +6,8 @@ from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
 from mtl_course.studies.runner import config_hash, run_configs
 from mtl_course.metrics.scores import PRIMARY_METRIC
-from mtl_course.plots.sharing import (
-    SHARING_FIGURES,
-    mtl_benefits,
-    performance_comparison,
-    sharing_effect,
-    sharing_rows,
-    study_parameters,
-)
+from mtl_course.plots.sharing import SHARING_FIGURES, mtl_benefits, performance_comparison
+from mtl_course.studies.sharing import sharing_effect, sharing_rows, study_parameters
 
 ALONE_SCORES = {"classification": (0.50, 0.52, 0.54), "detection": (0.04, 0.05, 0.03), "lane": (0.2, 0.25, 0.3)}
 SHARED_SCORES = {"classification": (0.55, 0.53, 0.51), "detection": (0.08, 0.06, 0.07), "lane": (0.2, 0.2, 0.23)}
@@ -121,8 +115,9 @@ def test_one_seed_has_no_interval(tmp_path):
 def test_without_a_study_the_single_runs_are_drawn(tmp_path, monkeypatch):
     from mtl_course.plots import comparison as comparison_figures
 
+    single = dict(performance_comparison="compare_single_runs", mtl_benefits="benefits_of_single_runs")
     for name, figure in SHARING_FIGURES.items():
         with pytest.raises(UserError, match="evaluation_results.csv.*mtl_compare"):
             figure(tmp_path)
-        monkeypatch.setattr(comparison_figures, name, lambda folder: f"{name} of {folder}")
+        monkeypatch.setattr(comparison_figures, single[name], lambda folder: f"{name} of {folder}")
         assert figure("here") == f"{name} of here"

@@ -15,7 +15,7 @@ from mtl_course.core.errors import UserError
 from mtl_course.core.files import project_root
 from mtl_course.core.task import TASKS as REGISTRY, default_tasks
 from mtl_course.data.sampling import TaskSampler
-from mtl_course.plots.imbalance import update_shares
+from mtl_course.studies.gradient_shares import update_shares
 from mtl_course.studies.plans import IMBALANCE_RUNS, SKEWED_SIGNS, STUDIES
 from mtl_course.widgets import ImbalanceLab
 from mtl_course.widgets.imbalance_board import ImbalanceBoard

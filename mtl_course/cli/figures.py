@@ -26,7 +26,6 @@ ALL_FIGURES = (
     | GRADIENT_FIGURES
     | IMBALANCE_FIGURES
     | SHARING_FIGURES
-    | {"data_counts": COMPARISON_FIGURES["figure_12_data_imbalance"]}
 )  # file name -> function of the results folder; later ones replace earlier ones of the same name
 
 

@@ -6,7 +6,7 @@ from fastcore.script import Param
 from ..config import RECIPES
 from ..core.errors import UserError
 from ..studies.plans import STUDIES, STUDY_FILE, make_study
-from ..studies.runner import headline_scores, study_summary
+from ..studies.scores import headline_scores, study_summary
 from .program import command
 
 __all__ = ["mtl_compare"]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["mean_and_interval", "mean_p_value", "safe_divide", "wilson_interval"]
+__all__ = ["holm", "mean_and_interval", "mean_p_value", "safe_divide", "wilson_interval"]
 
 
 def safe_divide(
@@ -38,6 +38,19 @@ def mean_p_value(values: pd.Series | np.ndarray) -> float:
     """
     values = np.asarray(values, float)
     return float(stats.ttest_1samp(values, 0).pvalue) if len(values) > 1 and values.std() > 0 else np.nan
+
+
+def holm(p: np.ndarray) -> np.ndarray:  # p-values; NaN for a comparison that was not made
+    """Holm's adjusted p-values (Holm 1979): the smallest times m, the next times m − 1, and so on, never falling.
+
+    NaN stays NaN and does not count.
+    """
+    p = np.asarray(p, float)
+    adjusted = np.full(p.shape, np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
+    return adjusted
 
 
 def wilson_interval(

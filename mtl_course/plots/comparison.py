@@ -7,21 +7,20 @@ __all__ = [
     "COMPARISON_FIGURES",
     "count_data",
     "write_data_counts",
-    "figure_12_data_imbalance",
+    "data_counts_figure",
     "pick_score",
     "score_figure",
     "evaluation_comparison",
     "single_rows",
-    "performance_comparison",
+    "compare_single_runs",
     "read_efficiency",
     "parameter_bars",
     "lines_by_batch",
     "latency_bars",
     "operation_bars",
     "efficiency_analysis",
-    "relative_change",
     "benefit_figure",
-    "mtl_benefits",
+    "benefits_of_single_runs",
 ]
 
 from pathlib import Path
@@ -35,6 +34,7 @@ from ..data.loaders import make_reader
 from ..world.signs import SIGN_NAMES
 from ..data.tusimple import draw_lanes
 from ..evaluation.results import RESULT_COLUMNS, read_table
+from ..studies.sharing import relative_change
 from .figures import (
     METRIC_LABELS,
     OKABE_ITO,
@@ -45,7 +45,6 @@ from .figures import (
     run_config,
     select_run,
 )
-from ..metrics.intervals import interval_of_difference
 from ..metrics.kitti_frames import KITTI_CLASSES
 from ..metrics.scores import PRIMARY_METRIC, checkpoint_score
 
@@ -118,7 +117,7 @@ def _sign_bars(ax, counts):
     ax.set_title(f"images per sign{ratio}", loc="left")
 
 
-def figure_12_data_imbalance(results_dir: str | Path) -> Figure:  # reads data_counts.csv
+def data_counts_figure(results_dir: str | Path) -> Figure:  # reads data_counts.csv
     "Training images of each task, images of each sign, objects of each class, and the share of lane pixels."
     table = read_table(
         Path(results_dir) / "data_counts.csv",
@@ -294,7 +293,7 @@ def single_rows(
     return pd.concat(tables, ignore_index=True)
 
 
-def performance_comparison(
+def compare_single_runs(
     results_dir: str | Path,
 ) -> Figure:  # reads evaluation_results.csv here and in single/<task>/
     "Test scores of the shared network and of one network per task."
@@ -476,13 +475,6 @@ def efficiency_analysis(results_dir: str | Path) -> Figure:  # reads efficiency.
     return fig
 
 
-def relative_change(
-    shared: tuple, single: tuple
-) -> tuple:  # (value, low, high) each -> (change, low, high), shares of the single score
-    "(M − S)/S with the interval of the difference after Zou and Donner (2008), NaN where either has none; NaN for S = 0."
-    return tuple(v / single[0] for v in interval_of_difference(shared, single)) if single[0] else (np.nan,) * 3
-
-
 def benefit_figure(
     changes: dict,  # task -> (value, low, high): shares of the single-task score, NaN where unknown
     mean: tuple,  # Δm with its interval, or with NaN
@@ -527,7 +519,7 @@ def benefit_figure(
     return fig
 
 
-def mtl_benefits(
+def benefits_of_single_runs(
     results_dir: str | Path,
 ) -> Figure:  # reads config.json, efficiency.csv, evaluation_results.csv here and in single/<task>/
     "Gain and saving of the run in a results folder; raises `UserError` naming the command for what is missing."
@@ -542,9 +534,7 @@ def mtl_benefits(
 
 
 COMPARISON_FIGURES = {
-    "figure_12_data_imbalance": figure_12_data_imbalance,
+    "data_counts": data_counts_figure,
     "evaluation_comparison": evaluation_comparison,
-    "performance_comparison": performance_comparison,
     "efficiency_analysis": efficiency_analysis,
-    "mtl_benefits": mtl_benefits,
 }  # file name -> function of the results folder

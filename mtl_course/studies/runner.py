@@ -1,177 +1,226 @@
-"""A comparison is only as fair as its bookkeeping: same budget, same data, same seeds, and every run in the table, the bad ones included."""
+"""A comparison is only as fair as its bookkeeping: same budget, same data, same seeds, every run in the table."""
 
-__all__ = [
-    "SINGLE_TASK_RUNS",
-    "STUDY_COLUMNS",
-    "ENOUGH_SEEDS",
-    "as_trainings",
-    "run_configs",
-    "config_hash",
-    "head_tail_recall",
-    "train_and_score",
-    "train_run",
-    "train_run_apart",
-    "read_study",
-    "missing_runs",
-    "run_study",
-    "headline_scores",
-    "delta_m",
-    "study_summary",
-    "pareto_front",
-]
-
-import concurrent.futures, hashlib, json, os, sys, tempfile, time
+import concurrent.futures
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import time
 from pathlib import Path
-import numpy as np, pandas as pd, torch
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
 from tqdm.auto import tqdm
+
 from ..config import RENAMED_FIELDS, TASKS, Config, make_config
 from ..core.errors import UserError
 from ..core.files import atomic_write, resolve
 from ..core.process import peak_memory, run_in_subprocess
-from ..core.statistics import mean_and_interval
 from ..data.loaders import evaluation_loader, prepare_data
 from ..data.sampling import long_tail
 from ..evaluation.evaluate import evaluate_task
-from ..metrics.scores import PRIMARY_METRIC
 from ..training.loop import train
 
+__all__ = [
+    "SINGLE_TASK_RUNS",
+    "STUDY_COLUMNS",
+    "config_hash",
+    "head_tail_recall",
+    "missing_runs",
+    "read_study",
+    "run_configs",
+    "run_study",
+    "train_and_score",
+    "train_run_apart",
+]
+
 SINGLE_TASK_RUNS = [dict(tasks=(t,)) for t in TASKS]  # the single-task baselines: three trainings
-STUDY_COLUMNS = ["run", "config", "seed", "steps", "part", "task", "metric", "value"]
+STUDY_COLUMNS = ["run", "config", "seed", "steps", "part", "task", "metric", "value"]  # part: train, val or test
+_NOT_HASHED = {  # fields that say where and how a run is made, not what it is about
+    "recipe",
+    "results_dir",
+    "num_workers",
+    "cache_images",
+    "seed",
+    "device",
+    "checkpoint_every",
+    "evaluate_every",
+}
 
 
-def as_trainings(fields: dict | list) -> list[dict]:  # one dictionary of fields for each training
-    "A run's trainings: one, or several where a list is given."
-    return list(fields) if isinstance(fields, (list, tuple)) else [fields]
-
-
-def run_configs(fields: dict | list, seed: int, recipe: str = "study") -> list[Config]:  # one for each training
-    "The configs of one run; raises `UserError` for a field that does not exist."
-    return [make_config(recipe, **f | dict(seed=seed)) for f in as_trainings(fields)]
+def run_configs(
+    fields: dict | list,  # what differs from the recipe; a list: several trainings
+    seed: int,
+    recipe: str = "study",
+) -> list[Config]:  # one for each training
+    """The configs of one run. Raises `UserError` for a field that does not exist."""
+    trainings = fields if isinstance(fields, (list, tuple)) else [fields]
+    return [make_config(recipe, **each | dict(seed=seed)) for each in trainings]
 
 
 def config_hash(configs: list[Config]) -> str:  # 8 hex digits
-    "A hash of what the trainings are about: of the values that differ from the defaults, without folders and machine."
-    defaults, skip = (
-        Config().to_dict(),
-        {
-            "recipe",
-            "results_dir",
-            "num_workers",
-            "cache_images",
-            "seed",
-            "device",
-            "checkpoint_every",
-            "evaluate_every",
-        },
-    )
+    """A hash of what the trainings are about: the values that differ from the defaults, without folders and machine."""
+    defaults = Config().to_dict()
     old_names = {new: old for old, new in RENAMED_FIELDS.items()}  # hashes in stored tables were made with these
     values = []
     for config in configs:
-        changed = {name: v for name, v in config.to_dict().items() if name not in skip and v != defaults.get(name)}
+        fields = config.to_dict().items()
+        changed = {name: v for name, v in fields if name not in _NOT_HASHED and v != defaults.get(name)}
         values.append({old_names.get(name, name): v for name, v in changed.items()})
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
+# one run
+
+
 def head_tail_recall(
-    per_class: pd.DataFrame,
-) -> dict[str, float]:  # one row per class, with `recall` -> metric -> value
-    "Mean recall of the third of the classes that `class_skew` makes rarest and of the third that it leaves most frequent; classes without an image are left out."
+    per_class: pd.DataFrame,  # one row per class, with `recall`
+) -> dict[str, float]:  # metric -> value in 0..1
+    """Mean recall of the third of the classes that `class_skew` makes rarest, and of the most frequent third.
+
+    Classes without an image are left out.
+    """
     order = np.argsort(long_tail(len(per_class), 2.0))  # rarest first, whatever the skew
     third = len(order) // 3
+    recall = per_class["recall"]
     return {
-        f"recall_{name}_third": float(per_class["recall"].iloc[part].mean())
-        for name, part in (("rarest", order[:third]), ("most_frequent", order[len(order) - third :]))
+        "recall_rarest_third": float(recall.iloc[order[:third]].mean()),
+        "recall_most_frequent_third": float(recall.iloc[order[len(order) - third :]].mean()),
     }
 
 
 def train_and_score(config: Config) -> list[dict]:  # rows with part, task, metric, value
-    "One training in this process and its scores after the last step; seconds, seconds per step and peak memory stand under the task `all`."
+    """One training in this process and its scores after the last step.
+
+    Seconds, seconds per step and peak memory stand under the task `all`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        run = train(
-            make_config(
-                **config.to_dict() | dict(results_dir=folder, evaluate_every=config.epochs, checkpoint_every=0)
-            ),
-            progress=False,
-        )
-        log, trained = pd.read_csv(f"{folder}/logs/training.csv"), time.perf_counter() - began
-    last, device, precision = (
-        log[(log.kind == "epoch") & (log.epoch == config.epochs)],
-        next(run.model.parameters()).device.type,
-        run.precision.precision,
-    )
+        fields = dict(results_dir=folder, evaluate_every=config.epochs, checkpoint_every=0)
+        run = train(make_config(**config.to_dict() | fields), progress=False)
+        log = pd.read_csv(f"{folder}/logs/training.csv")
+        seconds = time.perf_counter() - began
+    last = log[(log.kind == "epoch") & (log.epoch == config.epochs)]
+    rows = [dict(part="val", task=r.task, metric=r.metric, value=r.value) for r in last.itertuples()]
+    device = next(run.model.parameters()).device.type
     memory = peak_memory(device) / 2**30
-    results = {
-        t: evaluate_task(run.model, evaluation_loader(config, "test", (t,)), t, device, precision) for t in config.tasks
-    }
-    test = {t: r.scores | (head_tail_recall(r.per_class) if t == "classification" else {}) for t, r in results.items()}
+    for task in config.tasks:
+        loader = evaluation_loader(config, "test", (task,))
+        result = evaluate_task(run.model, loader, task, device, run.precision.precision)
+        scores = result.scores | (head_tail_recall(result.per_class) if task == "classification" else {})
+        rows += [dict(part="test", task=task, metric=m, value=v) for m, v in scores.items()]
     step_seconds = log[log.kind == "step"].drop_duplicates("step").seconds.diff().median()
-    return (
-        [dict(part="val", task=r.task, metric=r.metric, value=r.value) for r in last.itertuples()]
-        + [dict(part="test", task=t, metric=m, value=v) for t, scores in test.items() for m, v in scores.items()]
-        + [
-            dict(part="train", task="all", metric=m, value=v)
-            for m, v in (("seconds", trained), ("step_seconds", step_seconds), ("peak_memory_gib", memory))
-        ]
-    )
+    costs = dict(seconds=seconds, step_seconds=step_seconds, peak_memory_gib=memory)
+    return rows + [dict(part="train", task="all", metric=m, value=v) for m, v in costs.items()]
 
 
-def train_run(configs: list[Config]) -> list[dict]:  # rows of all its trainings
-    "All trainings of one run, one after another; times are added, of memory the largest counts (in one process it can only grow)."
-    rows = pd.DataFrame([r for c in configs for r in train_and_score(c)])
-    together = rows[rows.task == "all"].groupby("metric", sort=False).value
-    sums, most = together.sum(), together.max()
-    ends = [
-        dict(part="train", task="all", metric=m, value=most[m] if m == "peak_memory_gib" else sums[m])
-        for m in sums.index
-    ]
+def _train_run(configs: list[Config]) -> list[dict]:  # rows of all its trainings
+    """All trainings of one run, one after another.
+
+    Times are added; of memory the largest counts, since in one process it can only grow.
+    """
+    tables = [pd.DataFrame(train_and_score(config)) for config in configs]
+    rows = pd.concat(tables, ignore_index=True)
+    costs = rows[rows.task == "all"].groupby("metric", sort=False).value
+    total = costs.sum()
+    if "peak_memory_gib" in total:
+        total["peak_memory_gib"] = costs.max()["peak_memory_gib"]
+    ends = [dict(part="train", task="all", metric=m, value=v) for m, v in total.items()]
     return rows[rows.task != "all"].to_dict("records") + ends
 
 
-def _train_fields(configs: list[dict]):
-    return train_run([make_config(**c) for c in configs])
+def _train_fields(configs: list[dict]) -> list[dict]:
+    return _train_run([make_config(**fields) for fields in configs])
 
 
-def train_run_apart(configs: list[Config]) -> list[dict]:  # as train_run
-    "`train_run` in a process of its own, on one thread; raises `UserError` with the last line of what went wrong there."
-    return run_in_subprocess(
-        "mtl_course.studies.runner:_train_fields", dict(configs=[c.to_dict() for c in configs]), threads=1
-    )
+def train_run_apart(configs: list[Config]) -> list[dict]:  # rows of all its trainings
+    """All trainings of one run in a process of its own, on one thread.
+
+    Raises `UserError` with the last line of what went wrong there.
+    """
+    fields = [config.to_dict() for config in configs]
+    return run_in_subprocess("mtl_course.studies.runner:_train_fields", dict(configs=fields), threads=1)
 
 
-def read_study(path: str | Path) -> pd.DataFrame:  # with STUDY_COLUMNS
-    "A study's table; empty when there is none yet."
+# many runs in one table
+
+
+class _Job(NamedTuple):
+    "A run with one seed that is still to be made."
+
+    run: str
+    seed: int
+    configs: list[Config]
+
+
+def read_study(path: str | Path) -> pd.DataFrame:  # STUDY_COLUMNS
+    """A study's table; empty when there is none yet."""
     path = resolve(path)
     table = pd.read_csv(path, dtype={"config": str}) if path.exists() else pd.DataFrame()
     return table.reindex(columns=STUDY_COLUMNS)
 
 
-def _write_study(path, table):
-    with atomic_write(path) as t:
-        table.to_csv(t, index=False, float_format="%.6g")
+def _write_study(path: Path, table: pd.DataFrame):
+    with atomic_write(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
 
 
 def missing_runs(
-    table: pd.DataFrame, runs: dict, seeds: list[int], recipe: str
-) -> list[tuple]:  # [(run, seed, configs)]
-    "What is still to be done, seed by seed."
+    table: pd.DataFrame,  # STUDY_COLUMNS
+    runs: dict,  # name -> fields that differ from the recipe
+    seeds: list[int],
+    recipe: str,
+) -> list[_Job]:  # (run, seed, configs) each
+    """What is still to be done, seed by seed."""
     done = set(zip(table.run, table.config, table.seed))
-    todo = [(name, seed, run_configs(fields, seed, recipe)) for seed in seeds for name, fields in runs.items()]
-    return [(name, seed, configs) for name, seed, configs in todo if (name, config_hash(configs), seed) not in done]
+    jobs = []
+    for seed in seeds:
+        for name, fields in runs.items():
+            configs = run_configs(fields, seed, recipe)
+            if (name, config_hash(configs), seed) not in done:
+                jobs.append(_Job(name, seed, configs))
+    return jobs
 
 
-def _made_under_another_name(table, name, seed, configs):
+def _rows_of_same_run(table: pd.DataFrame, job: _Job) -> pd.DataFrame | None:
     "The scores of a run with the same fields and seed that stands in the table under another name, or None."
-    same = table[(table.config == config_hash(configs)) & (table.seed == seed) & (table.run != name)]
-    return same[same.run == same.run.iloc[0]][["part", "task", "metric", "value"]] if len(same) else None
+    same = table[(table.config == config_hash(job.configs)) & (table.seed == job.seed) & (table.run != job.run)]
+    if same.empty:
+        return None
+    return same[same.run == same.run.iloc[0]][["part", "task", "metric", "value"]]
 
 
-def _add_rows(table, name, seed, configs, rows):
+def _add_rows(table: pd.DataFrame, job: _Job, rows) -> pd.DataFrame:
     "The table with a run's rows in the place of older ones."
-    steps = configs[0].epochs * configs[0].steps_per_epoch
-    new = pd.DataFrame(rows).assign(run=name, config=config_hash(configs), seed=seed, steps=steps)[STUDY_COLUMNS]
-    old = table[~((table.run == name) & (table.seed == seed))]
+    steps = job.configs[0].epochs * job.configs[0].steps_per_epoch
+    new = pd.DataFrame(rows).assign(run=job.run, config=config_hash(job.configs), seed=job.seed, steps=steps)
+    old = table[~((table.run == job.run) & (table.seed == job.seed))]
+    new = new[STUDY_COLUMNS]
     return pd.concat([old, new], ignore_index=True) if len(old) else new
+
+
+def _copy_same_runs(path: Path, table: pd.DataFrame, jobs: list[_Job]) -> tuple[pd.DataFrame, list[_Job]]:
+    "Writes runs that are in the table under another name, too; the table and what is left to train."
+    left = []
+    for job in jobs:
+        rows = _rows_of_same_run(table, job)
+        if rows is None:
+            left.append(job)
+            continue
+        table = _add_rows(table, job, rows)
+        _write_study(path, table)
+    return table, left
+
+
+def _prepare_all_data(jobs: list[_Job], recipe: str, progress: bool):
+    roots = {}
+    for job in jobs:
+        roots.update(dict.fromkeys(config.data_root for config in job.configs))
+    for root in roots:
+        prepare_data(make_config(recipe, data_root=root), progress)
 
 
 def run_study(
@@ -182,95 +231,32 @@ def run_study(
     workers: int | None = None,  # processes side by side, each on one thread; None: one per core, or one on the GPU
     progress: bool = True,
 ) -> pd.DataFrame:  # the table, with STUDY_COLUMNS
-    """Makes the runs that are missing in the table; raises `UserError` for a field that does not exist. A run that fails is named, and the others go on.
+    """Makes the runs that are missing in the table. A run that fails is named, and the others go on.
 
-    A run with the fields of another that is in the table already is not trained again: its rows are written under both names."""
-    path, table = resolve(path), read_study(path)
-    todo = missing_runs(table, runs, seeds, recipe)
-    for name, seed, configs in list(todo):
-        if (rows := _made_under_another_name(table, name, seed, configs)) is None:
-            continue
-        table = _add_rows(table, name, seed, configs, rows)
-        todo.remove((name, seed, configs))
-        _write_study(path, table)
-    for root in dict.fromkeys(c.data_root for _, _, configs in todo for c in configs):
-        prepare_data(make_config(recipe, data_root=root), progress)
-    workers, failed = workers or (1 if torch.cuda.is_available() else os.cpu_count() or 1), []
+    A run with the fields of another that is in the table already is not trained again: its rows are written
+    under both names. Raises `UserError` for a field that does not exist.
+    """
+    path = resolve(path)
+    table = read_study(path)
+    table, jobs = _copy_same_runs(path, table, missing_runs(table, runs, seeds, recipe))
+    _prepare_all_data(jobs, recipe, progress)
+    workers = workers or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
+    failures = []
     with (
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
-        tqdm(total=len(todo), desc=path.stem, unit="run", disable=not progress) as bar,
+        tqdm(total=len(jobs), desc=path.stem, unit="run", disable=not progress) as bar,
     ):
-        waiting = {pool.submit(train_run_apart, configs): (name, seed, configs) for name, seed, configs in todo}
-        for future in concurrent.futures.as_completed(waiting):
-            name, seed, configs = waiting[future]
+        running = {pool.submit(train_run_apart, job.configs): job for job in jobs}
+        for future in concurrent.futures.as_completed(running):
+            job = running[future]
             try:
-                table = _add_rows(table, name, seed, configs, future.result())
-            except UserError as e:
-                failed.append(f"{name}, seed {seed}: {e}")
+                table = _add_rows(table, job, future.result())
+            except UserError as error:
+                failures.append(f"{job.run}, seed {job.seed}: {error}")
             else:
                 _write_study(path, table)
             bar.update()
-            bar.set_postfix_str(f"{name}, seed {seed}")
-    for line in failed:
+            bar.set_postfix_str(f"{job.run}, seed {job.seed}")
+    for line in failures:
         print(f"failed: {line}", file=sys.stderr)
     return table
-
-
-def headline_scores(table: pd.DataFrame, part: str) -> pd.DataFrame:  # index (run, seed), one column per task
-    "Accuracy, mAP50 and lane IoU of each run and seed."
-    rows = table[(table.part == part) & (table.metric == table.task.map(PRIMARY_METRIC))]
-    wide = rows.pivot_table(index=["run", "seed"], columns="task", values="value", sort=False)
-    return wide[[t for t in TASKS if t in wide]]
-
-
-def delta_m(
-    table: pd.DataFrame, part: str = "test", baseline: str = "alone"
-) -> pd.Series:  # index (run, seed), in percent
-    """Mean over tasks of the change against the single-task baselines, as a part of their mean (Maninis et al. 2019, equation 3).
-
-    Differences are taken from the baselines with the same seed, so their scatter is in the result; seeds without them are left out. Raises `UserError` when there are none."""
-    scores = headline_scores(table, part)
-    if baseline not in scores.index.get_level_values("run"):
-        raise UserError(
-            f"the table has no run {baseline!r} to compare with: run the study with its single-task baselines"
-        )
-    alone = scores.loc[baseline]
-    same_seed = alone.reindex(scores.index.get_level_values("seed")).to_numpy()
-    return 100 * ((scores - same_seed) / alone.mean()).mean(axis=1, skipna=False).dropna()
-
-
-ENOUGH_SEEDS = 3  # below this no verdict is given: an interval over two has a factor of 12.7 instead of 4.3
-
-
-def study_summary(
-    table: pd.DataFrame, part: str = "test", baseline: str = "alone"
-) -> pd.DataFrame:  # one row per run, sorted by Δm
-    "Per run: seeds, mean headline scores, Δm in percent with its interval (NaN for a run without all tasks, last), seconds per step and peak memory."
-    scores, change = headline_scores(table, part), delta_m(table, part, baseline)
-    rows = []
-    for run, own in scores.groupby(level="run", sort=False):
-        mean, low, high = mean_and_interval(change[change.index.get_level_values("run") == run])
-        cost = table[(table.run == run) & (table.task == "all")].groupby("metric").value.median()
-        rows.append(
-            dict(
-                run=run,
-                seeds=len(own),
-                **own.mean(),
-                delta_m=mean,
-                low=low,
-                high=high,
-                step_seconds=cost.get("step_seconds"),
-                peak_memory_gib=cost.get("peak_memory_gib"),
-            )
-        )
-    return pd.DataFrame(rows).sort_values("delta_m", ascending=False, ignore_index=True)
-
-
-def pareto_front(scores: np.ndarray) -> np.ndarray:  # (N, T), more is better -> (N,) bool
-    "Which rows no other row dominates."
-    scores = np.asarray(scores, float)
-    no_worse, better = (
-        (scores[None] >= scores[:, None]).all(2),
-        (scores[None] > scores[:, None]).any(2),
-    )  # [i, j]: j against i
-    return ~(no_worse & better).any(1)

@@ -15,9 +15,10 @@ from ..data.loaders import prepare_data
 from ..data.sampling import subsample_indices, task_probabilities
 from ..evaluation.results import read_table
 from ..plots.comparison import COUNT_COLUMNS, count_data
-from ..plots.imbalance import find_result, update_shares
+from ..studies.gradient_shares import update_shares
 from ..studies.plans import STUDIES
-from ..studies.runner import headline_scores, mean_and_interval
+from ..core.statistics import mean_and_interval
+from ..studies.scores import find_result, headline_scores
 
 __all__ = [
     "KNOB_NAMES",

@@ -11,7 +11,7 @@ import pandas as pd
 from ..core.errors import UserError
 from ..core.files import project_root
 from ..evaluation.results import read_table
-from ..plots.imbalance import find_result
+from ..studies.scores import find_result
 from ..studies.plans import study_command
 from ..training.recording import read_recording
 from ..studies.runner import STUDY_COLUMNS

@@ -3,12 +3,35 @@
 import json
 import numpy as np, pandas as pd, pytest
 from matplotlib.colors import to_hex
-from mtl_course.plots import imbalance as module
 from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import project_root
 from mtl_course.plots.figures import TASK_COLOURS, make_figures, style
-from mtl_course.plots.imbalance import *
+from mtl_course.plots.imbalance import IMBALANCE_FIGURES, figure_12_data_imbalance, learning_curves
+from mtl_course.studies.imbalance import (
+    GROUPS,
+    cause_sentences,
+    cause_table,
+    remedy_sentences,
+    remedy_table,
+    run_label,
+    training_images,
+)
+from mtl_course.studies.learning_curves import curve_sentence, curve_table
+from mtl_course.studies.gradient_shares import drowned_sentence, read_gramians, share_text, update_shares
+from mtl_course.studies.scores import (
+    FLOOR,
+    PairedChange,
+    change_text,
+    change_verdict,
+    constant_seeds,
+    find_result,
+    floor_score,
+    paired_change,
+    read_runs,
+    scores_of,
+    seeds_text,
+)
 from mtl_course.metrics.scores import PRIMARY_METRIC, lane_scores
 from mtl_course.studies.plans import CURVE_RUNS, IMBALANCE_RUNS, curve_name, missing_sentence
 
@@ -87,37 +110,37 @@ def test_differences_are_paired_by_seed():
     table = wobble(table_of({"equal": (0.6, 0.2, 0.5), "few lanes": (0.6, 0.2, 0.4)}), "few lanes", 0.001)
     change = paired_change(table, "few lanes", "equal", "lane")
     assert (
-        change["change"] == pytest.approx(-0.1) and change["high"] - change["low"] < 0.006
+        change.change == pytest.approx(-0.1) and change.high - change.low < 0.006
     )  # 2 · 4.30 · 0.001/√3: the luck of the seeds (0.04) is not in it
-    assert change["high"] - change["low"] == pytest.approx(2 * 4.302653 * 0.001 / 3**0.5, rel=1e-4)
-    assert (change["run"], change["control"], change["seeds"]) == (
+    assert change.high - change.low == pytest.approx(2 * 4.302653 * 0.001 / 3**0.5, rel=1e-4)
+    assert (change.run, change.control, change.seeds) == (
         pytest.approx(0.4),
         pytest.approx(0.5),
         3,
-    ) and verdict(change) == "lower"
+    ) and change_verdict(change) == "lower"
 
 
 def test_only_common_seeds_are_compared():
     table = table_of({"equal": (0.6, 0.2, 0.5), "few lanes": (0.6, 0.2, 0.4)})
     table = table[~((table["run"] == "few lanes") & (table["seed"] == 0))]
     change = paired_change(table, "few lanes", "equal", "lane")
-    assert change["seeds"] == 2 and change["control"] == pytest.approx(0.48) and change["change"] == pytest.approx(-0.1)
+    assert change.seeds == 2 and change.control == pytest.approx(0.48) and change.change == pytest.approx(-0.1)
     assert paired_change(table[table["run"] == "equal"], "few lanes", "equal", "lane") is None
 
 
 def test_the_test_part_is_read_unless_another_is_named():
-    table = pd.concat([table_of({"equal": (0.6, 0.2, 0.5)}), table_of({"equal": (0.1, 0.1, 0.1)}, part="val")])
+    table = pd.concat([table_of({"equal": (0.6, 0.2, 0.5)}), table_of({"equal": (0.1, 0.1, 0.1)}, split="val")])
     assert scores_of(table, "equal", "lane").mean() == pytest.approx(0.5) and scores_of(
-        table, "equal", "lane", part="val"
+        table, "equal", "lane", split="val"
     ).mean() == pytest.approx(0.1)
 
 
 def test_verdicts():
-    make = lambda low, high, seeds=3: dict(change=(low + high) / 2, low=low, high=high, seeds=seeds)
-    assert [verdict(make(*ends)) for ends in ((-2, -1), (1, 2), (-1, 2))] == ["lower", "higher", "undecided"]
+    make = lambda low, high, seeds=3: PairedChange(0, 0, (low + high) / 2, low, high, 0.5, seeds, seeds)
+    assert [change_verdict(make(*ends)) for ends in ((-2, -1), (1, 2), (-1, 2))] == ["lower", "higher", "undecided"]
     assert (
-        verdict(make(np.nan, np.nan, 1)) == "one seed"
-        and "one seed" in change_text(make(-2, -1, 1) | dict(low=np.nan))
+        change_verdict(make(np.nan, np.nan, 1)) == "one seed"
+        and "one seed" in change_text(make(np.nan, -1, 1))
         and change_text(None) == "not measured"
     )
     assert change_text(make(-0.2, -0.1)) == "−0.150 (−0.200 to −0.100, 3 seeds: lower)"
@@ -199,11 +222,11 @@ def test_two_constant_predictions_cannot_be_compared():
         constant_seeds(table, "regime") == {0: "nothing", 1: "everything", 2: "nothing"}
         and constant_seeds(table, "drawn alike") == {}
     )
-    assert lane_share(table) == pytest.approx(0.07) and lane_share(table_of(CAUSES)) is None
+    assert floor_score(table) == pytest.approx(0.07) and floor_score(table_of(CAUSES)) is None
     change = paired_change(table, "regime, boosted", "regime", "lane")
-    assert change["floor"] == 3 and verdict(change) == FLOOR and change_text(change) == FLOOR
+    assert change.floor == 3 and change_verdict(change) == FLOOR and change_text(change) == FLOOR
     assert (
-        verdict(paired_change(table, "regime", "drawn alike", "lane")) == "lower"
+        change_verdict(paired_change(table, "regime", "drawn alike", "lane")) == "lower"
     )  # one of the two can be told from the other
     said = remedy_sentences(table)
     assert any(
@@ -219,7 +242,7 @@ def test_two_constant_predictions_cannot_be_compared():
     almost.loc[(almost["run"] == "regime") & (almost["metric"] == "recall") & (almost["value"] == 1), "value"] = 0.99
     assert (
         1 not in constant_seeds(almost, "regime")
-        and verdict(paired_change(almost, "regime, boosted", "regime", "lane")) != FLOOR
+        and change_verdict(paired_change(almost, "regime, boosted", "regime", "lane")) != FLOOR
     )
 
 
@@ -244,12 +267,12 @@ def test_a_gain_that_the_undisturbed_run_has_too_is_no_repair():
     table = wobble(table_of(values), "few lanes, imtl_g", 0.001)
     rows = remedy_table(table).set_index("remedy")
     more = rows.more["few lanes, imtl_g"]
-    assert (more["run"], more["control"], more["change"]) == (
+    assert (more.run, more.control, more.change) == (
         pytest.approx(0.06),
         pytest.approx(0.07),
         pytest.approx(-0.01),
-    ) and verdict(more) == "lower"
-    assert more["high"] - more["low"] == pytest.approx(
+    ) and change_verdict(more) == "lower"
+    assert more.high - more.low == pytest.approx(
         2 * 4.302653 * 0.001 / 3**0.5, rel=1e-4
     )  # the luck of the seeds has gone
     assert (
@@ -264,9 +287,9 @@ def test_a_gain_that_the_undisturbed_run_has_too_is_no_repair():
 
 def test_how_many_seeds_agree_is_said(causes):
     change = paired_change(causes, "few lanes", "equal", "lane")
-    assert change["same"] == 3 and seeds_text(change) == "lower in 3 of 3 seeds" and 0 < change["p"] < 0.01
+    assert change.same == 3 and seeds_text(change) == "lower in 3 of 3 seeds" and 0 < change.p < 0.01
     assert any(s.startswith("few images") and "lower in 3 of 3 seeds" in s for s in cause_sentences(causes))
-    assert paired_change(wobble(causes, "few lanes", 0.3), "few lanes", "equal", "lane")["same"] == 2
+    assert paired_change(wobble(causes, "few lanes", 0.3), "few lanes", "equal", "lane").same == 2
 
 
 def test_shares_are_said_no_more_exactly_than_the_steps_allow():
@@ -331,7 +354,7 @@ def test_any_part_of_the_table_will_do(table):
 
 
 def test_labels_and_groups_cover_the_study():
-    assert {r for cause, _, _, remedies in GROUPS.values() for r in (cause, *remedies)} == set(IMBALANCE_RUNS)
+    assert {r for group in GROUPS.values() for r in (group.cause, *group.remedies)} == set(IMBALANCE_RUNS)
     assert all(run_label(r) for r in IMBALANCE_RUNS)
 
 
@@ -405,7 +428,7 @@ def test_figure_12_has_a_row_per_run_and_a_column_per_task(folder, causes):
         f"{len(IMBALANCE_RUNS) - len(CAUSES)} of {len(IMBALANCE_RUNS)} runs are not made yet: mtl_compare --study imbalance"
         in figure._supxlabel.get_text()
     )
-    assert figure.get_size_inches()[0] == 3.5
+    assert figure.get_size_inches()[0] == 7
 
 
 def test_intervals_in_the_figure_are_students(folder, causes):
@@ -532,5 +555,5 @@ def test_the_committed_counts_are_those_of_the_studies_world():
     )
     assert (
         images["classification"] > IMBALANCE_RUNS["as many signs, balanced"]["classification_limit"]
-        and module.find_result(project_root() / "results", "study_data.csv").is_file()
+        and find_result(project_root() / "results", "study_data.csv").is_file()
     )

@@ -5,34 +5,32 @@ from hypothesis import given, settings, strategies as st
 from scipy import stats
 from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
-from mtl_course.studies.runner import delta_m, headline_scores
-from mtl_course.studies.findings import (
+from mtl_course.core.statistics import holm
+from mtl_course.plots.balancers import delta_m_figure, front_figure
+from mtl_course.studies.scores import delta_m, headline_scores
+from mtl_course.studies.balancers import (
     balancer_findings,
-    choose,
     failed_runs,
     balanced_subset,
-    delta_m_figure,
-    front_figure,
-    holm,
     is_fixed,
-    not_in,
-    outcome,
     paired_differences,
     run_kind,
     pareto_runs,
+    select_on_validation,
+    verdict,
 )
 from mtl_course.metrics.scores import PRIMARY_METRIC
-from mtl_course.studies.plans import BALANCER_RUNS
+from mtl_course.studies.plans import BALANCER_RUNS, not_in
 
 BASE = (0.60, 0.10, 0.30)
 
 
-def study(gains, seeds=(0, 1, 2), noise=0.002, rng=0, parts=("val", "test"), luck=0.05):
+def study(gains, seeds=(0, 1, 2), noise=0.002, rng=0, splits=("val", "test"), luck=0.05):
     "A table of runs with a gain in percent over BASE, on val and test; what the seed does is the same for all runs."
     rng = np.random.default_rng(rng)
     shift, rows = {s: 1 + luck * rng.standard_normal() for s in seeds}, []
     for run, gain in gains.items():
-        by_part = gain if isinstance(gain, dict) else dict.fromkeys(parts, gain)
+        by_part = gain if isinstance(gain, dict) else dict.fromkeys(splits, gain)
         rows += [
             dict(
                 run=run,
@@ -45,7 +43,7 @@ def study(gains, seeds=(0, 1, 2), noise=0.002, rng=0, parts=("val", "test"), luc
                 value=v * shift[s] * (1 + by_part[p] / 100) * (1 + noise * rng.standard_normal()),
             )
             for s in seeds
-            for p in parts
+            for p in splits
             for t, v in zip(TASKS, BASE)
         ]
     return pd.DataFrame(rows)
@@ -99,7 +97,7 @@ def test_a_difference_that_only_luck_of_the_seed_hides_is_seen_in_pairs():
     assert (scores.std() / scores.mean() > 0.05).all()  # alone, their intervals are wide
     assert delta_m(table, "test").loc["upgrad"].std() < 3  # against the baselines of the same seed it is narrow
     row = paired_differences(table, "fixed 1:5:30", ["upgrad"]).iloc[0]
-    assert outcome(row) == "beats" and 2 < row["mean"] < 4
+    assert verdict(row) == "beats" and 2 < row["mean"] < 4
 
 
 def test_paired_differences_are_scipys_paired_test():
@@ -122,13 +120,13 @@ def test_the_choice_looks_at_validation_alone():
         "fixed 2:0.5:0.5": dict(val=8, test=-8),
     }
     table = study(gains)
-    assert choose(table) == dict(fixed="fixed 2:0.5:0.5", balancer="upgrad")
+    assert select_on_validation(table) == dict(fixed="fixed 2:0.5:0.5", balancer="upgrad")
     scrambled = table.assign(value=table.value.where(table.part == "val", 0.1))
-    assert choose(scrambled) == choose(table)
+    assert select_on_validation(scrambled) == select_on_validation(table)
 
 
 def test_random_weights_are_a_control_not_a_balancer():
-    assert choose(study(PLAIN | {"random": 50, "upgrad": 1}))["balancer"] == "upgrad"
+    assert select_on_validation(study(PLAIN | {"random": 50, "upgrad": 1}))["balancer"] == "upgrad"
     assert (
         {run_kind(r) for r in BALANCER_RUNS} == {"single-task", "control", "fixed weights", "balancer"}
         and is_fixed("equal")
