@@ -1,4 +1,4 @@
-"""What `from mtl_course.widgets import …` gives."""
+"""What `from mtl_course.widgets import …` gives: four widgets, loaded when they are asked for."""
 
 import importlib
 
@@ -12,9 +12,9 @@ __all__ = list(_PLACES)
 
 
 def __getattr__(name: str):
-    "A widget by its name, its module loaded when it is first asked for."
+    """A widget by its name, its module loaded when it is first asked for."""
     if name not in _PLACES:
-        raise AttributeError(f"mtl_course.widgets has no {name!r}: it has {', '.join(_PLACES)}")
+        raise AttributeError(f"mtl_course.widgets has no {name!r}: expected one of {', '.join(_PLACES)}")
     return getattr(importlib.import_module(f"mtl_course.widgets.{_PLACES[name]}"), name)
 
 

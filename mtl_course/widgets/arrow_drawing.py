@@ -14,7 +14,7 @@ from ..losses import BALANCERS
 from .arrow_updates import METHODS, conflict_free_degrees, conflict_free_region, stands_still
 from .base import widget_style
 
-__all__ = ["describe_arrows", "draw_arrows", "table_to_html"]
+__all__ = ["draw_arrows"]
 
 _SIGNS = {"losses": "○", "gramian": "◆", "gradients": "★"}  # what a method looks at -> its sign
 _COLOURS = {"losses": "#7b3f8c", "gramian": "#000000", "gradients": "#8a6d00"}

@@ -19,22 +19,7 @@ from traitlets import Unicode
 from ..core.errors import UserError
 from ..plots.figures import style
 
-__all__ = [
-    "DPI",
-    "Picture",
-    "Widget",
-    "button",
-    "checked_number",
-    "choice",
-    "close_all",
-    "figure_to_png",
-    "log_slider",
-    "row",
-    "slider",
-    "stop_slider",
-    "tick",
-    "widget_style",
-]
+__all__ = ["Picture", "Widget", "button", "choice", "figure_to_png", "log_slider", "slider"]
 
 DPI = 96  # a browser's pixels per inch: what is 9 pt in a figure is 9 pt on the screen
 _ROOMY = dict(flex="1 1 20em", width="auto", min_width="18em")  # of sliders: share the row

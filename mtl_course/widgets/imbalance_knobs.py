@@ -20,20 +20,7 @@ from ..studies.plans import STUDIES
 from ..core.statistics import mean_and_interval
 from ..studies.scores import find_result, headline_scores
 
-__all__ = [
-    "KNOB_NAMES",
-    "Composition",
-    "Knobs",
-    "Measured",
-    "Outcome",
-    "StudyData",
-    "compose",
-    "coordinates",
-    "knobs_of_run",
-    "read_data",
-    "sign_counts",
-    "study_steps",
-]
+__all__ = ["Knobs", "Measured", "compose"]
 
 STUDY_TASKS = default_tasks()  # those of the studies
 SIGNS = STUDY_TASKS[0]  # the task whose images have classes that can be skewed

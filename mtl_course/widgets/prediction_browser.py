@@ -27,7 +27,7 @@ from .sheet import Sheet, SheetAxes, rgb
 from .sweep import sweep_to_jshtml, to_webp
 from .task_views import THRESHOLDS, TaskView, make_view
 
-__all__ = ["DEFAULTS", "LEVELS", "PredictionBrowser"]
+__all__ = ["PredictionBrowser"]
 
 DEFAULTS = {name: threshold.default for name, threshold in THRESHOLDS.items()}
 LEVELS = np.arange(1, 20) / 20  # thresholds of the curves

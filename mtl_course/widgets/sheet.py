@@ -12,19 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..plots.figures import OKABE_ITO
 
-__all__ = [
-    "COLOURS",
-    "MARKS",
-    "LabelledBox",
-    "Sheet",
-    "SheetAxes",
-    "draw_box",
-    "draw_legend",
-    "label_boxes",
-    "paint",
-    "pattern",
-    "text_width",
-]
+__all__ = ["Sheet"]
 
 TEXT = 12  # pixels: 9 pt on a screen
 COLOURS = dict(found=OKABE_ITO["sky"], missed=OKABE_ITO["yellow"], false=OKABE_ITO["vermillion"], target="#FFFFFF")
