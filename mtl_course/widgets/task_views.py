@@ -173,7 +173,7 @@ def _with_mask(pixels: np.ndarray, targets) -> np.ndarray:
     mask = _as_large_as(pixels, mask)
     colours = [rgb(OKABE_ITO[name]) for name in ("green", "sky", "orange", "purple", "yellow")]
     labels, counts = np.unique(mask, return_counts=True)
-    for label in labels[counts < counts.max()]:
+    for label in np.delete(labels, counts.argmax()):
         where = mask == label
         pixels[where] = pixels[where] // 2 + np.array(colours[int(label) % len(colours)], np.uint8) // 2
     return pixels
