@@ -491,6 +491,6 @@ def test_it_works_with_no_arguments():
     bundle, _ = lab._repr_mimebundle_()
     assert (
         "image/png" in bundle
-        and Image.open(io.BytesIO(lab.picture.png)).size == (922, 499)
+        and Image.open(io.BytesIO(lab.picture.png)).size == (921, 499)
         and "ImbalanceLab" in bundle["text/plain"]
     )
