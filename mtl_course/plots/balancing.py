@@ -232,7 +232,7 @@ def listening_figure(
         ax.minorticks_off()
         ax.grid(axis="y", color="0.9")
         ax.set_axisbelow(True)
-        ax.legend(loc="upper left", frameon=True)
+        ax.legend(loc="lower left", frameon=True)
         return figure
 
 
