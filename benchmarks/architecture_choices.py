@@ -1,27 +1,32 @@
-"""Choices of architecture, each with everything else equal: pyramid or stride 32 and shapes of anchors for detection, skips or none for lanes.
+"""Choices of architecture, each with everything else equal.
 
     python benchmarks/architecture_choices.py --choices neck --steps 200 --seeds 0,1
     python benchmarks/architecture_choices.py --choices skips --steps 200 --seeds 0,1,2
     python benchmarks/architecture_choices.py --choices anchors --steps 300 --seeds 0,1
 
-Trains a single task at a time on a ResNet-18 with 300 training proposals, else with the `laptop` recipe's sizes and budget per step, same seeds and data (validation scores).
-Writes results/necks_and_skips.csv (choices neck, skips) and results/anchor_ratios.csv (choice anchors).
+Pyramid or stride 32 and shapes of anchors for detection, skips or none for lanes. Trains a single
+task at a time on a ResNet-18 with 300 training proposals, else with the `laptop` recipe's sizes and
+budget per step, same seeds and data (validation scores). Writes results/necks_and_skips.csv (neck,
+skips) and results/anchor_ratios.csv (anchors).
 """
 
 import tempfile
+
 import pandas as pd
 from fastcore.script import Param, call_parse
+
+from mtl_course.config import make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import atomic_write, resolve
-from mtl_course.config import make_config
 from mtl_course.training.loop import train
 
-CHOICES = {  # name -> task, field, its values; the second set of anchors has a shape for standing pedestrians (height / width)
+# name -> task, field, its values; the second set of anchors has a shape for pedestrians
+CHOICES = {
     "neck": ("detection", "detection_neck", ("fpn", "c5")),
     "skips": ("lane", "lane_skips", (True, False)),
     "anchors": ("detection", "anchor_ratios", ((0.5, 1.0, 2.0), (0.6, 1.2, 3.0))),
 }
-FILES = {"necks_and_skips": ("neck", "skips"), "anchor_ratios": ("anchors",)}  # result file -> its choices
+FILES = {"neck": "necks_and_skips", "skips": "necks_and_skips", "anchors": "anchor_ratios"}
 METRICS = ("map50", "map50_95", "iou", "f1")
 
 
@@ -30,24 +35,22 @@ def label(value):
 
 
 def train_one(task: str, field: str, value, steps: int, seed: int) -> list[dict]:
-    "Trains one task alone and returns rows of validation scores."
+    """Trains one task alone and returns records of validation scores."""
     with tempfile.TemporaryDirectory() as folder:
-        run = train(
-            make_config(
-                "laptop",
-                backbone_name="resnet18",
-                train_proposals=300,
-                results_dir=folder,
-                tasks=task,
-                steps_per_epoch=steps,
-                epochs=1,
-                seed=seed,
-                checkpoint_every=0,
-                **{field: value},
-            )
+        config = make_config(
+            "laptop",
+            backbone_name="resnet18",
+            train_proposals=300,
+            results_dir=folder,
+            tasks=task,
+            steps_per_epoch=steps,
+            epochs=1,
+            seed=seed,
+            checkpoint_every=0,
+            **{field: value},
         )
+        run = train(config)
         log = pd.read_csv(f"{folder}/logs/training.csv").query("kind == 'epoch'")
-    million = sum(p.numel() for p in run.model.heads[task].parameters()) / 1e6
     about = dict(
         task=task,
         field=field,
@@ -55,20 +58,24 @@ def train_one(task: str, field: str, value, steps: int, seed: int) -> list[dict]
         seed=seed,
         steps=steps,
         seconds=run.seconds,
-        head_parameters_millions=million,
+        head_parameters_millions=sum(p.numel() for p in run.model.heads[task].parameters()) / 1e6,
     )
-    return [about | dict(metric=m, value=v) for m, v in zip(log.metric, log.value) if m in METRICS]
+    scores = log[log.metric.isin(METRICS)]
+    return [about | dict(metric=metric, value=score) for metric, score in zip(scores.metric, scores.value)]
 
 
-def store(rows: list[dict], name: str):
-    "Puts rows into a result file in place of its rows of the same field."
-    table, path = pd.DataFrame(rows), resolve(f"results/{name}.csv")
+def store(records: list[dict], name: str):
+    """Puts records into a result file in place of its rows of the same field."""
+    table = pd.DataFrame(records)
+    path = resolve(f"results/{name}.csv")
     if name == "anchor_ratios":
         table = table.rename(columns=dict(option="ratios"))
-    if path.exists() and "field" in (old := pd.read_csv(path)):
-        table = pd.concat([old[~old.field.isin(table.field)], table], ignore_index=True)
-    with atomic_write(path) as t:
-        table.astype({"seed": int}).to_csv(t, index=False)
+    if path.exists():
+        stored = pd.read_csv(path)
+        if "field" in stored:
+            table = pd.concat([stored[~stored.field.isin(table.field)], table], ignore_index=True)
+    with atomic_write(path) as temporary:
+        table.astype({"seed": int}).to_csv(temporary, index=False)
 
 
 @call_parse
@@ -77,18 +84,16 @@ def main(
     steps: Param("training steps of each run", int) = 80,
     seeds: Param("seeds, comma-separated", str) = "0",
 ):
-    "Compares the options of each choice."
-    names = [c.strip() for c in choices.split(",")]
-    unknown = [n for n in names if n not in CHOICES]
+    """Compares the options of each choice."""
+    names = [choice.strip() for choice in choices.split(",")]
+    unknown = [name for name in names if name not in CHOICES]
     if unknown:
         raise UserError(f"choices is {choices!r}: {unknown[0]!r} is none of {', '.join(CHOICES)}")
     for name in names:
         task, field, values = CHOICES[name]
-        rows = [
-            row
-            for seed in map(int, seeds.split(","))
-            for value in values
-            for row in train_one(task, field, value, steps, seed)
-        ]
-        store(rows, next(f for f, held in FILES.items() if name in held))
-        print(pd.DataFrame(rows).round(3).to_string(index=False))
+        records = []
+        for seed in map(int, seeds.split(",")):
+            for value in values:
+                records += train_one(task, field, value, steps, seed)
+        store(records, FILES[name])
+        print(pd.DataFrame(records).round(3).to_string(index=False))

@@ -2,17 +2,21 @@
 
     python benchmarks/batchnorm_statistics.py --checkpoint results/checkpoints/model_best.pt
 
-1. On the test part of each task: its own statistics against the pooled ones and one shared running average (results/batchnorm_statistics.csv).
-2. On scenes labelled for detection *and* lanes: one trunk pass for both heads with each choice of statistics, against one pass per head (results/single_pass.csv).
+1. On the test split of each task: its own statistics against the pooled ones and one shared running
+   average (results/batchnorm_statistics.csv).
+2. On scenes labelled for detection *and* lanes: one pass of the backbone for both heads with each
+   choice of statistics, against one pass per head (results/single_pass.csv).
 """
 
 import copy
 from pathlib import Path
-import pandas as pd, torch
+
+import pandas as pd
+import torch
 from fastcore.script import Param, call_parse
-from mtl_course.config import TASKS
-from mtl_course.core.files import atomic_write, resolve
+
 from mtl_course.core.device import choose_precision
+from mtl_course.core.files import atomic_write, resolve
 from mtl_course.data.kitti import KITTI
 from mtl_course.data.loaders import MultiTaskDataset, collate, evaluation_loader
 from mtl_course.data.tusimple import TuSimple
@@ -20,72 +24,89 @@ from mtl_course.evaluation.evaluate import evaluate_task
 from mtl_course.models import load_model
 from mtl_course.models.backbone import TaskBatchNorm2d
 
+METRICS = {"classification": ("accuracy",), "detection": ("map50", "map50_95"), "lane": ("iou", "f1")}
+READERS = {"detection": KITTI, "lane": TuSimple}
+
 
 class WithStatistics:
-    'A model whose trunk uses the statistics of `row` (a task, None for pooled, "shared" for one running average) whatever the task.'
+    """A model whose backbone uses the statistics of one task (None: pooled) whatever is asked."""
 
-    def __init__(self, model, row):
-        self.model, self.row = (model, row) if row != "shared" else (one_average(model), None)
+    def __init__(self, model, stats_task):
+        self.model = model
+        self.stats_task = stats_task
 
     def __getattr__(self, name):
         return getattr(self.model, name)
 
     def __call__(self, images, task):
-        return self.model._head(task, self.model.backbone.features_of(images, (task,), self.row)[task], images)
+        features = self.model.backbone.features_of(images, (task,), self.stats_task)[task]
+        return self.model.heads[task](features, tuple(images.shape[-2:]))
 
 
-def one_average(model):
-    "A copy that keeps what a single running average fed by all tasks would keep: the mean of their means and of their variances."
+def with_shared_average(model):
+    """A copy with what one running average would keep: means of means and of variances."""
     model = copy.deepcopy(model)
-    for m in model.modules():
-        if isinstance(m, TaskBatchNorm2d):
-            m.running_mean[:] = m.running_mean.mean(0)
-            m.running_var[:] = m.running_var.mean(0)
+    for module in model.modules():
+        if isinstance(module, TaskBatchNorm2d):
+            module.running_mean[:] = module.running_mean.mean(0)
+            module.running_var[:] = module.running_var.mean(0)
     return model
 
 
 def scores_of(model, loader, task, precision):
     result = evaluate_task(model, loader, task, "cpu", precision)
-    keep = dict(classification=("accuracy",), detection=("map50", "map50_95"), lane=("iou", "f1"))[task]
-    return [dict(task=task, metric=m, value=result.scores[m]) for m in keep]
+    return [dict(task=task, metric=metric, value=result.scores[metric]) for metric in METRICS[task]]
 
 
 def joint_loader(root: Path, task: str, size: tuple, config):
-    "The scenes that carry all labels, as a loader of one task at a given size."
-    data = {"detection": KITTI, "lane": TuSimple}[task](root / "joint", part="all", size=size)
-    keys = [[(task, i, None) for i in range(k, min(k + 8, len(data)))] for k in range(0, len(data), 8)]
+    """The scenes that carry all labels, as a loader of one task at a given size."""
+    data = READERS[task](root / "joint", "all", size=size)
+    keys = []
+    for first in range(0, len(data), 8):
+        keys.append([(task, i, None) for i in range(first, min(first + 8, len(data)))])
     return torch.utils.data.DataLoader(MultiTaskDataset({task: data}, config), batch_sampler=keys, collate_fn=collate)
 
 
-def save(rows, name):
-    table = pd.DataFrame(rows)
-    with atomic_write(resolve(f"results/{name}.csv")) as t:
-        table.to_csv(t, index=False)
+def compare_on_test_splits(model, config, precision) -> list[dict]:
+    records = []
+    for task in METRICS:
+        loader = evaluation_loader(config, "test", (task,))
+        variants = {
+            "own": WithStatistics(model, task),
+            "pooled": WithStatistics(model, None),
+            "shared": WithStatistics(with_shared_average(model), None),
+        }
+        for name, variant in variants.items():
+            records += [dict(statistics=name, **score) for score in scores_of(variant, loader, task, precision)]
+    return records
+
+
+def compare_single_pass(model, config, precision) -> list[dict]:
+    records = []
+    root = resolve(config.data_root)
+    for task in READERS:
+        loader = joint_loader(root, task, config.detection_size, config)
+        for stats_task in ("detection", "lane", None):
+            about = dict(image="scene at the detection size", trunk_passes=1, statistics=stats_task or "pooled")
+            variant = WithStatistics(model, stats_task)
+            records += [about | score for score in scores_of(variant, loader, task, precision)]
+        loader = joint_loader(root, task, config.image_size_of(task), config)
+        about = dict(image="each head at its own size", trunk_passes=2, statistics="own")
+        records += [about | score for score in scores_of(model, loader, task, precision)]
+    return records
+
+
+def save(records: list[dict], name: str):
+    table = pd.DataFrame(records)
+    with atomic_write(resolve(f"results/{name}.csv")) as path:
+        table.to_csv(path, index=False)
     print(table.round(4).to_string(index=False), "\n")
 
 
 @call_parse
 def main(checkpoint: Param("a trained three-task model", str) = "results/checkpoints/model_best.pt"):
-    "Scores a trained model with own, pooled and foreign BatchNorm statistics."
+    """Scores a trained model with own, pooled and foreign BatchNorm statistics."""
     model = load_model(resolve(checkpoint)).to(memory_format=torch.channels_last)
-    config, precision = model.config, choose_precision("auto")
-    rows = []
-    for task in TASKS:
-        loader = evaluation_loader(config, "test", (task,))
-        for name, row in (("own", task), ("pooled", None), ("shared", "shared")):
-            rows += [dict(statistics=name, **s) for s in scores_of(WithStatistics(model, row), loader, task, precision)]
-    save(rows, "batchnorm_statistics")
-    rows = []
-    for task in ("detection", "lane"):
-        loader = joint_loader(resolve(config.data_root), task, config.detection_size, config)
-        for row in ("detection", "lane", None):
-            rows += [
-                dict(image="scene at the detection size", trunk_passes=1, statistics=row or "pooled", **s)
-                for s in scores_of(WithStatistics(model, row), loader, task, precision)
-            ]
-        loader = joint_loader(resolve(config.data_root), task, config.image_size_of(task), config)
-        rows += [
-            dict(image="each head at its own size", trunk_passes=2, statistics="own", **s)
-            for s in scores_of(model, loader, task, precision)
-        ]
-    save(rows, "single_pass")
+    precision = choose_precision("auto")
+    save(compare_on_test_splits(model, model.config, precision), "batchnorm_statistics")
+    save(compare_single_pass(model, model.config, precision), "single_pass")

@@ -1,25 +1,20 @@
 """Lanes drawn as masks must come back from the masks."""
 
-import json, time
-import cv2, numpy as np, pytest
+import json
+import time
+
+import cv2
+import numpy as np
+import pytest
+
 from mtl_course.core.files import real_data_root
 from mtl_course.data.tusimple import draw_lanes
 from mtl_course.models.lane_decoding import mask_to_lanes
+from mtl_course.models.lane_segments import LaneSegment, fits_one_curve
+from mtl_course.models.synthetic_lanes import HEIGHTS, count_lost_and_invented, lane_accuracy, made_up_mask
 
-HEIGHTS, NATIVE, SIZE = np.arange(160, 711, 10), (720, 1280), (192, 320)
-
-
-def lane_accuracy(predicted, truth, heights=HEIGHTS):
-    "TuSimple's share of right points per true lane."
-    predicted, heights = np.array(predicted, float).reshape(-1, len(heights)), np.asarray(heights, float)
-    shares = []
-    for lane in np.asarray(truth, float):
-        on = lane >= 0
-        limit = 20 * np.hypot(1, np.polyfit(heights[on], lane[on], 1)[0])
-        shares.append(
-            (np.abs(np.where(predicted < 0, -100, predicted) - np.where(on, lane, -100)) < limit).mean(1).max(initial=0)
-        )
-    return np.array(shares)
+NATIVE = (720, 1280)
+SIZE = (192, 320)
 
 
 def road(n, bend, first=None, top=300, spread=2.0, horizon=240):
@@ -40,11 +35,9 @@ def drawn(lanes, size=SIZE):
 def test_round_trip(n, bend):
     lanes = road(n, bend)
     decoded = mask_to_lanes(drawn(lanes), HEIGHTS)
-    assert (
-        len(decoded) == n
-        and lane_accuracy(decoded, lanes).min() >= 0.96
-        and lane_accuracy(decoded, lanes).mean() >= 0.98
-    )
+    assert len(decoded) == n
+    assert lane_accuracy(decoded, lanes).min() >= 0.96
+    assert lane_accuracy(decoded, lanes).mean() >= 0.98
 
 
 def test_many_random_roads():
@@ -102,10 +95,8 @@ def test_lanes_that_meet_stay_apart():
 
 def test_two_lanes_are_not_joined_into_one():
     lanes = np.full((2, len(HEIGHTS)), -2.0)
-    lanes[0, HEIGHTS >= 500], lanes[1, (HEIGHTS >= 300) & (HEIGHTS <= 450)] = (
-        300,
-        900,
-    )  # one ends low, the other begins above, far aside
+    lanes[0, HEIGHTS >= 500] = 300  # one ends low
+    lanes[1, (HEIGHTS >= 300) & (HEIGHTS <= 450)] = 900  # the other begins above, far aside
     decoded = mask_to_lanes(drawn(lanes), HEIGHTS)
     assert len(decoded) == 2 and lane_accuracy(decoded, lanes).min() >= 0.96
 
@@ -132,16 +123,14 @@ def test_order_threshold_and_number_of_lanes():
     lanes = road(5, 0, top=340)
     probability = drawn(lanes) * 0.6
     decoded = mask_to_lanes(probability, HEIGHTS)
-    bottoms = [next(x for x in lane[::-1] if x >= 0) for lane in decoded]
-    assert (
-        len(decoded) == 5
-        and all(np.diff([d[30] for d in decoded if d[30] >= 0]) > 0)
-        and bottoms[1] <= bottoms[2] <= bottoms[3]
-    )
-    assert (
-        mask_to_lanes(probability, HEIGHTS, threshold=0.7) == []
-        and len(mask_to_lanes(probability, HEIGHTS, max_lanes=3)) == 3
-    )
+    bottoms = []
+    for lane in decoded:
+        bottoms.append([x for x in lane if x >= 0][-1])
+    assert len(decoded) == 5
+    assert all(np.diff([lane[30] for lane in decoded if lane[30] >= 0]) > 0)
+    assert bottoms[1] <= bottoms[2] <= bottoms[3]
+    assert mask_to_lanes(probability, HEIGHTS, threshold=0.7) == []
+    assert len(mask_to_lanes(probability, HEIGHTS, max_lanes=3)) == 3
 
 
 def test_noise_is_no_lane():
@@ -185,8 +174,6 @@ def test_real_labels_come_back():
 
 
 def test_a_pair_that_no_smooth_curve_explains_is_no_lane():
-    from mtl_course.models.lane_segments import LaneSegment, fits_one_curve
-
     def piece(rows, x):
         p = LaneSegment()
         for y in rows:
@@ -197,3 +184,32 @@ def test_a_pair_that_no_smooth_curve_explains_is_no_lane():
     assert fits_one_curve(low, piece(range(100, 59, -1), lambda y: 100 + 0.002 * (120 - y) ** 2), 1.0)
     assert not fits_one_curve(low, piece(range(118, 99, -1), lambda y: 130.0), 1.0)
     assert not fits_one_curve(low, piece(range(110, 60, -1), lambda y: 100 + 30 * np.sin(y / 6)), 1.0)
+
+
+# mean accuracy at least, lost and invented lanes together at most, in 40 roads
+KINDS = {"whole": (0.97, 0.1), "gaps": (0.97, 0.1), "soft": (0.97, 0.1), "open gaps": (0.94, 0.2)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_made_up_masks_come_back(kind):
+    accuracy = []
+    mistakes = 0
+    for seed in range(40):
+        probability, lanes = made_up_mask(kind, seed)
+        decoded = mask_to_lanes(probability, HEIGHTS)
+        accuracy += lane_accuracy(decoded, lanes).tolist()
+        mistakes += sum(count_lost_and_invented(decoded, lanes))
+    least, most = KINDS[kind]
+    assert np.mean(accuracy) >= least
+    assert mistakes <= most * len(accuracy)
+
+
+def test_lost_and_invented_lanes_are_counted():
+    _, lanes = made_up_mask("whole", 42)
+    lanes = lanes[:2]
+    beside = np.where(lanes[:1] >= 0, lanes[:1] + 60, -2)  # 60 pixels away: on no lane
+    assert count_lost_and_invented(lanes.tolist(), lanes) == (0, 0)
+    assert count_lost_and_invented(lanes[:1].tolist(), lanes) == (1, 0)
+    assert count_lost_and_invented([*lanes, *beside], lanes) == (0, 1)
+    assert count_lost_and_invented([lanes[0], lanes[0]], lanes) == (1, 1)
+    assert count_lost_and_invented([], lanes) == (2, 0)

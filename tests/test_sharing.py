@@ -1,8 +1,18 @@
-"""Every way of sharing the trunk behind the one interface: shapes, who pulls at what, gradients of the engine, checkpoints, freezing."""
+"""Every way of sharing behind one interface: shapes, gradients, checkpoints, freezing."""
 
-import os, subprocess, sys
+import copy
+import os
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
-import pytest, torch
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+import mtl_course.models.backbone as backbone_module
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.losses import make_balancer, streamed_backward
@@ -22,18 +32,18 @@ def built(sharing, seed=0, neck_channels=16, **kwargs):
     )
 
 
-def trunk_of(sharing, seed=0, **kwargs):
+def backbone_of(sharing, seed=0, **kwargs):
     torch.manual_seed(seed)
     return make_backbone(sharing, "resnet18", **kwargs)
 
 
-def drifted(trunk, amount=0.05):
-    "The trunk after its copies and additions have gone their own ways."
+def drifted(backbone, amount=0.05):
+    "The backbone after its copies and additions have gone their own ways."
     torch.manual_seed(1)
     with torch.no_grad():
-        for p in trunk.parameters():
+        for p in backbone.parameters():
             p.add_(amount * p.std().nan_to_num() * torch.randn_like(p) + 0.01 * torch.randn_like(p))
-    return trunk
+    return backbone
 
 
 def a_batch(size=(64, 64)):
@@ -47,134 +57,139 @@ def a_batch(size=(64, 64)):
     return images, labels
 
 
+def task_loss(model, task, images, labels):
+    return model.compute_losses({task: model(images[task], task)}, {task: labels[task]})[task]
+
+
+def sample_everything(head):
+    "All anchors and proposals are in the sample: nothing is drawn at random."
+    head.rpn.fg_bg_sampler.batch_size_per_image = 10**6
+    head.roi.fg_bg_sampler.batch_size_per_image = 10**6
+
+
+def flat_grads(grads, names):
+    return torch.cat([grads[name].flatten() for name in names])
+
+
+def dense_grads(loss, model):
+    "Name -> gradient, zeros where the loss does not depend on a parameter."
+    names, parameters = zip(*model.named_parameters())
+    grads = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return {n: torch.zeros_like(p) if g is None else g for n, p, g in zip(names, parameters, grads)}
+
+
 @every
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (90, 161)])
 def test_any_size_from_32_works_in_every_task(sharing, size):
-    model, (images, labels) = built(sharing), a_batch(size)
+    model = built(sharing)
+    images, labels = a_batch(size)
     for mode in (True, False):
         predictions = model.train(mode)(images)  # each task's own images
         together = model(images["lane"])  # one image for all heads
         for p in (predictions, together):
-            assert (
-                p["classification"].shape == (2, 43)
-                and p["lane"].shape == (2, 2, *size)
-                and len(model.decode_detections(p["detection"])) == 2
-            )
+            assert p["classification"].shape == (2, 43)
+            assert p["lane"].shape == (2, 2, *size)
+            assert len(model.decode_detections(p["detection"])) == 2
             assert model.compute_loss(p, labels).isfinite()
 
 
 @every
 def test_features_have_the_shapes_of_the_plain_resnet(sharing):
-    trunk, x = trunk_of(sharing), torch.randn(1, 3, 70, 101)
+    backbone, x = backbone_of(sharing), torch.randn(1, 3, 70, 101)
     expected = {k: f.shape for k, f in Backbone("resnet18")(x, "lane").items()}
     for task in TASKS:
-        assert {k: f.shape for k, f in trunk(x, task).items()} == expected
-    assert {k: s[1] for k, s in expected.items()} == trunk.channels
-    assert list(trunk.forward_all(x)) == list(TASKS) and trunk.tasks == TASKS
+        assert {k: f.shape for k, f in backbone(x, task).items()} == expected
+    assert {k: s[1] for k, s in expected.items()} == backbone.channels
+    assert list(backbone.forward_all(x)) == list(TASKS) and backbone.tasks == TASKS
 
 
 def test_hard_sharing_is_the_network_of_before_digit_for_digit():
     torch.manual_seed(3)
     plain = Backbone("resnet18")
-    trunk, x = trunk_of("hard", 3), torch.randn(2, 3, 64, 96)
-    assert list(trunk.state_dict()) == list(plain.state_dict())
+    backbone, x = backbone_of("hard", 3), torch.randn(2, 3, 64, 96)
+    assert list(backbone.state_dict()) == list(plain.state_dict())
     for task in (*TASKS, None):
-        for a, b in zip(trunk(x, task).values(), plain(x, task).values()):
+        for a, b in zip(backbone(x, task).values(), plain(x, task).values()):
             assert torch.equal(a, b)
-    assert all(torch.equal(a, b) for a, b in zip(trunk.state_dict().values(), plain.state_dict().values()))
-    assert len(trunk.shared_parameters()) == len(list(plain.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(backbone.state_dict().values(), plain.state_dict().values()))
+    assert len(backbone.shared_parameters()) == len(list(plain.parameters()))
 
 
 @every
 def test_the_same_seed_gives_the_same_start(sharing):
-    "Copies start alike, additions start by changing nothing, and the heads' random numbers do not depend on the trunk."
-    hard, model, (images, _) = built("hard"), built(sharing), a_batch()
+    "Copies start alike, additions change nothing, and the heads' random numbers stay."
+    hard = built("hard")
+    model = built(sharing)
+    images, _ = a_batch()
     for a, b in zip(hard.heads.parameters(), model.heads.parameters(), strict=True):
         assert torch.equal(a, b)
     for mode in (True, False):
         for task in TASKS:
-            for a, b in zip(
-                hard.backbone.train(mode)(images[task], task).values(),
-                model.backbone.train(mode)(images[task], task).values(),
-            ):
-                torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+            expected = hard.backbone.train(mode)(images[task], task)
+            features = model.backbone.train(mode)(images[task], task)
+            for stage in expected:
+                torch.testing.assert_close(features[stage], expected[stage], rtol=1e-3, atol=1e-3)
 
 
 @every
 @pytest.mark.parametrize("tasks", [TASKS, ("detection", "lane")])
 def test_shared_parameters_are_those_that_several_tasks_pull_at(sharing, tasks):
-    trunk, x = trunk_of(sharing, tasks=tasks), torch.randn(2, 3, 64, 64)
-    pulls = {n: 0 for n, _ in trunk.named_parameters()}
+    backbone, x = backbone_of(sharing, tasks=tasks), torch.randn(2, 3, 64, 64)
+    pulls = {n: 0 for n, _ in backbone.named_parameters()}
     for task in tasks:
-        loss = sum(f.square().mean() for f in trunk(x, task).values())
-        for n, g in zip(pulls, torch.autograd.grad(loss, list(trunk.parameters()), allow_unused=True)):
+        loss = sum(f.square().mean() for f in backbone(x, task).values())
+        for n, g in zip(pulls, torch.autograd.grad(loss, list(backbone.parameters()), allow_unused=True)):
             pulls[n] += g is not None
-    shared = {id(p) for p in trunk.shared_parameters()}
-    assert {n for n, p in trunk.named_parameters() if id(p) in shared} == {
-        n for n, k in pulls.items() if k > 1
-    } and min(pulls.values()) >= 1
+    shared = {id(p) for p in backbone.shared_parameters()}
+    named = {n for n, p in backbone.named_parameters() if id(p) in shared}
+    assert named == {n for n, k in pulls.items() if k > 1}
+    assert min(pulls.values()) >= 1  # no parameter is idle
 
 
 @every
 def test_gradients_reach_every_parameter_once_training_has_begun(sharing):
-    trunk, (images, _) = drifted(trunk_of(sharing)), a_batch()
+    backbone, (images, _) = drifted(backbone_of(sharing)), a_batch()
     for task in TASKS:
-        sum(f.square().mean() for f in trunk(images[task], task).values()).backward()
-    assert not [n for n, p in trunk.named_parameters() if not p.grad.abs().sum() > 0]
+        sum(f.square().mean() for f in backbone(images[task], task).values()).backward()
+    assert not [n for n, p in backbone.named_parameters() if not p.grad.abs().sum() > 0]
 
 
 @every
 @pytest.mark.parametrize("balancer", ["fixed", "mgda", "upgrad"])
 def test_the_engine_gives_the_gradients_of_the_sum(sharing, balancer):
-    "Shared parameters get Σ wₜ gₜ; a task's own get its gradient, multiplied by its weight where weights are fixed."
-    model, (images, labels) = built(sharing).eval(), a_batch()
+    "Shared parameters get Σ wₜ gₜ; a task's get its gradient, weighted where weights are fixed."
+    model = built(sharing).eval()
+    images, labels = a_batch()
     drifted(model.backbone)
-    sampler = model.heads["detection"]  # all samples: nothing is drawn at random
-    sampler.rpn.fg_bg_sampler.batch_size_per_image = sampler.roi.fg_bg_sampler.batch_size_per_image = 10**6
-    loss = lambda t: model.compute_losses({t: model(images[t], t)}, {t: labels[t]})[t]
-    names, parameters = zip(*model.named_parameters())
-    rows = {
-        t: [
-            torch.zeros_like(p) if g is None else g
-            for p, g in zip(parameters, torch.autograd.grad(loss(t), parameters, allow_unused=True))
-        ]
-        for t in TASKS
-    }
-    rule = make_balancer(
-        balancer,
-        TASKS,
-        **(dict(weights=dict(classification=1.0, detection=5.0, lane=30.0)) if balancer == "fixed" else {}),
-    )
-    step = streamed_backward(model.shared_parameters(), {t: (lambda t=t: loss(t)) for t in TASKS}, rule)
+    sample_everything(model.heads["detection"])
+    closures = {task: partial(task_loss, model, task, images, labels) for task in TASKS}
+    grads = {task: dense_grads(closure(), model) for task, closure in closures.items()}
+    weights = dict(weights=dict(classification=1.0, detection=5.0, lane=30.0)) if balancer == "fixed" else {}
+    rule = make_balancer(balancer, TASKS, **weights)
+    step = streamed_backward(model.shared_parameters(), closures, rule)
     shared = {id(p) for p in model.shared_parameters()}
     if balancer != "fixed":
-        gramian = torch.tensor(
-            [
-                [
-                    sum(float((a * b).sum()) for p, a, b in zip(parameters, rows[s], rows[t]) if id(p) in shared)
-                    for t in TASKS
-                ]
-                for s in TASKS
-            ]
-        )
-        assert torch.allclose(step.gramian.float(), gramian, rtol=1e-3, atol=1e-4 * float(gramian.abs().max()))
-    for k, (n, p) in enumerate(zip(names, parameters)):
-        scale = step.weights if balancer == "fixed" or id(p) in shared else dict.fromkeys(TASKS, 1.0)
-        expected = sum(scale[t] * rows[t][k] for t in TASKS)
-        assert (p.grad - expected).norm() <= 1e-3 * expected.norm() + 1e-6, n
+        names = [n for n, p in model.named_parameters() if id(p) in shared]
+        stacked = torch.stack([flat_grads(grads[task], names) for task in TASKS])
+        expected = stacked @ stacked.T
+        assert torch.allclose(step.gramian.float(), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+    for name, p in model.named_parameters():
+        weighted = balancer == "fixed" or id(p) in shared
+        expected = sum((step.weights[task] if weighted else 1.0) * grads[task][name] for task in TASKS)
+        assert (p.grad - expected).norm() <= 1e-3 * expected.norm() + 1e-6, name
 
 
 def test_separate_networks_share_their_projections_only():
-    trunk, x = drifted(trunk_of("separate")).eval(), torch.randn(1, 3, 64, 64)
-    before = {t: f["c5"] for t, f in trunk.forward_all(x).items()}
+    backbone, x = drifted(backbone_of("separate")).eval(), torch.randn(1, 3, 64, 64)
+    before = {t: f["c5"] for t, f in backbone.forward_all(x).items()}
     with torch.no_grad():
-        trunk.backbones["lane"].stem.conv1.weight.mul_(1.5)
-    after = {t: f["c5"] for t, f in trunk.forward_all(x).items()}
+        backbone.backbones["lane"].stem.conv1.weight.mul_(1.5)
+    after = {t: f["c5"] for t, f in backbone.forward_all(x).items()}
     assert [torch.equal(before[t], after[t]) for t in TASKS] == [True, True, False]
     with torch.no_grad():
-        trunk.projections["c5"].weight.mul_(1.5)
-    assert not any(torch.equal(after[t], f["c5"]) for t, f in trunk.forward_all(x).items())
-    assert all((f["c5"] >= 0).all() for f in trunk.forward_all(x).values())  # a ReLU behind the projection
+        backbone.projections["c5"].weight.mul_(1.5)
+    assert not any(torch.equal(after[t], f["c5"]) for t, f in backbone.forward_all(x).items())
+    assert all((f["c5"] >= 0).all() for f in backbone.forward_all(x).values())  # a ReLU behind the projection
 
 
 @every
@@ -190,29 +205,29 @@ def test_each_head_reads_its_own_tasks_features(sharing):
 
 
 def test_cross_stitch_with_the_identity_is_separate_networks():
-    trunk, x = drifted(trunk_of("cross_stitch")).eval(), torch.randn(1, 3, 64, 64)
+    backbone, x = drifted(backbone_of("cross_stitch")).eval(), torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        for unit in trunk.units.values():
+        for unit in backbone.units.values():
             unit.alpha.copy_(torch.eye(3)[:, :, None].expand_as(unit.alpha))
         for task in TASKS:
-            for a, b in zip(trunk(x, task).values(), trunk.backbones[task](x, task).values()):
+            for a, b in zip(backbone(x, task).values(), backbone.backbones[task](x, task).values()):
                 assert torch.equal(a, b)
-        assert not torch.allclose(trunk(x, "lane")["c5"], trunk(x, "detection")["c5"])
+        assert not torch.allclose(backbone(x, "lane")["c5"], backbone(x, "detection")["c5"])
 
 
 def test_cross_stitch_against_a_stack_of_streams():
-    trunk, x = drifted(trunk_of("cross_stitch")).eval(), torch.randn(1, 3, 64, 64)
-    nets = list(trunk.backbones.values())
+    backbone, x = drifted(backbone_of("cross_stitch")).eval(), torch.randn(1, 3, 64, 64)
+    nets = list(backbone.backbones.values())
     with torch.no_grad():
         for net in nets:
             net.use_statistics("detection")
         streams = torch.stack([net.stem(x) for net in nets])  # (T, B, C, H, W)
-        for k, (stage, unit) in enumerate(trunk.units.items()):
+        for k, (stage, unit) in enumerate(backbone.units.items()):
             unit.alpha.add_(0.2 * torch.rand_like(unit.alpha))  # by no means symmetric
             streams = torch.einsum(
                 "stc,tbchw->sbchw", unit.alpha, torch.stack([net.stages()[k](s) for net, s in zip(nets, streams)])
             )
-        for row, features in zip(streams, trunk.forward_all(x, "detection").values()):
+        for row, features in zip(streams, backbone.forward_all(x, "detection").values()):
             torch.testing.assert_close(features["c5"], row, rtol=1e-3, atol=1e-4)
 
 
@@ -228,26 +243,26 @@ def test_a_cross_stitch_unit_by_hand():
 
 
 def test_in_cross_stitch_other_tasks_images_train_a_stream():
-    trunk = trunk_of("cross_stitch")
-    trunk(torch.randn(2, 3, 64, 64), "lane")["c5"].square().mean().backward()
-    norms = {t: net.layer1[0].conv1.weight.grad.norm() for t, net in trunk.backbones.items()}
+    backbone = backbone_of("cross_stitch")
+    backbone(torch.randn(2, 3, 64, 64), "lane")["c5"].square().mean().backward()
+    norms = {t: net.layer1[0].conv1.weight.grad.norm() for t, net in backbone.backbones.items()}
     assert norms["lane"] > norms["detection"] > 0 and norms["detection"] == pytest.approx(
         float(norms["classification"]), rel=1e-3
     )
 
 
 def test_attention_asks_the_others_and_not_itself():
-    trunk, x = drifted(trunk_of("attention")).eval(), torch.randn(1, 3, 64, 64)
+    backbone, x = drifted(backbone_of("attention")).eval(), torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        width = trunk.attention.embed_dim
-        trunk.attention.in_proj_weight[:width].zero_()
-        trunk.attention.in_proj_bias[:width].zero_()  # no question: every token heard alike
-        before = trunk(x, "lane")
-        trunk.down["lane"].weight.normal_()
-        assert torch.equal(trunk(x, "lane")["c5"], before["c5"])  # its own tokens are not among those it hears
-        trunk.down["detection"].weight.normal_()
-        assert not torch.allclose(trunk(x, "lane")["c5"], before["c5"], atol=1e-4)
-        plain = trunk.backbone(x, "lane")
+        width = backbone.attention.embed_dim
+        backbone.attention.in_proj_weight[:width].zero_()
+        backbone.attention.in_proj_bias[:width].zero_()  # no question: every token heard alike
+        before = backbone(x, "lane")
+        backbone.down["lane"].weight.normal_()
+        assert torch.equal(backbone(x, "lane")["c5"], before["c5"])  # its own tokens are not among those it hears
+        backbone.down["detection"].weight.normal_()
+        assert not torch.allclose(backbone(x, "lane")["c5"], before["c5"], atol=1e-4)
+        plain = backbone.backbone(x, "lane")
     assert all(torch.equal(before[k], plain[k]) for k in ("c2", "c3", "c4")) and not torch.allclose(
         before["c5"], plain["c5"], atol=1e-4
     )
@@ -255,35 +270,35 @@ def test_attention_asks_the_others_and_not_itself():
 
 @pytest.mark.parametrize("view", TASKS)  # its own asks, the others' answer
 def test_attention_depends_on_every_tasks_view(view):
-    trunk, x = drifted(trunk_of("attention")).eval(), torch.randn(1, 3, 96, 96)
+    backbone, x = drifted(backbone_of("attention")).eval(), torch.randn(1, 3, 96, 96)
     with torch.no_grad():
-        before = trunk(x, "lane")["c5"]
-        trunk.down[view].weight.normal_()
-        assert not torch.equal(before, trunk(x, "lane")["c5"])
+        before = backbone(x, "lane")["c5"]
+        backbone.down[view].weight.normal_()
+        assert not torch.equal(before, backbone(x, "lane")["c5"])
 
 
 def test_masks_multiply_between_zero_and_two():
-    trunk, x = drifted(trunk_of("mtan")).eval(), torch.randn(1, 3, 70, 90)
+    backbone, x = drifted(backbone_of("mtan")).eval(), torch.randn(1, 3, 70, 90)
     with torch.no_grad():
-        plain = trunk.backbone(x, "lane")
-        for stage, f in trunk(x, "lane").items():
+        plain = backbone.backbone(x, "lane")
+        for stage, f in backbone(x, "lane").items():
             assert (f >= 0).all() and (f <= 2 * plain[stage] + 1e-6).all() and not torch.allclose(f, plain[stage])
-        first = trunk(x, "lane")["c5"]
-        trunk.masks["lane"]["c4"].h[-1].bias.fill_(-50.0)  # nothing passes at c4 …
-        assert trunk(x, "lane")["c4"].abs().max() < 1e-6 and not torch.equal(
-            trunk(x, "lane")["c5"], first
+        first = backbone(x, "lane")["c5"]
+        backbone.masks["lane"]["c4"].h[-1].bias.fill_(-50.0)  # nothing passes at c4 …
+        assert backbone(x, "lane")["c4"].abs().max() < 1e-6 and not torch.equal(
+            backbone(x, "lane")["c5"], first
         )  # … which c5's mask sees
-        detection = trunk(x, "detection")["c5"]
-        trunk.masks["lane"]["c5"].h[-1].bias.fill_(-50.0)
-        assert torch.equal(trunk(x, "detection")["c5"], detection)
+        detection = backbone(x, "detection")["c5"]
+        backbone.masks["lane"]["c5"].h[-1].bias.fill_(-50.0)
+        assert torch.equal(backbone(x, "detection")["c5"], detection)
 
 
 @every
 def test_statistics_are_those_of_the_images_task(sharing):
-    trunk = trunk_of(sharing).train()
-    before = {n: b.clone() for n, b in trunk.named_buffers() if n.endswith("running_mean")}
-    trunk(torch.randn(2, 3, 64, 64) + 3, "detection")
-    for n, m in trunk.named_modules():
+    backbone = backbone_of(sharing).train()
+    before = {n: b.clone() for n, b in backbone.named_buffers() if n.endswith("running_mean")}
+    backbone(torch.randn(2, 3, 64, 64) + 3, "detection")
+    for n, m in backbone.named_modules():
         if not isinstance(m, TaskBatchNorm2d):
             continue
         moved = (m.running_mean != before[f"{n}.running_mean"]).any(1).tolist()
@@ -295,18 +310,16 @@ def test_statistics_are_those_of_the_images_task(sharing):
 
 @every
 def test_one_image_can_be_normalised_by_any_tasks_statistics(sharing):
-    trunk, x = trunk_of(sharing).train(), torch.randn(2, 3, 64, 64)
+    backbone, x = backbone_of(sharing).train(), torch.randn(2, 3, 64, 64)
     for k, t in enumerate(TASKS):
         for _ in range(10):
-            trunk(torch.randn(4, 3, 64, 64) * (1 + k) + k, t)
-    trunk.eval()
+            backbone(torch.randn(4, 3, 64, 64) * (1 + k) + k, t)
+    backbone.eval()
     with torch.no_grad():
-        own, lane, pooled = (
-            trunk(x, "lane")["c4"],
-            trunk.forward_all(x, "lane")["lane"]["c4"],
-            trunk.forward_all(x)["lane"]["c4"],
-        )
-    assert torch.allclose(own, lane, atol=1e-5)
+        one = backbone(x, "lane")["c4"]
+        lane = backbone.forward_all(x, "lane")["lane"]["c4"]
+        pooled = backbone.forward_all(x)["lane"]["c4"]
+    assert torch.allclose(one, lane, atol=1e-5)
     if sharing == "separate":
         assert torch.equal(lane, pooled)  # there is nothing to choose
     else:
@@ -314,34 +327,29 @@ def test_one_image_can_be_normalised_by_any_tasks_statistics(sharing):
 
 
 @every
-def test_a_frozen_trunk_keeps_its_resnets_and_trains_the_rest(sharing):
+def test_a_frozen_backbone_keeps_its_resnets_and_trains_the_rest(sharing):
     model, (images, labels) = built(sharing, freeze_backbone=True).train(), a_batch()
     drifted(model.backbone)
     nets = [m for m in model.backbone.modules() if isinstance(m, Backbone)]
-    before = [{k: v.clone() for k, v in net.state_dict().items()} for net in nets]
+    before = [copy.deepcopy(net.state_dict()) for net in nets]
     model.compute_loss(model(images), labels).backward()
     assert model.backbone.frozen and len(nets) == (3 if sharing in ("separate", "cross_stitch") else 1)
     for net, state in zip(nets, before):
-        assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items()) and all(
-            p.grad is None for p in net.parameters()
-        )
-    resnets = {id(p) for net in nets for p in net.parameters()}
+        assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items())
+        assert all(p.grad is None for p in net.parameters())
+    resnets = {id(p) for p in nn.ModuleList(nets).parameters()}
     assert all(p.grad is not None for n, p in model.backbone.named_parameters() if id(p) not in resnets)
     assert all(p.grad is not None for p in model.heads.parameters())
 
 
 @every
 @pytest.mark.parametrize("balancer", ["fixed", "mgda"])
-def test_the_engine_runs_with_a_frozen_trunk_and_a_missing_task(sharing, balancer):
+def test_the_engine_runs_with_a_frozen_backbone_and_a_missing_task(sharing, balancer):
     model, (images, labels) = built(sharing, freeze_backbone=True).train(), a_batch()
-    closures = {
-        t: (lambda t=t: model.compute_losses({t: model(images[t], t)}, {t: labels[t]})[t])
-        for t in ("classification", "lane")
-    }
+    closures = {task: partial(task_loss, model, task, images, labels) for task in ("classification", "lane")}
     step = streamed_backward(model.shared_parameters(), closures, make_balancer(balancer, TASKS))
-    assert list(step.losses) == ["classification", "lane"] and all(
-        p.grad is None for p in model.heads["detection"].parameters()
-    )
+    assert list(step.losses) == ["classification", "lane"]
+    assert all(p.grad is None for p in model.heads["detection"].parameters())
 
 
 @every
@@ -366,7 +374,7 @@ def test_a_trained_model_comes_back(sharing, tmp_path):
         assert torch.equal(again(x, task=t), model.eval()(x, task=t))
 
 
-def test_a_checkpoint_from_before_there_was_a_choice_is_hard_sharing(tmp_path):
+def test_a_checkpoint_without_a_choice_is_hard_sharing(tmp_path):
     config = make_config("smoke")
     model = model_from_config(config)
     old = {k: v for k, v in config.to_dict().items() if k != "sharing"}
@@ -375,7 +383,7 @@ def test_a_checkpoint_from_before_there_was_a_choice_is_hard_sharing(tmp_path):
 
 
 @pytest.mark.parametrize("sharing", [s for s in SHARING if s != "hard"])
-def test_weights_of_another_way_of_sharing_are_refused_in_one_sentence(sharing):
+def test_weights_of_another_way_are_refused_in_one_sentence(sharing):
     with pytest.raises(UserError, match="sharing") as e:
         load_weights(built(sharing), built("hard").state_dict(), "m.pt")
     assert "\n" not in str(e.value)
@@ -392,22 +400,23 @@ def test_unknown_names():
 
 @every
 def test_imagenet_weights_reach_every_copy(sharing, monkeypatch):
-    import torchvision, mtl_course.models.backbone as backbone
-
     reference = torchvision.models.resnet18(weights=None)
     for layer in reference.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.running_mean.normal_(0, 0.1)
     asked = []
-    monkeypatch.setattr(
-        backbone, "imagenet_weights", lambda name, wanted: asked.append(wanted) or reference.state_dict()
-    )
-    trunk, x = make_backbone(sharing, "resnet18", "require").eval(), torch.randn(1, 3, 64, 64)
+
+    def give(name, pretrained):
+        asked.append(pretrained)
+        return reference.state_dict()
+
+    monkeypatch.setattr(backbone_module, "imagenet_weights", give)
+    backbone, x = make_backbone(sharing, "resnet18", "require").eval(), torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         r = reference.eval()
         expected = r.layer4(r.layer3(r.layer2(r.layer1(r.maxpool(r.relu(r.bn1(r.conv1(x))))))))
         for task in TASKS:
-            torch.testing.assert_close(trunk(x, task)["c5"], expected, rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(backbone(x, task)["c5"], expected, rtol=1e-3, atol=1e-3)
     assert asked == ["require"]  # asked for once, however many copies
 
 
@@ -424,30 +433,17 @@ def test_autocast_and_channels_last(sharing):
 
 @pytest.mark.parametrize("sharing", ["separate", "cross_stitch"])
 def test_two_processes_average_to_one(sharing, smoke, tmp_path):
-    "Shared parameters and those of one task: each process's gradients average to the whole batch's."
-    script, environment = Path(__file__).with_name("two_processes.py"), os.environ | dict(OMP_NUM_THREADS="1")
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--nproc_per_node=2",
-            "--master_port=29523",
-            str(script),
-            str(tmp_path / "two.pt"),
-            "mgda",
-            sharing,
-        ],
-        check=True,
-        env=environment,
-    )
-    subprocess.run(
-        [sys.executable, str(script), str(tmp_path / "one.pt"), "mgda", sharing], check=True, env=environment
-    )
+    "Each process's gradients average to the whole batch's, shared or of one task."
+    script = str(Path(__file__).with_name("two_processes.py"))
+    environment = os.environ | dict(OMP_NUM_THREADS="1")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29523"]
+    for command, name in ((launch, "two.pt"), ([sys.executable], "one.pt")):
+        arguments = [script, str(tmp_path / name), "mgda", sharing]
+        subprocess.run([*command, *arguments], check=True, env=environment)
     two, one = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in ("two", "one"))
-    assert (two["processes"], one["processes"]) == (2, 1) and torch.allclose(
-        two["gramian"], one["gramian"], rtol=1e-3, atol=1e-5 * float(one["gramian"].max())
-    )
+    assert (two["processes"], one["processes"]) == (2, 1)
+    largest = float(one["gramian"].max())
+    assert torch.allclose(two["gramian"], one["gramian"], rtol=1e-3, atol=1e-5 * largest)
     assert two["weights"] == pytest.approx(one["weights"], rel=1e-2, abs=1e-3)
     for name, g in one["gradients"].items():
         assert (two["gradients"][name] - g).norm() <= 1e-2 * g.norm() + 1e-6, name

@@ -74,7 +74,7 @@ class Backbone(nn.Module):
     """A torchvision ResNet without its classifier (He et al. 2016).
 
     Images (B, 3, H, W) -> {"c2": (B, C, H/4, W/4), … "c5": (B, C, H/32, W/32)}, rounded up.
-    Raises `UserError` for an unknown name, and for `pretrained="require"` without weights to be had.
+    Raises `UserError` for an unknown name, and when `pretrained="require"` finds no weights.
     """
 
     def __init__(

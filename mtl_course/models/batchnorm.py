@@ -7,12 +7,12 @@ __all__ = ["BatchNorm1d", "BatchNorm2d", "has_batch_variance"]
 
 
 def has_batch_variance(x: Tensor) -> bool:  # (B, C, …)
-    """Whether there is more than one value per channel: of a single one no variance can be taken."""
+    """Whether there is more than one value per channel: a single one has no variance."""
     return x.numel() > x.shape[1]
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """PyTorch's, but a batch of one is normalised by the running statistics instead of being refused."""
+    """PyTorch's, but a batch of one is normalised by the running statistics."""
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C)
         return super().forward(x) if has_batch_variance(x) else _with_running_statistics(self, x)

@@ -15,7 +15,7 @@ __all__ = ["count_operations", "sharing_costs", "sharing_seconds"]
 
 
 def count_operations(function: Callable, *arguments) -> float:  # billions
-    """Operations of convolutions, matrix products and attention; a multiplication and an addition are two."""
+    """Operations of convolutions, matrix products and attention: multiplications and additions."""
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         function(*arguments)

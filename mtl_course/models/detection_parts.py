@@ -42,7 +42,7 @@ def make_roi_heads(
 ) -> RoIHeads:
     """The second stage (Girshick 2015, section 2.3): 7×7 cells of 2×2 points, IoU 0.5.
 
-    The level of a box is that of Lin et al. 2017, equation 1, whose 224 pixels belong to a scale of 4.
+    The level of a box: Lin et al. 2017, equation 1, whose 224 pixels belong to a scale of 4.
     """
     return RoIHeads(
         MultiScaleRoIAlign(levels, output_size=7, sampling_ratio=2, canonical_scale=int(56 * anchor_scale)),

@@ -88,7 +88,7 @@ class LaneHead(nn.Module):
         return self.classifier(x)[..., :height, :width]
 
     def loss(self, logits: Tensor, mask: Tensor) -> Tensor:  # (B, 2, H, W), (B, H, W) int64 -> ()
-        "Weighted cross-entropy, averaged image by image, plus `dice` times the Dice loss of the lane class."
+        "Weighted cross-entropy, averaged image by image, plus `dice` times the Dice loss."
         logits = logits.float()
         weight = torch.where(mask > 0, self.positive_weight, 1.0)
         entropy = F.cross_entropy(logits, mask, reduction="none") * weight  # (B, H, W)

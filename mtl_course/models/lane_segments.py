@@ -1,4 +1,4 @@
-"""Pieces of lanes: their rows, their ends, the curve through them, and where it passes at given heights."""
+"""Pieces of lanes: their rows, their ends, and the curve through them."""
 
 import math
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class SegmentEnd(NamedTuple):
 
 @dataclass(eq=False)
 class LaneSegment:
-    """Part of one lane: its rows from the bottom up, with the centre, width and confidence in each."""
+    """Part of one lane: its rows from the bottom up, with centre, width and confidence."""
 
     y: list = field(default_factory=list)
     x: list = field(default_factory=list)
@@ -70,7 +70,7 @@ class LaneSegment:
 
 
 def _measure_end(x, y, width, unit) -> SegmentEnd:
-    """The end at the beginning of the lists; wider rows count more, for the tips are cut off round."""
+    """The end at the beginning of the lists; wider rows count more, for tips are round."""
     n = 1
     while n < len(x) and (n < 12 * unit or math.hypot(x[n] - x[0], y[n] - y[0]) < 24 * unit):
         n += 1
@@ -95,7 +95,7 @@ class _Curve(NamedTuple):
 
 
 def _fit(y, x, weight, unit, rounds=4) -> _Curve:
-    """Robust weighted polynomial x(y): residuals pull less, the larger they are (Tukey's biweight)."""
+    """Robust polynomial x(y): residuals pull less, the larger they are (Tukey's biweight)."""
     middle = (y[0] + y[-1]) / 2
     half = max(y[0] - y[-1], 1) / 2
     degree = min(_degree(half, unit), max(len(y) - 1, 0))
@@ -117,7 +117,7 @@ def _degree(half, unit):
 
 
 def fits_one_curve(low: LaneSegment, high: LaneSegment, unit: float) -> bool:
-    """Whether one polynomial fits both: root mean square distance across the lane of at most two pixels."""
+    """Whether one polynomial fits both, to two pixels (root mean square) across the lane."""
     y = np.array(low.y + high.y, np.float64)
     x = np.array(low.x + high.x, np.float64)
     width = np.array(low.width + high.width, np.float64)

@@ -15,7 +15,7 @@ def imagenet_weights(
     name: str,  # resnet10, resnet18, resnet34 or resnet50
     pretrained: bool | str,  # True: where they can be had; "require": or stop; False: none
 ) -> dict[str, Tensor] | None:
-    """torchvision's ImageNet weights of a ResNet; None when not asked for or, with a warning, not to be had.
+    """torchvision's ImageNet weights; None when not asked for or, with a warning, not to be had.
 
     Raises `UserError` instead of warning when `pretrained` is "require", and for any other word.
     """
@@ -34,7 +34,7 @@ def imagenet_weights(
 
 
 def _download(name) -> dict[str, Tensor]:
-    """The published weights; raises `UserError` that says why they cannot be had and how to get them."""
+    """The published weights; raises `UserError` that says why not, and how to get them."""
     if name == "resnet10":
         raise UserError("there are no published ImageNet weights for resnet10: choose resnet18")
     weights = torchvision.models.get_model_weights(name).DEFAULT

@@ -17,7 +17,7 @@ def made_up_mask(
     kind: str,  # whole, gaps, soft or open gaps
     seed: int,  # of the road
 ) -> tuple | None:  # (probability (192, 320), lanes (n, 56)); None for the rare road without a lane
-    """A road as a mask: as labels are, with dashes and a hidden box, like a network's output, with hidden ends."""
+    """A road as a mask: like a label, with gaps, like a network's output, or with hidden ends."""
     rng = np.random.default_rng(seed)
     lanes = _random_road(rng)
     if not len(lanes):
@@ -29,9 +29,9 @@ def made_up_mask(
 
 
 def _random_road(rng):
-    """Two to five lanes on a straight or curved road: (lanes, 56) x in pixels of a 1280x720 image, -2 where absent.
+    """Two to five lanes on a straight or curved road: (lanes, 56) x in pixels, -2 where absent.
 
-    A pinhole camera: x = c + (X/h) u + bend/u, with u the height below the horizon.
+    A pinhole camera of 1280x720: x = c + (X/h) u + bend/u, u pixels below the horizon.
     """
     horizon = rng.uniform(200, 280)
     middle = rng.uniform(540, 740)
@@ -86,7 +86,7 @@ def _soften(rng, mask):
 
 
 def _right_points(predictions, lane, heights):
-    """(predictions, heights): True where a prediction is near enough to one lane, or both are absent."""
+    """(predictions, heights): True where near enough to one lane, or both absent."""
     predictions = np.array(predictions, float).reshape(-1, len(heights))
     slope = np.polyfit(heights[lane >= 0], lane[lane >= 0], 1)[0]
     distance = np.abs(np.where(predictions < 0, -100, predictions) - np.where(lane < 0, -100, lane))
@@ -98,7 +98,7 @@ def lane_accuracy(
     targets,  # (T, heights) the same
     heights=HEIGHTS,  # pixels
 ) -> np.ndarray:  # (T,) in 0..1
-    """TuSimple's share of right points of each true lane: nearer than 20/cos θ pixels, or both absent."""
+    """TuSimple's share of right points of each lane: within 20/cos θ pixels, or both absent."""
     heights = np.asarray(heights, float)
     shares = []
     for lane in np.asarray(targets, float):
@@ -111,7 +111,7 @@ def count_lost_and_invented(
     targets,  # (T, heights) the same
     heights=HEIGHTS,  # pixels
 ) -> tuple[int, int]:
-    """True lanes without a prediction, and predictions that match no true lane or one already taken.
+    """True lanes without a prediction; predictions that match none or one already taken.
 
     A prediction belongs to the true lane on which most of its points lie, if that is half of them.
     """

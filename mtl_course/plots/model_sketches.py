@@ -1,4 +1,4 @@
-"""Drawings that explain the model: feature maps, statistics, anchors, and what each way of sharing computes."""
+"""Drawings that explain the model: feature maps, statistics, anchors, ways of sharing."""
 
 from itertools import combinations
 
@@ -50,11 +50,11 @@ def draw_boxes(ax, boxes, **style):  # (N, 4) corners in pixels; style of matplo
 
 
 def feature_pyramid(image: torch.Tensor) -> Figure:  # (3, H, W) uint8
-    """An image and the four maps that a ResNet-18 with random weights gives, averaged over their channels."""
+    """An image and the four maps of a ResNet-18 with random weights, averaged over channels."""
     with torch.random.fork_rng(devices=()), torch.no_grad():
         torch.manual_seed(0)
         features = Backbone("resnet18")(image[None].float() / 255 - 0.5, _TASKS[0])
-    fig = Figure(figsize=(7.4, 3.6), layout="constrained")
+    fig = Figure(figsize=(7.4, 2.1), layout="constrained")
     axes = fig.subplots(2, 3).flat
     height, width = image.shape[1:]
     show_image(axes[0], image, f"the image: 3 × {height} × {width}")
@@ -67,7 +67,7 @@ def feature_pyramid(image: torch.Tensor) -> Figure:  # (3, H, W) uint8
 
 
 def average_pooling(image: torch.Tensor) -> Figure:  # (3, H, W) uint8
-    """A sign, six channels of its c5 map by a ResNet-18 with random weights, and the mean of each."""
+    """A sign, six channels of its c5 map (random ResNet-18), and the mean of each."""
     with torch.random.fork_rng(devices=()), torch.no_grad():
         torch.manual_seed(0)
         c5 = Backbone("resnet18")(image[None].float() / 255 - 0.5, _TASKS[0])["c5"][0, :6]
@@ -80,6 +80,7 @@ def average_pooling(image: torch.Tensor) -> Figure:  # (3, H, W) uint8
         ax.set_title(f"channel {k + 1}", fontsize=9)
         ax.set_xlabel(f"mean {channel.mean():.2f}", fontsize=9)
     axes[7].barh(range(1, 7), c5.mean((1, 2)), color=GREY)
+    axes[7].set_yticks(range(1, 7))
     axes[7].invert_yaxis()
     axes[7].set_title("the vector z", fontsize=9)
     axes[7].tick_params(labelsize=8)
@@ -131,7 +132,7 @@ def anchors_on_a_scene(
 
 
 def labelled_anchors(image: torch.Tensor, boxes: torch.Tensor, generator) -> Figure:
-    """Centres of a scene's anchors by their label: positive, left out or (most of them) negative."""
+    """Centres of a scene's anchors by their label: positive, left out or (most) negative."""
     anchors = _all_anchors(image, generator)
     overlap = box_iou(boxes.as_subclass(torch.Tensor), anchors)
     best = overlap.amax(0)
@@ -160,7 +161,7 @@ def _all_anchors(image, generator=None):
 
 
 def two_clouds() -> Figure:
-    """One channel on two tasks' images, normalised by each batch itself and by one shared running average."""
+    """One channel on two tasks' images, normalised by each batch and by one shared average."""
     x = np.linspace(-9, 9, 400)
     fig = Figure(figsize=(7.4, 2.2), layout="constrained")
     axes = fig.subplots(1, 3)
@@ -198,8 +199,10 @@ def label_stages(ax, backbone: Backbone):
         ax.axvline(start - 0.5, color="#dddddd", lw=0.8, zorder=0)
     named = dict(zip(("layer1", "layer2", "layer3", "layer4"), STRIDES))
     labels = [named.get(stages[start], stages[start]) for start in starts]
-    ax.set_xticks(starts, labels, ha="left")
-    ax.set(xlabel="first layer of each stage", xlim=(-0.5, len(names) - 0.5))
+    ends = [*starts[1:], len(names)]
+    ax.set_xticks([(start + end - 1) / 2 for start, end in zip(starts, ends)], labels)
+    ax.tick_params(axis="x", length=0)
+    ax.set(xlabel="stage of the layer", xlim=(-0.5, len(names) - 0.5))
 
 
 _COLUMNS = dict(zip(_TASKS, (0.5, 1.5, 2.5)))  # task -> middle of its column
@@ -207,7 +210,7 @@ _ACTIVE = _TASKS[-1]  # an image of its data set runs through the drawing
 
 
 def sharing_sketch(sharing: str) -> Figure:  # hard, separate, cross_stitch, attention or mtan
-    """What an image of the lane data set runs through, drawn strongly; what stands idle meanwhile is faint."""
+    """What a lane image runs through, drawn strongly; what stands idle meanwhile is faint."""
     draw, title = _SKETCHES[sharing]
     fig = Figure(figsize=(4.6, 2.9), layout="constrained")
     ax = fig.subplots()

@@ -3,13 +3,13 @@
 WRONG = {
     "09.1": {
         "takes corners for centres": (
-            "def encode(box, anchor):\n"
+            "def encode(box, anchor):\n    import math\n"
             "    w, h = box[2] - box[0], box[3] - box[1]\n"
             "    wa, ha = anchor[2] - anchor[0], anchor[3] - anchor[1]\n"
             "    return (box[0] - anchor[0]) / wa, (box[1] - anchor[1]) / ha, math.log(w / wa), math.log(h / ha)"
         ),
         "forgets the logarithm": (
-            "def encode(box, anchor):\n"
+            "def encode(box, anchor):\n    import math\n"
             "    x, y, w, h = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[2] - box[0], box[3] - box[1]\n"
             "    xa, ya = (anchor[0] + anchor[2]) / 2, (anchor[1] + anchor[3]) / 2\n"
             "    wa, ha = anchor[2] - anchor[0], anchor[3] - anchor[1]\n"
