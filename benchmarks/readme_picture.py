@@ -5,7 +5,7 @@ python benchmarks/readme_picture.py --out results/readme.png
 
 import cv2, numpy as np, torch
 from fastcore.script import Param, call_parse
-from mtl_course.evaluation.predict import draw_found, predict_image
+from mtl_course.evaluation.predict import draw_described, predict_image
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.data.loaders import make_reader, normalise
 from mtl_course.data.images import read_image
@@ -23,7 +23,7 @@ def pictures(model, task, indices):
     reader = make_reader(model.config, task, "test")
     for i in indices:
         image = read_image(reader.path(i))[0].permute(1, 2, 0).numpy()
-        yield draw_found(image, predict_image(model, image, (task,)))
+        yield draw_described(image, predict_image(model, image, (task,)))
 
 
 def sign_strip(model, width, count=12):

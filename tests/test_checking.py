@@ -6,7 +6,8 @@ import pytest
 from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import real_data_root
-from mtl_course.data.checking import check_data, check_labels, download, how_to_get
+from mtl_course.data.checking import check_data, check_labels
+from mtl_course.data.download import download, how_to_get
 from mtl_course.data.gtsrb import GTSRB, TEST_CSV, TEST_IMAGES, TRAINING
 from mtl_course.data.kitti import IMAGES, KITTI, LABELS
 from mtl_course.data.tusimple import TuSimple
@@ -352,7 +353,7 @@ def test_wrong_arguments(tmp_path):
     assert (
         len(check_labels(tmp_path).problems) == 4
     )  # an empty folder: three sets are missing, KITTI with both of its folders
-    with pytest.raises(UserError, match="unknown task lanes"):
+    with pytest.raises(UserError, match="tasks is .'lanes',.: expected one or more of"):
         check_labels(tmp_path, ("lanes",))
     with pytest.raises(UserError, match="unknown task 'lanes'"):
         how_to_get("lanes")

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mtl_course.tasks import SignClassification
 from mtl_course.config import make_config
 from mtl_course.core.errors import UserError
 from mtl_course.data.sampling import subsample_indices
 from mtl_course.studies.plans import STUDIES, STUDY_FILE
 from mtl_course.studies.runner import (
     config_hash,
-    head_tail_recall,
     missing_runs,
     read_study,
     run_configs,
@@ -65,7 +65,7 @@ def skewed():
 def test_the_thirds_are_those_that_a_skew_makes_rare_and_frequent(skewed):
     counts, per_class = skewed
     rank = pd.Series(counts).rank(method="first")  # 1: the rarest
-    recall = head_tail_recall(per_class)
+    recall = SignClassification().extra_scores(per_class)
     third = 43 // 3
     rarest = per_class["recall"][rank <= third].mean()
     most_frequent = per_class["recall"][rank > 43 - third].mean()
@@ -76,9 +76,9 @@ def test_the_thirds_are_those_that_a_skew_makes_rare_and_frequent(skewed):
 
 def test_a_class_without_an_image_is_left_out_of_its_third(skewed):
     counts, per_class = skewed
-    before = head_tail_recall(per_class)["recall_rarest_third"]
+    before = SignClassification().extra_scores(per_class)["recall_rarest_third"]
     per_class.loc[counts.argmin(), "recall"] = np.nan
-    assert head_tail_recall(per_class)["recall_rarest_third"] > before
+    assert SignClassification().extra_scores(per_class)["recall_rarest_third"] > before
 
 
 def test_a_run_keeps_the_recall_of_its_tails():

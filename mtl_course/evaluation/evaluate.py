@@ -1,18 +1,14 @@
 """Scores are made once, on data that took no part in any decision."""
 
 import time
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from ..config import TASKS
 from ..core.errors import UserError
-from ..metrics.intervals import RESAMPLES, bootstrap_sums, interval, sign_counts, sign_score_rows
-from ..metrics.ranking import COCO_LIMITS, bootstrap_coco
-from ..metrics.scores import lane_scores, make_metric
-from ..world.signs import SIGN_NAMES
+from ..core.task import TASKS
+from ..metrics.intervals import RESAMPLES
 from .predictions import Predictions, predict_task
 
 __all__ = ["TaskResult", "evaluate_model", "evaluate_task", "score_task"]
@@ -43,7 +39,7 @@ def evaluate_task(
 ) -> TaskResult:
     "Runs one task over a split; raises `UserError` when the split is empty."
     start = time.perf_counter()
-    metric = make_metric(task)
+    metric = TASKS[task].make_metric()
     predictions = Predictions.for_loader(task, loader)
     seconds = [] if resamples else None
     images = 0
@@ -54,82 +50,13 @@ def evaluate_task(
             predictions.add(prediction, batch, seconds[-1])
     if not images:
         raise UserError(f"there is no {task} image to evaluate: check data_root and the split")
-    per_class = metric.per_class()
-    if task == "classification":
-        per_class.index = list(SIGN_NAMES)
-    scores = metric.summary(per_class) if task == "detection" else metric.compute()
+    scores, per_class = TASKS[task].summarise(metric)
     result = TaskResult(task, images, scores, per_class, getattr(metric, "confusion", None))
     if resamples:
-        result.intervals = bootstrap_intervals(predictions, per_class, scores, resamples)
+        result.intervals = TASKS[task].intervals(predictions, per_class, scores, resamples, seed=0)
         result.predictions = predictions
     result.seconds = time.perf_counter() - start
     return result
-
-
-def bootstrap_intervals(
-    predictions: Predictions,
-    per_class: pd.DataFrame,  # scores of each class, index = class names
-    scores: dict,  # metric -> value, of the whole sample
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> dict:  # (metric, class or "all") -> (low, high)
-    """95 % bootstrap intervals: over tracks for signs where they are known, else over images.
-
-    mAP50:95 takes ten times the work of mAP50, so it is computed on a fifth of the resamples.
-    A class whose AP of the sample itself, computed here, is not the reported one gets no interval,
-    and a warning is given.
-    """
-    resampled = {"classification": _resampled_signs, "detection": _resampled_boxes, "lane": _resampled_lanes}
-    whole, each = resampled[predictions.task](predictions, per_class, resamples, seed)
-    intervals = {(metric, "all"): interval(values) for metric, values in whole.items() if metric in scores}
-    for metric, values in each.items():
-        for k, name in enumerate(per_class.index):
-            intervals[metric, name] = interval(values[:, k])
-    return intervals
-
-
-def _resampled_signs(predictions, per_class, resamples, seed):
-    """({metric: (resamples,)}, {metric: (resamples, classes)}) of signs.
-
-    Tracks are drawn as a whole.
-    """
-    counts = sign_counts(np.array(predictions.targets), np.array(predictions.predictions))
-    return sign_score_rows(bootstrap_sums(counts, predictions.groups(), resamples, seed))
-
-
-def _resampled_lanes(predictions, per_class, resamples, seed):
-    whole = lane_scores(*bootstrap_sums(np.array(predictions.counts), None, resamples, seed).T)
-    return whole, {metric: values[:, None] for metric, values in whole.items() if metric in per_class}
-
-
-def _resampled_boxes(predictions, per_class, resamples, seed):
-    detections, targets = predictions.predictions, predictions.targets
-    fewer = max(resamples // 5, 2)
-    each = {
-        "ap50": bootstrap_coco(detections, targets, resamples, seed),
-        "ap50_95": bootstrap_coco(detections, targets, fewer, seed, COCO_LIMITS),
-    }
-    whole = {}
-    for metric, values in each.items():
-        reported = per_class[metric]
-        _drop_disagreeing(metric, values, reported)
-        each[metric] = values[1:]
-        if np.array_equal(np.isnan(values[0]), reported.isna()):
-            with np.errstate(invalid="ignore"):  # a resample without any object has no score
-                whole[f"m{metric}"] = np.nansum(values[1:], 1) / (~np.isnan(values[1:])).sum(1)
-    return whole, each
-
-
-def _drop_disagreeing(metric: str, values: np.ndarray, reported: pd.Series):
-    "Sets columns to NaN whose score of the sample itself (row 0) is not the reported one; warns."
-    off = ~np.isclose(values[0], reported, atol=1e-5, equal_nan=True)
-    if off.any():
-        names = ", ".join(reported.index[off])
-        warnings.warn(
-            f"no intervals of {metric} for {names} and the mean: "
-            f"computed here it is {values[0][off]}, reported {reported.to_numpy()[off]}"
-        )
-        values[:, off] = np.nan
 
 
 def score_task(

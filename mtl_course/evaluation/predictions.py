@@ -5,13 +5,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from ..models.lane_decoding import mask_to_lanes
+from ..core.task import TASKS
 
-__all__ = ["Predictions", "decode", "evaluation_mode", "predict_task"]
+__all__ = ["Predictions", "evaluation_mode", "predict_task"]
 
 
 def _autocast(device: str, precision: str):
@@ -34,23 +33,6 @@ def evaluation_mode(model: torch.nn.Module):
             module.training = training
 
 
-def decode(
-    model,  # has decode_detections
-    output,  # what the head of `task` returned
-    task: str,
-):
-    "Logits (B, K), lane probability (B, H, W), or a list of {boxes, labels, scores}; in float32."
-    if task == "classification":
-        return output.float()
-    if task == "lane":  # with two classes the softmax is a sigmoid of the difference
-        return torch.sigmoid(output[:, 1].float() - output[:, 0].float())
-    return [_in_float32(detections) for detections in model.decode_detections(output)]
-
-
-def _in_float32(item: dict) -> dict:
-    return {key: value.float() if value.is_floating_point() else value for key, value in item.items()}
-
-
 def predict_task(
     model,  # model(images, task=t) gives the output of that head
     loader,  # yields batches that hold `task`
@@ -71,7 +53,7 @@ def predict_task(
                 output = model(batch["images"][task].to(device, non_blocking=True), task=task)
                 if isinstance(output, dict) and task in output:
                     output = output[task]
-                prediction = decode(model, output, task)
+                prediction = TASKS[task].decode(model, output)
             if seconds is not None:
                 if torch.device(device).type == "cuda":
                     torch.cuda.synchronize(device)
@@ -86,9 +68,7 @@ class Predictions:
     task: str
     reader: object = None  # of the task's data; None: unknown, no files can be written
     files: list = field(default_factory=list)  # names of the images, relative to the data root
-    targets: list = field(default_factory=list)  # class, or {boxes, labels, ignore} in the network's pixels
-    predictions: list = field(default_factory=list)  # class, {boxes, labels, scores}, or lanes at the frame's heights
-    counts: list = field(default_factory=list)  # lanes: tp, fp, fn, tn
+    images: list = field(default_factory=list)  # a dict for each, as the task's `keep` gives it
     size: tuple = ()  # (height, width) of the network's input
     run_time: list = field(default_factory=list)  # milliseconds per image, one for each batch
 
@@ -108,11 +88,9 @@ class Predictions:
         "The number of each image in the reader."
         return [self.index_of[str(file)] for file in self.files]
 
-    def groups(self) -> np.ndarray | None:  # (images,) number of a group; -1: alone
-        "What was filmed together, such as the track of a sign; None: nothing is known."
-        if self.task != "classification" or not hasattr(self.reader, "tracks"):
-            return None
-        return np.asarray(self.reader.tracks)[self.index()]
+    def column(self, key: str) -> list:
+        "One of the kept values, such as the target, of each image."
+        return [image[key] for image in self.images]
 
     def add(
         self,
@@ -121,37 +99,15 @@ class Predictions:
         seconds: float,  # that the network and the decoding took
     ):
         "Adds a batch."
+        task = TASKS[self.task]
         targets = batch[self.task]
         files = batch.get("files", {}).get(self.task) or [""] * len(targets)
         self.size = tuple(batch["images"][self.task].shape[-2:])
-        if self.task == "classification":
-            self.targets += torch.as_tensor(targets).tolist()
-            self.predictions += prediction.argmax(1).tolist()
-        elif self.task == "detection":
-            self.targets += [_to_numpy(target) for target in targets]
-            self.predictions += [_to_numpy(detections) for detections in prediction]
-        else:
-            self.counts += _pixel_counts(prediction, targets)
-            seconds += self._add_lanes(prediction, files)
+        looked_up = None
+        if self.reader is not None:
+            looked_up = task.look_up(self.reader, [self.index_of[str(file)] for file in files])
+        start = time.perf_counter()  # reading labels is no part of predicting
+        self.images += task.keep(prediction, targets, looked_up)
+        seconds += time.perf_counter() - start
         self.files += files
         self.run_time.append(1000 * seconds / max(len(files), 1))
-
-    def _add_lanes(self, probability: torch.Tensor, files: list) -> float:  # (B, H, W); seconds that it took
-        if self.reader is None:
-            return 0.0
-        records = [self.reader.record(self.index_of[str(file)]) for file in files]
-        start = time.perf_counter()  # reading the labels is no part of finding lanes
-        for mask, record in zip(probability.cpu().numpy(), records):
-            self.predictions.append(mask_to_lanes(mask, record.h_samples, record.image_size))
-        return time.perf_counter() - start
-
-
-def _to_numpy(item: dict) -> dict:
-    return {key: np.asarray(torch.as_tensor(value).detach().cpu()).copy() for key, value in item.items()}
-
-
-def _pixel_counts(probability: torch.Tensor, targets: torch.Tensor) -> list:  # both (B, H, W) -> [[tp, fp, fn, tn]]
-    predicted = probability > 0.5
-    actual = targets.to(probability.device) == 1
-    masks = [predicted & actual, predicted & ~actual, ~predicted & actual, ~predicted & ~actual]
-    return torch.stack([mask.sum((1, 2)) for mask in masks], 1).tolist()

@@ -9,8 +9,9 @@ import pandas as pd
 from ..config import Config
 from ..core.errors import UserError
 from ..core.files import atomic_write
+from ..core.task import TASKS
+from ..metrics.intervals import RESAMPLES
 from .evaluate import TaskResult
-from .submissions import official_scores, write_predictions
 
 __all__ = [
     "RESULT_COLUMNS",
@@ -26,11 +27,6 @@ _RUN_COLUMNS = ["model", "seed", "data_set", "split"]  # they name the run and t
 RESULT_COLUMNS = _RUN_COLUMNS + ["task", "metric", "class", "difficulty", "value", "low", "high"]
 _SCORE_COLUMNS = RESULT_COLUMNS[4:]
 _LATER_COLUMNS = {"difficulty": "all", "low": np.nan, "high": np.nan}  # tables of earlier versions lack them
-_MAIN_SCORES = {
-    "classification": {"sign top-1 accuracy": "accuracy", "macro F1": "macro_f1"},
-    "detection": {"mAP50": "map50", "mAP50:95": "map50_95"},
-    "lane": {"lane IoU": "iou", "lane F1": "f1"},
-}
 _NO_INTERVAL = (np.nan, np.nan)
 
 
@@ -42,9 +38,9 @@ def format_scores(
     95 % intervals stand beside them where they were computed.
     """
     rows = [("task", "score", "value", "95 % interval", "images")]
-    for task, metrics in _MAIN_SCORES.items():
-        if task in results:
-            rows += _task_rows(task, metrics, results[task])
+    for name, task in TASKS.items():
+        if name in results:
+            rows += _task_rows(name, task.metrics, results[name])
     has_intervals = any(row[3] for row in rows[1:])
     columns = range(5) if has_intervals else (0, 1, 2, 4)
     widths = [max(map(len, column)) for column in zip(*rows)]
@@ -60,7 +56,7 @@ def _task_rows(task: str, metrics: dict, result: TaskResult | dict) -> list[tupl
     if isinstance(result, dict):
         result = TaskResult(task, "", result, pd.DataFrame())
     rows = []
-    for label, metric in metrics.items():
+    for metric, label in metrics.items():
         value = result.scores.get(metric, np.nan)
         low, high = result.intervals.get((metric, "all"), _NO_INTERVAL)
         percent = "–" if np.isnan(value) else f"{100 * value:.1f} %"
@@ -191,10 +187,12 @@ def write_results(
     for task, result in results.items():
         if result.predictions is None or result.predictions.reader is None:
             continue
-        written = write_predictions(result.predictions, folder / "predictions" / split)
+        submission = folder / "predictions" / split / TASKS[task].folder
+        if not TASKS[task].write_predictions(result.predictions, submission):
+            continue
         record = json.dumps(run | dict(images=result.images), indent=1)
-        (written / "run.json").write_text(record + "\n", encoding="utf-8")
-        official[task] = official_scores(task, written)
+        (submission / "run.json").write_text(record + "\n", encoding="utf-8")
+        official[task] = TASKS[task].official_scores(submission, RESAMPLES)
     table = results_table(results, run, official)
     files = [_replace_rows(folder / "evaluation_results.csv", table, [*_RUN_COLUMNS, "task"])]
     for task, result in results.items():

@@ -20,7 +20,6 @@ from ..core.errors import UserError
 from ..core.files import atomic_write, resolve
 from ..core.process import peak_memory, run_in_subprocess
 from ..data.loaders import evaluation_loader, prepare_data
-from ..data.sampling import long_tail
 from ..evaluation.evaluate import evaluate_task
 from ..training.loop import train
 
@@ -28,7 +27,6 @@ __all__ = [
     "SINGLE_TASK_RUNS",
     "STUDY_COLUMNS",
     "config_hash",
-    "head_tail_recall",
     "missing_runs",
     "read_study",
     "run_configs",
@@ -76,22 +74,6 @@ def config_hash(configs: list[Config]) -> str:  # 8 hex digits
 # one run
 
 
-def head_tail_recall(
-    per_class: pd.DataFrame,  # one row per class, with `recall`
-) -> dict[str, float]:  # metric -> value in 0..1
-    """Mean recall of the third of the classes that `class_skew` makes rarest, and of the most frequent third.
-
-    Classes without an image are left out.
-    """
-    order = np.argsort(long_tail(len(per_class), 2.0))  # rarest first, whatever the skew
-    third = len(order) // 3
-    recall = per_class["recall"]
-    return {
-        "recall_rarest_third": float(recall.iloc[order[:third]].mean()),
-        "recall_most_frequent_third": float(recall.iloc[order[len(order) - third :]].mean()),
-    }
-
-
 def train_and_score(config: Config) -> list[dict]:  # rows with part, task, metric, value
     """One training in this process and its scores after the last step.
 
@@ -110,7 +92,7 @@ def train_and_score(config: Config) -> list[dict]:  # rows with part, task, metr
     for task in config.tasks:
         loader = evaluation_loader(config, "test", (task,))
         result = evaluate_task(run.model, loader, task, device, run.precision.precision)
-        scores = result.scores | (head_tail_recall(result.per_class) if task == "classification" else {})
+        scores = result.scores | TASKS[task].extra_scores(result.per_class)
         rows += [dict(part="test", task=task, metric=m, value=v) for m, v in scores.items()]
     step_seconds = log[log.kind == "step"].drop_duplicates("step").seconds.diff().median()
     costs = dict(seconds=seconds, step_seconds=step_seconds, peak_memory_gib=memory)

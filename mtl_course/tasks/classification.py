@@ -14,6 +14,8 @@ from ..core.fields import Field
 from ..core.files import resolve
 from ..core.task import LabelIndex, Task, is_crop, register_task
 from ..data.gtsrb import FINAL_TRAINING, GTSRB, GTSRB_LAYOUT, TEST_IMAGES, TRAINING, index_gtsrb
+from ..data.sampling import long_tail
+from ..metrics.gtsrb_files import write_gtsrb
 from ..metrics.intervals import bootstrap_sums, interval, sign_counts, sign_score_rows
 from ..metrics.scores import ClassificationMetric
 from ..models.classification_head import ClassificationHead, effective_number_weights
@@ -111,9 +113,14 @@ Layout: {GTSRB_LAYOUT};
         return metric.compute(), metric.per_class().set_axis(list(SIGN_NAMES))
 
     def extra_scores(self, per_class: pd.DataFrame) -> dict:
-        from ..studies.runner import head_tail_recall  # late: studies stand below
-
-        return head_tail_recall(per_class)
+        """Mean recall of the classes that `class_skew` makes rarest and that it leaves most frequent, a third each."""
+        order = np.argsort(long_tail(len(per_class), 2.0))  # rarest first, whatever the skew
+        third = len(order) // 3
+        recall = per_class["recall"]  # NaN, which the mean leaves out, for a class without an image
+        return {
+            "recall_rarest_third": float(recall.iloc[order[:third]].mean()),
+            "recall_most_frequent_third": float(recall.iloc[order[-third:]].mean()),
+        }
 
     def keep(self, decoded: Tensor, labels: Tensor, looked_up) -> list[dict]:
         predicted = decoded.argmax(1).tolist()
@@ -137,8 +144,6 @@ Layout: {GTSRB_LAYOUT};
 
     def write_predictions(self, predictions, folder: Path) -> Path:
         """A csv of classes; images of the official test set have no class folder in their names."""
-        from ..evaluation.submissions import write_gtsrb  # late: evaluation stands below
-
         tracks = predictions.reader.tracks[predictions.index()]
         names = []
         for file, track in zip(predictions.files, tracks):
@@ -161,6 +166,8 @@ Layout: {GTSRB_LAYOUT};
     def draw(self, picture, described: dict):
         from ..plots.figures import draw_predictions  # late: matplotlib is loaded with it
 
+        if "sign" not in described:
+            return picture
         best = described["sign"][0]
         return draw_predictions(picture, sign=best["name"], sign_score=best["probability"])
 

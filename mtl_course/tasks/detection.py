@@ -20,6 +20,7 @@ from ..core.task import LabelIndex, Task, register_task
 from ..data.images import image_size as read_image_size
 from ..data.kitti import IGNORED, IMAGES, KITTI, KITTI_LAYOUT, LABELS, index_kitti
 from ..metrics.intervals import interval
+from ..metrics.kitti_files import kitti_lines, score_kitti, to_original, write_kitti
 from ..metrics.ranking import COCO_LIMITS, bootstrap_coco
 from ..metrics.scores import DetectionMetric
 from ..models.detection_head import DetectionHead
@@ -153,8 +154,6 @@ Layout: {KITTI_LAYOUT}"""
 
     def write_predictions(self, predictions, folder: Path) -> Path:
         """A result file per frame, and the labels that they are to be scored with."""
-        from ..evaluation.submissions import kitti_lines, to_original, write_kitti  # late: evaluation stands below
-
         reader = predictions.reader
         labels = [reader.data_root / LABELS / f"{Path(file).stem}.txt" for file in predictions.files]
         contents = []
@@ -166,8 +165,6 @@ Layout: {KITTI_LAYOUT}"""
         return folder
 
     def official_scores(self, folder: Path, resamples: int) -> pd.DataFrame:
-        from ..evaluation.submissions import score_kitti  # late: evaluation stands below
-
         return score_kitti(folder, resamples)
 
     # pictures
@@ -185,7 +182,7 @@ Layout: {KITTI_LAYOUT}"""
     def draw(self, picture, described: dict):
         from ..plots.figures import draw_predictions  # late: matplotlib is loaded with it
 
-        detections = described["detections"]
+        detections = described.get("detections", [])
         return draw_predictions(
             picture,
             [d["box"] for d in detections],

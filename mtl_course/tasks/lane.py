@@ -17,6 +17,7 @@ from ..core.task import LabelIndex, Task, register_task
 from ..data.tusimple import TUSIMPLE_LAYOUT, TuSimple, draw_lanes, index_tusimple
 from ..metrics.intervals import bootstrap_sums, interval
 from ..metrics.scores import LaneMetric, lane_scores
+from ..metrics.tusimple_files import score_tusimple, write_tusimple
 from ..models.lane_decoding import mask_to_lanes
 from ..models.lane_head import LaneHead
 
@@ -118,8 +119,6 @@ Layout: {TUSIMPLE_LAYOUT};
 
     def write_predictions(self, predictions, folder: Path) -> Path:
         """One line of json per frame, with the time that it took."""
-        from ..evaluation.submissions import write_tusimple  # late: evaluation stands below
-
         milliseconds = float(np.median(predictions.run_time))
         if milliseconds > 200:
             took = f"a lane frame took {milliseconds:.0f} ms here"
@@ -129,8 +128,6 @@ Layout: {TUSIMPLE_LAYOUT};
         return folder
 
     def official_scores(self, folder: Path, resamples: int) -> pd.DataFrame:
-        from ..evaluation.submissions import score_tusimple  # late: evaluation stands below
-
         return score_tusimple(folder, resamples)
 
     # pictures
@@ -144,7 +141,7 @@ Layout: {TUSIMPLE_LAYOUT};
     def draw(self, picture, described: dict):
         from ..plots.figures import draw_predictions  # late: matplotlib is loaded with it
 
-        return draw_predictions(picture, lanes=described["lanes"], h_samples=described["h_samples"])
+        return draw_predictions(picture, lanes=described.get("lanes", ()), h_samples=described.get("h_samples", ()))
 
     # mtl_data
 
