@@ -7,8 +7,9 @@ from fastcore.script import Param
 from ..config import make_config
 from ..core.errors import UserError
 from ..core.files import resolve
-from ..core.task import TASKS, Task, default_tasks
-from ..data.checking import Report, check_data, download, how_to_get
+from ..core.task import TASKS, default_tasks
+from ..data.checking import Report, check_data
+from ..data.download import download, how_to_get
 from ..world.build import make_world
 from ..world.options import WORLD_SIZES
 from .program import command
@@ -104,7 +105,7 @@ def refuse_problems(
 
 def _download(task: str, data_root: str) -> str:
     "Downloads a real data set and says so; for one that has no downloader, how to get it."
-    if type(TASKS[task]).download is Task.download:
+    if not TASKS[task].downloadable:
         return f"{task}: has no downloader, get it by hand\n{how_to_get(task)}"
     download(task, data_root)
     return f"{task}: in {data_root}"

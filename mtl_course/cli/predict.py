@@ -16,7 +16,7 @@ from ..core.errors import UserError
 from ..core.files import atomic_write, resolve
 from ..data.images import read_image
 from ..evaluation.pictures import VIDEOS, find_pictures
-from ..evaluation.predict import draw_found, predict_image
+from ..evaluation.predict import draw_described, predict_image
 from ..models.checkpoint import load_model
 from .program import check_tasks, command, short_path
 
@@ -57,7 +57,7 @@ def _predict_picture(model, file: Path, output: Path, tasks: tuple | None, score
     picture = read_image(file)[0].permute(1, 2, 0).numpy()
     found = predict_image(model, picture, tasks, score_threshold)
     with atomic_write(output) as temporary:
-        cv2.imwrite(str(temporary), draw_found(picture, found)[..., ::-1])
+        cv2.imwrite(str(temporary), draw_described(picture, found)[..., ::-1])
     content = dict(file=file.name, height=picture.shape[0], width=picture.shape[1]) | found
     with atomic_write(output.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -75,7 +75,7 @@ def _predict_video(model, file: Path, output: Path, tasks: tuple | None, score_t
         for number, frame in enumerate(_frames(file)):
             found = predict_image(model, frame, tasks, score_threshold)
             writer = writer or _open_video(movie, output, _frame_rate(file), frame.shape[1::-1])
-            writer.write(np.ascontiguousarray(draw_found(frame, found)[..., ::-1]))
+            writer.write(np.ascontiguousarray(draw_described(frame, found)[..., ::-1]))
             text.write(json.dumps(dict(frame=number) | found) + "\n")
         writer.release()
 

@@ -71,7 +71,6 @@ class Task:
     metrics: dict = {}  # metric -> its label in tables, in the order shown; the first is the primary one
     folder = ""  # of its data below the data root, and of its prediction files; default: the name
     how_to_get = ""  # where its data comes from, under which terms, and how to lay it out
-    downloadable = False  # whether `download` can fetch it
     image_size = (128, 128)  # default (height, width) of the network's input, pixels
     weight = 1.0  # default weight of its loss
     fields: tuple = ()  # its other config fields (`Field`); the network's are handed to `make_head`
@@ -93,6 +92,11 @@ class Task:
     def primary_metric(self) -> str:
         """The score by which the task is judged and the best checkpoint chosen."""
         return next(iter(self.metrics))
+
+    @property
+    def downloadable(self) -> bool:
+        """Whether the task has a `download` of its own."""
+        return type(self).download is not Task.download
 
     def config_fields(self) -> tuple:
         """All fields that this task adds to `Config`."""

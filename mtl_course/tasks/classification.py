@@ -36,7 +36,6 @@ class SignClassification(Task):
     marker = "o"
     metrics = {"accuracy": "sign top-1 accuracy", "macro_f1": "macro F1"}
     folder = "gtsrb"
-    downloadable = True
     how_to_get = f"""GTSRB, traffic signs (Stallkamp et al. 2012; for research, cite the paper).
 By itself: mtl_data download data_root --tasks classification, which is torchvision.datasets.GTSRB(data_root, split="train" and "test", download=True):
 26,640 training and 12,630 test images.

@@ -43,7 +43,6 @@ class ObjectDetection(Task):
     marker = "s"
     metrics = {"map50": "mAP50", "map50_95": "mAP50:95"}
     folder = "kitti"
-    downloadable = True
     how_to_get = f"""KITTI, road users (Geiger et al. 2012; CC BY-NC-SA 3.0: no commercial use).
 By itself: mtl_data download data_root --tasks detection, which is torchvision.datasets.Kitti(data_root, download=True), 12 GB; torchvision unpacks to
 data_root/Kitti/raw/training, and the folder is then moved to data_root/kitti/training.
