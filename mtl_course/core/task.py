@@ -1,4 +1,4 @@
-"""A task is one object: its data, its head, its scores and its pictures in one class. All of them stand in one registry."""
+"""A task is one object: its data, its head, its scores and its pictures; all tasks stand in one registry."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ class Task:
 
         @register_task
         class Rain(Task):
-            name = "rain"                                # Config then has rain_size, rain_batch_size, rain_limit, rain_weight
+            name = "rain"                      # Config then has rain_size, rain_batch_size, rain_limit …
             title = "rain or dry"
-            metrics = {"accuracy": "accuracy"}           # the first one chooses the best checkpoint
+            metrics = {"accuracy": "accuracy"}  # the first one chooses the best checkpoint
             image_size = (96, 160)
 
-            def make_reader(self, config, split): ...    # data set: len(), files, task; reader[i] -> {"image", "file", …}
-            def collate(self, samples): ...              # list of samples -> labels of a batch
-            def make_head(self, channels, options): ...  # nn.Module: forward(features, image_size), loss(output, labels)
-            def make_metric(self): ...                   # update(decoded, labels), compute(), per_class()
+            def make_reader(self, config, split): ...    # len(), files, task, samples by index
+            def collate(self, samples): ...              # labels of a batch
+            def make_head(self, channels, options): ...  # an nn.Module with a loss
+            def make_metric(self): ...                   # update, compute, per_class
 
     Then `make_config(tasks="lane,rain")`, training, resuming, evaluating, the commands and the widgets know it.
     A method of this list that is missing says so, in one sentence, when it is first needed. Everything else has
@@ -76,6 +76,7 @@ class Task:
     fields: tuple = ()  # its other config fields (`Field`); the network's are handed to `make_head`
     model_fields: tuple = ()  # arguments of the network that no config has, such as the number of classes
     class_names: tuple = ()
+    output = ""  # what the head gives, in words, where the shape of its output says little
     max_rotation = 2.0  # degrees, of the augmentation
     in_default = False  # trained unless a config names its tasks: true for the three of the course
 
@@ -117,8 +118,8 @@ class Task:
     def make_reader(self, config, split: str):  # split: train, val, test or all
         """The data set of a split: `len`, `files` (paths below the data root), `task` (this name), samples by index.
 
-        A sample is a dict with "image" (`tv_tensors.Image`, uint8 (3, H, W) of the config's size), "file" and the labels;
-        what lives in the image plane is a `tv_tensors` type, so that augmentation moves it with the image.
+        A sample is a dict with "image" (`tv_tensors.Image`, uint8 (3, H, W) of the config's size), "file" and
+        labels; what lives in the image plane is a `tv_tensors` type: augmentation moves it with the image.
         """
         raise self._missing("make_reader(self, config, split)", "a data set of samples {'image', 'file', …}")
 
@@ -167,7 +168,7 @@ class Task:
     # scores
 
     def make_metric(self):
-        """A fresh accumulator: `update(decoded, labels)`, `compute()` -> {metric: value in 0..1}, `per_class()` -> table."""
+        """A fresh accumulator: `update(decoded, labels)`, `compute()` -> {metric: value}, `per_class()` -> table."""
         raise self._missing("make_metric(self)", "an object with update(decoded, labels), compute() and per_class()")
 
     def summarise(self, metric) -> tuple[dict, object]:  # ({metric: value in 0..1}, table with one row per class)
@@ -211,7 +212,7 @@ class Task:
     def describe(self, model, output, image_size: tuple, picture_size: tuple, score_threshold: float = 0.5) -> dict:
         """What the head's output on one picture says, in plain numbers and in the picture's pixels (for json).
 
-        `output` is of one image of `image_size`, (height, width) of the network's input; `picture_size` is the picture's.
+        `output` is of one image of `image_size`, (height, width) of the network's input.
         """
         return {self.name: self.decode(model, output)[0].detach().cpu().tolist()}
 

@@ -65,10 +65,10 @@ class _Half(MultiTaskBackbone):
         super().__init__()
         self.tasks = ("a", "b", "c")
         self.common = nn.Conv2d(3, 2, 1)
-        self.layers = nn.ModuleDict({task: nn.Conv2d(2 if task != "c" else 3, 2, 1) for task in self.tasks})
+        self.layers = nn.ModuleDict({task: nn.Conv2d(3 if task in ("c",) else 2, 2, 1) for task in self.tasks})
 
     def forward(self, images, task):
-        x = images if task == "c" else self.common(images)
+        x = images if task in ("c",) else self.common(images)
         return dict(c2=self.layers[task](x))
 
 

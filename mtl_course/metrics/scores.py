@@ -232,14 +232,11 @@ PRIMARY_METRIC = {"classification": "accuracy", "detection": "map50", "lane": "i
 
 def make_metric(
     task: str,  # one of TASKS
-    num_classes: int = 43,  # of classification
 ):
     "A fresh accumulator for `task`: update(predictions, targets), compute(), per_class()."
     if task not in TASKS:
         raise ValueError(f"unknown task {task!r}: expected one of {', '.join(TASKS)}")
-    if task == "classification":
-        return ClassificationMetric(num_classes)
-    return DetectionMetric() if task == "detection" else LaneMetric()
+    return TASKS[task].make_metric()
 
 
 def checkpoint_score(
@@ -249,5 +246,5 @@ def checkpoint_score(
 
     A score that cannot be computed (NaN) counts as 0.
     """
-    primary = [np.nan_to_num(values[PRIMARY_METRIC[task]]) for task, values in scores.items()]
+    primary = [np.nan_to_num(values[TASKS[task].primary_metric]) for task, values in scores.items()]
     return float(np.mean(primary)) if primary else 0.0

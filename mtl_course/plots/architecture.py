@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import nn
 from .figures import PART_COLOURS, TASK_COLOURS, TASK_LABELS, run_config
+from ..core.task import TASKS
 from ..models.backbone import STRIDES, Backbone
 from ..models.multi_task_model import MultiTaskModel, model_from_config
 from ..models.sharing import HardSharing
@@ -244,7 +245,7 @@ def architecture_diagram(results_dir: str | Path) -> Figure:  # reads config.jso
             ax.plot(
                 [at[stage], x + 0.14 * (k - (len(reads[task]) - 1) / 2)], [1.65, 0.45], color=TASK_COLOURS[task], lw=1.2
             )
-        gives = "boxes, classes, scores" if task == "detection" else outputs[task]
+        gives = TASKS[task].output or outputs[task]
         _box(
             ax,
             x,

@@ -27,12 +27,10 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter, StrMethodFormatter
-from ..config import DETECTION_CLASSES, TASKS, Config
+from ..config import TASKS, Config
 from ..core.errors import UserError
 from ..core.files import atomic_write, project_root, resolve
 from ..data.loaders import make_reader
-from ..world.signs import SIGN_NAMES
-from ..data.tusimple import draw_lanes
 from ..evaluation.results import RESULT_COLUMNS, read_table
 from ..studies.sharing import relative_change
 from .figures import (
@@ -51,23 +49,6 @@ from ..metrics.scores import PRIMARY_METRIC, checkpoint_score
 COUNT_COLUMNS = ["part", "task", "class", "unit", "count"]
 
 
-def _class_counts(reader, task, size):  # -> unit, {class: count}
-    if task == "classification":
-        return "images", dict(zip(SIGN_NAMES, np.bincount(reader.labels, minlength=len(SIGN_NAMES))))
-    if task == "detection":
-        return "objects", dict(
-            zip(
-                DETECTION_CLASSES,
-                np.bincount(
-                    np.concatenate([*reader.labels, np.zeros(0, np.int64)]), minlength=len(DETECTION_CLASSES) + 1
-                )[1:],
-            )
-        )
-    records = [reader.record(i) for i in range(len(reader))]
-    lane = sum(int(draw_lanes(r.lanes, r.h_samples, r.image_size, size, reader.line_width).sum()) for r in records)
-    return "pixels", {"lane": lane, "background": len(records) * size[0] * size[1] - lane}
-
-
 def count_data(config: Config) -> pd.DataFrame:  # COUNT_COLUMNS
     "Images of each part and task, and signs, objects and lane pixels (at the size the network sees) of each class, from the labels of a run's data."
     rows = []
@@ -75,7 +56,7 @@ def count_data(config: Config) -> pd.DataFrame:  # COUNT_COLUMNS
         for task in config.tasks:
             reader = make_reader(config, task, part)
             rows.append((part, task, "all", "images", len(reader)))
-            unit, counts = _class_counts(reader, task, config.image_size_of(task))
+            unit, counts = TASKS[task].count_classes(reader, config.image_size_of(task))
             rows += [(part, task, name, unit, int(n)) for name, n in counts.items()]
     return pd.DataFrame(rows, columns=COUNT_COLUMNS)
 
@@ -134,7 +115,9 @@ def data_counts_figure(results_dir: str | Path) -> Figure:  # reads data_counts.
     }
     fig = Figure(figsize=(3.5, 1.5 * (1 + len(tasks)) + 0.1))
     axes = fig.subplots(
-        1 + len(tasks), 1, height_ratios=[0.8] + [dict(classification=1, detection=1.4, lane=0.45)[t] for t in tasks]
+        1 + len(tasks),
+        1,
+        height_ratios=[0.8] + [dict(classification=1, detection=1.4, lane=0.45).get(t, 1) for t in tasks],
     )
     images = table[table["class"] == "all"].set_index("task")["count"].reindex(tasks)
     _count_bars(
@@ -145,9 +128,9 @@ def data_counts_figure(results_dir: str | Path) -> Figure:  # reads data_counts.
         "images",
     )
     for ax, task in zip(axes[1:], tasks):
-        if task == "classification":
+        if len(each[task]) > 12:
             _sign_bars(ax, each[task])
-        elif task == "detection":
+        elif "lane" not in each[task]:
             _count_bars(ax, each[task], TASK_COLOURS[task], "objects per class", "objects")
         else:
             share = each[task]["lane"] / each[task].sum()

@@ -58,7 +58,7 @@ def mtl_benefits(
     if rows is None:
         return _of_single_runs(comparison.benefits_of_single_runs, results_dir)
     effect = sharing_effect(rows)[["change", "low", "high"]]
-    changes = {task: tuple(effect.loc[task]) for task in effect.index if task != "all"}
+    changes = {task: tuple(effect.loc[task]) for task in effect.index.drop("all", errors="ignore")}
     return benefit_figure(changes, tuple(effect.loc["all"]), study_parameters(rows), _note(rows))
 
 

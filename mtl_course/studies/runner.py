@@ -105,12 +105,12 @@ def _train_run(configs: list[Config]) -> list[dict]:  # rows of all its training
     """
     tables = [pd.DataFrame(train_and_score(config)) for config in configs]
     rows = pd.concat(tables, ignore_index=True)
-    costs = rows[rows.task == "all"].groupby("metric", sort=False).value
+    costs = rows[rows.task.isin(["all"])].groupby("metric", sort=False).value
     total = costs.sum()
     if "peak_memory_gib" in total:
         total["peak_memory_gib"] = costs.max()["peak_memory_gib"]
     ends = [dict(part="train", task="all", metric=m, value=v) for m, v in total.items()]
-    return rows[rows.task != "all"].to_dict("records") + ends
+    return rows[~rows.task.isin(["all"])].to_dict("records") + ends
 
 
 def _train_fields(configs: list[dict]) -> list[dict]:

@@ -133,7 +133,7 @@ def study_summary(
     rows = []
     for run, by_seed in scores.groupby(level="run", sort=False):
         mean, low, high = mean_and_interval(change[change.index.get_level_values("run") == run])
-        cost = table[(table.run == run) & (table.task == "all")].groupby("metric").value.median()
+        cost = table[(table.run == run) & table.task.isin(["all"])].groupby("metric").value.median()
         row = dict(run=run, seeds=len(by_seed), **by_seed.mean(), delta_m=mean, low=low, high=high)
         row |= {name: cost.get(name) for name in ("step_seconds", "peak_memory_gib")}
         rows.append(row)

@@ -49,6 +49,7 @@ data_root/Kitti/raw/training, and the folder is then moved to data_root/kitti/tr
 By hand: data_object_image_2.zip and data_object_label_2.zip from https://www.cvlibs.net/datasets/kitti, unzipped in data_root/kitti.
 Layout: {KITTI_LAYOUT}"""
     class_names = DETECTION_CLASSES
+    output = "boxes, classes, scores"
     image_size = (128, 416)
     in_default = True
     fields = (
