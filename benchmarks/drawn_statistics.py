@@ -1,11 +1,15 @@
-"""Is a task that is drawn rarely badly trained, or only badly normalised? Runs with one task per step, scored with the running statistics they ended with and with better ones.
+"""Is a task that is drawn rarely badly trained, or only badly normalised? Runs with one task per
+step, scored with the running statistics they ended with and with better ones.
 
     python benchmarks/drawn_statistics.py                      # a run and seed that is there already is kept, so the command can be continued
     python benchmarks/drawn_statistics.py --runs regime --seeds 0
 
-BatchNorm keeps running statistics of each task, moved by a tenth per step of that task from 0 and 1 on: after five steps more than half of them is still where they began. Here each run of the study is
-trained as there and scored on the test part; then the statistics of every BatchNorm, in the trunk and in the heads, are taken anew as means over fresh training batches of the task,
-no weight is changed, and the run is scored again. Writes results/drawn_statistics.csv. Read by notebook 25.
+BatchNorm keeps running statistics of each task, moved by a tenth per step of that task from 0 and 1
+on: after five steps more than half of them is still where they began. Here each run of the study is
+trained as there and scored on the test part; then the statistics of every BatchNorm, in the trunk
+and in the heads, are taken anew as means over fresh training batches of the task,
+no weight is changed, and the run is scored again. Writes results/drawn_statistics.csv. Read by
+notebook 25.
 """
 
 import tempfile, time
@@ -24,7 +28,9 @@ RUNS = ("rare lanes", "regime", "drawn alike")
 
 @torch.no_grad()
 def estimate_anew(run, config, task, batches):
-    "Takes the task's running statistics anew, each the plain mean over the batches, normalised as in training."
+    """Takes the task's running statistics anew, each the plain mean over the batches, normalised as
+    in training.
+    """
     model, norms = run.model, [m for m in run.model.modules() if hasattr(m, "running_mean")]
     momenta = [m.momentum for m in norms]
     alone = make_config(

@@ -1,12 +1,18 @@
-"""What flows through the trunk under other weights, clipping, freezing and balancers: short runs at a small size, same seed, gradients recorded.
+"""What flows through the trunk under other weights, clipping, freezing and balancers: short runs at
+a small size, same seed, gradients recorded.
 
     python benchmarks/gradient_flow.py                         # all runs; one that is there already is kept, so the command can be continued
     python benchmarks/gradient_flow.py --runs equal,boosted
 
-Three long runs (equal weights, the specification's 5/30/1, uncertainty weighting) and short ones that change one thing each; `control` is the short run in which nothing is changed.
-Writes results/gradient_flow.csv (columns as in logs/gradients.csv, means over windows of steps; layers for the long runs, stages for all; `conflict` is the share of recorded steps with a
-negative cosine) and results/gradient_flow_losses.csv (mean loss and weight of each task per window). The three runs named statistics_… are not trainings: the weights that `equal` ended with, the same
-batches, normalised by the batch itself, by the task's own running statistics, and by the pooled ones. Read by notebook 24.
+Three long runs (equal weights, the specification's 5/30/1, uncertainty weighting) and short ones
+that change one thing each; `control` is the short run in which nothing is changed.
+Writes results/gradient_flow.csv (columns as in logs/gradients.csv, means over windows of steps;
+layers for the long runs, stages for all; `conflict` is the share of recorded steps with a
+negative cosine) and results/gradient_flow_losses.csv (mean loss and weight of each task per
+window). The three runs named statistics_… are not trainings: the weights that `equal` ended with,
+the same
+batches, normalised by the batch itself, by the task's own running statistics, and by the pooled
+ones. Read by notebook 24.
 """
 
 import time
@@ -89,7 +95,9 @@ def windows(step: pd.Series, width: int) -> pd.Series:  # the middle of each ste
 
 
 def summary(table: pd.DataFrame, full: bool, width: int) -> pd.DataFrame:
-    "Means over windows of steps: geometric ones of norms and ratios, plain ones of shares and cosines. Only convolutions and stages, or stages alone."
+    """Means over windows of steps: geometric ones of norms and ratios, plain ones of shares and
+    cosines. Only convolutions and stages, or stages alone.
+    """
     table = table[table.layer.isna() | (table.kind.eq("conv") & full)].assign(window=windows(table.step, width))
     table = table.assign(
         norm=np.log(table.norm.where(table.norm > 0)),
@@ -128,7 +136,9 @@ def train_run(run: str, steps: int, width: int) -> tuple[pd.DataFrame, pd.DataFr
 
 
 def statistics_rows(steps: int, batches: int = 6) -> tuple[pd.DataFrame, pd.DataFrame]:
-    "The gradients of `equal`'s last weights on the same batches under three kinds of BatchNorm statistics in the trunk."
+    """The gradients of `equal`'s last weights on the same batches under three kinds of BatchNorm
+    statistics in the trunk.
+    """
     folder = resolve("results/gradient_flow/equal")
     model = load_model(folder / "checkpoints" / "last.pt").train()
     config = run_config("equal", steps, folder)

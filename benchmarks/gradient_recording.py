@@ -1,8 +1,10 @@
-"""How the three tasks' gradients at the shared trunk stand to each other while a network learns: one short run, equal task weights.
+"""How the three tasks' gradients at the shared trunk stand to each other while a network learns:
+one short run, equal task weights.
 
     python benchmarks/gradient_recording.py --recipe study --steps 120 --every 6
 
-Writes results/gradient_recording.json: for each recorded step the losses and the Gramian of every stage of the trunk. Read by notebook 27.
+Writes results/gradient_recording.json: for each recorded step the losses and the Gramian of every
+stage of the trunk. Read by notebook 27.
 """
 
 from fastcore.script import Param, call_parse

@@ -1,4 +1,6 @@
-"""Affinity from a look ahead: against quadratic losses whose answer is known, weights and statistics back digit for digit, a run that goes on as if nobody had looked."""
+"""Affinity from a look ahead: against quadratic losses whose answer is known, weights and
+statistics back digit for digit, a run that goes on as if nobody had looked.
+"""
 
 import inspect, random, textwrap
 import numpy as np, pandas as pd, pytest, torch

@@ -1,4 +1,6 @@
-"""Work in a process of its own: the answer comes back, and what goes wrong there is told in one line."""
+"""Work in a process of its own: the answer comes back, and what goes wrong there is told in one
+line.
+"""
 
 import os
 import signal

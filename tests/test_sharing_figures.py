@@ -1,4 +1,6 @@
-"""Sharing against single-task networks over seeds: only what is comparable, both sides' uncertainty, and the single run where there is no study."""
+"""Sharing against single-task networks over seeds: only what is comparable, both sides'
+uncertainty, and the single run where there is no study.
+"""
 
 import numpy as np, pandas as pd, pytest
 from scipy import stats

@@ -1,4 +1,6 @@
-"""What may be said about a study: planted winners are found and planted luck is not, the choice looks at validation alone, a table with holes is cut to a rectangle."""
+"""What may be said about a study: planted winners are found and planted luck is not, the choice
+looks at validation alone, a table with holes is cut to a rectangle.
+"""
 
 import numpy as np, pandas as pd, pytest
 from hypothesis import given, settings, strategies as st
@@ -26,7 +28,9 @@ BASE = (0.60, 0.10, 0.30)
 
 
 def study(gains, seeds=(0, 1, 2), noise=0.002, rng=0, splits=("val", "test"), luck=0.05):
-    "A table of runs with a gain in percent over BASE, on val and test; what the seed does is the same for all runs."
+    """A table of runs with a gain in percent over BASE, on val and test; what the seed does is the
+    same for all runs.
+    """
     rng = np.random.default_rng(rng)
     shift, rows = {s: 1 + luck * rng.standard_normal() for s in seeds}, []
     for run, gain in gains.items():

@@ -1,4 +1,6 @@
-"""Imbalance figures: causes, remedies, learning curves and sentences from the studies' table, whatever part of it is there."""
+"""Imbalance figures: causes, remedies, learning curves and sentences from the studies' table,
+whatever part of it is there.
+"""
 
 import json
 import numpy as np, pandas as pd, pytest
@@ -200,7 +202,9 @@ def lane_rows(run, seed, tp, fp, fn, tn):
 
 
 def floored():
-    "Lanes are 7 of 100 pixels. `regime` and its ×30 predict constants, in seed 1 everything; with temperature 5 they learn."
+    """Lanes are 7 of 100 pixels. `regime` and its ×30 predict constants, in seed 1 everything; with
+    temperature 5 they learn.
+    """
     rows = [
         r
         for run in ("regime", "regime, boosted")

@@ -1,4 +1,4 @@
-"""Figures of the balancer study: Δm of every run, the tasks one by one, and the tasks two by two."""
+"""Figures of the balancer study: Δm of every run, and the tasks one by one and two by two."""
 
 from itertools import combinations
 
@@ -45,7 +45,9 @@ def answer_figure(
     opponent: str,  # the run that all are compared with
     limits: tuple = (-30, 30),  # of the axis, points of Δm; what lies beyond is marked at the edge
 ) -> Figure:
-    """Does a balancer beat tuned fixed weights? Δm minus theirs, seed by seed, with 95 % intervals."""
+    """Does a balancer beat tuned fixed weights? Δm minus theirs, seed by seed, with 95 %
+    intervals.
+    """
     rows = differences.sort_values("mean", ignore_index=True)
     with style():
         fig = Figure(figsize=(6.5, 0.9 + 0.22 * len(rows)), layout="constrained")
@@ -87,7 +89,8 @@ def delta_m_figure(block: pd.DataFrame, split: str = "test", limits: tuple | Non
 
 
 def task_change_figure(block: pd.DataFrame, split: str = "test", clip: float = 100) -> Figure:
-    """Mean relative change of each task's score against the single tasks, a panel per task, runs sorted by Δm.
+    """Mean relative change of each task's score against the single tasks, a panel per task, runs
+    sorted by Δm.
 
     Values beyond ± `clip` percent are drawn at the edge with their number.
     """

@@ -1,20 +1,27 @@
-"""Depth upwards, training time to the right: one glance shows where, when and through whom the trunk learns."""
-
-__all__ = ["GRADIENT_FIGURES", "gradient_flow_figure", "figure_11_gradient_flow"]
+"""Depth upwards, training time to the right: one glance shows where, when and through whom the
+trunk learns.
+"""
 
 from pathlib import Path
-import numpy as np, pandas as pd
+
+import numpy as np
+import pandas as pd
 from matplotlib.colors import CenteredNorm, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, StrMethodFormatter
-from ..config import TASKS
+
 from ..core.errors import UserError
-from .figures import TASK_COLOURS, TASK_LABELS
+from ..core.task import TASKS
 from ..training.gradients import read_gradients
+from .figures import style
+
+__all__ = ["GRADIENT_FIGURES", "figure_11_gradient_flow", "gradient_flow_figure", "norm_map", "run_figure"]
 
 
 def _grid(rows: pd.DataFrame, value: str, by: str) -> pd.DataFrame:  # by × step
-    "A table of one quantity with a row per layer or stage, in network order, and a column per recorded step."
+    """A table of one quantity with a row per layer or stage, in network order, and a column per
+    recorded step.
+    """
     order = rows.drop_duplicates(by)[by].tolist()
     return rows.pivot_table(index=by, columns="step", values=value, sort=False, dropna=False).reindex(order)
 
@@ -79,8 +86,8 @@ def _colorbar(
         format=StrMethodFormatter("{x:g}"),
     )
     bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=6, length=2, pad=1.5)
-    bar.ax.yaxis.label.set_fontsize(6.5)
+    bar.ax.tick_params(labelsize=8, length=2, pad=1.5)
+    bar.ax.yaxis.label.set_fontsize(8)
     bar.ax.minorticks_off()
 
 
@@ -93,7 +100,8 @@ def _layer_panels(fig, axes, layers, tasks, value, norm, cmap, label, **bar):
     _colorbar(fig, mesh, list(axes), label, **bar)
 
 
-_SHORT = {"classification": "signs", "detection": "objects", "lane": "lanes"}  # for the titles of pairs
+def _short(task: str) -> str:
+    return TASKS[task].short if task in TASKS else task
 
 
 def _cosine_panels(fig, axes, table, pairs):
@@ -103,7 +111,7 @@ def _cosine_panels(fig, axes, table, pairs):
         grid = _grid(table[table["task"] == pair], "cosine", "stage")
         mesh = _heat(ax, grid, CenteredNorm(0, limit), "RdBu", range(1, len(grid)))
         ax.set_yticks(range(len(grid)), grid.index if ax is axes[0] else [])
-        ax.set_title(" – ".join(_SHORT.get(t, t) for t in pair.split("+")), fontsize=6.5, pad=2)
+        ax.set_title(" – ".join(map(_short, pair.split("+"))), fontsize=8, pad=2)
         ax.tick_params(labelbottom=False)
     _colorbar(fig, mesh, list(axes), "cosine")
 
@@ -118,57 +126,107 @@ def _ratio_panel(fig, ax, layers):
     _colorbar(fig, mesh, [ax], "update / weight", LogLocator(subs=(1, 3)))
 
 
+def _draw_task_panels(fig, cells, layers: pd.DataFrame, tasks: list[str]):
+    "The two upper rows: norms and shares, a column per task."
+    norms = [fig.add_subplot(cells[0, k]) for k in range(len(tasks))]
+    shares = [fig.add_subplot(cells[1, k]) for k in range(len(tasks))]
+    scale = _decades(layers[layers["task"] != "all"]["norm"])
+    _layer_panels(fig, norms, layers, tasks, "norm", scale, "viridis", "gradient norm")
+    _layer_panels(fig, shares, layers, tasks, "share", Normalize(-1, 1), "RdBu", "share of the sum", ticks=[-1, 0, 1])
+    for ax, task in zip(norms, tasks):
+        title = TASKS[task].title if task in TASKS else task
+        ax.set_title(title, color=TASKS[task].colour if task in TASKS else "black", fontsize=8, pad=2)
+
+
 def gradient_flow_figure(
     table: pd.DataFrame,  # GRADIENT_COLUMNS, of one run
     title: str = "",
-) -> Figure:  # 3.5 inches wide: half a page
-    "Norm of each task and its share of the summed gradient over depth and time, the cosine of each pair per stage, and the update-to-weight ratio; raises `UserError` when no layer was trained."
+) -> Figure:
+    """Norms, shares of the summed gradient, cosines of the pairs and update-to-weight ratios, over
+    depth and time.
+
+    Raises `UserError` when no layer was trained.
+    """
     layers = table[table["kind"].isin(["conv", "linear"])]
     if layers.empty:
         raise UserError(
-            "logs/gradients.csv has no layer in it: the trunk was frozen or not shared, so no gradients of several tasks meet in it"
+            "logs/gradients.csv has no layer in it: the backbone was frozen or not shared, "
+            "so no gradients of several tasks meet in it"
         )
-    tasks = [t for t in TASKS if t in set(layers["task"])] or [t for t in layers["task"].unique() if t != "all"]
+    names = [task for task in layers["task"].unique() if task != "all"]
+    tasks = [t for t in TASKS if t in names] or names
     stages = table[table["task"].str.contains("+", regex=False) & (table["stage"] != "trunk")]
     pairs = list(dict.fromkeys(stages["task"]))
-    heights = [1.1, 1.1, 0.85, 1.0] if pairs else [1.1, 1.1, 1.0]
-    fig = Figure(figsize=(3.5, sum(heights) + 0.5 + 0.15 * bool(title)))
-    cells, columns = (
-        fig.add_gridspec(len(heights), max(len(tasks), len(pairs)), height_ratios=heights),
-        range(max(len(tasks), len(pairs))),
-    )
-    norms, shares = ([fig.add_subplot(cells[row, k]) for k in columns[: len(tasks)]] for row in (0, 1))
-    _layer_panels(
-        fig, norms, layers, tasks, "norm", _decades(layers[layers["task"] != "all"]["norm"]), "viridis", "gradient norm"
-    )
-    _layer_panels(fig, shares, layers, tasks, "share", Normalize(-1, 1), "RdBu", "share of the sum", ticks=[-1, 0, 1])
-    for ax, task in zip(norms, tasks):
-        ax.set_title(
-            TASK_LABELS.get(task, task).replace(" ", "\n"), color=TASK_COLOURS.get(task, "black"), fontsize=6.5, pad=2
-        )
+    heights = [1.3, 1.3, 1.0, 1.2] if pairs else [1.3, 1.3, 1.2]
+    columns = max(len(tasks), len(pairs))
+    fig = Figure(figsize=(7, sum(heights) + 0.6 + 0.2 * bool(title)))
+    cells = fig.add_gridspec(len(heights), columns, height_ratios=heights)
+    _draw_task_panels(fig, cells, layers, tasks)
     if pairs:
-        _cosine_panels(
-            fig,
-            [fig.add_subplot(cells[2, k if len(pairs) > 1 else slice(None)]) for k in columns[: len(pairs)]],
-            stages,
-            pairs,
-        )
+        places = range(len(pairs)) if len(pairs) > 1 else [slice(None)]
+        _cosine_panels(fig, [fig.add_subplot(cells[2, place]) for place in places], stages, pairs)
     _ratio_panel(fig, fig.add_subplot(cells[-1, :]), layers)
     if title:
-        fig.suptitle(title, fontsize=7.5)
+        fig.suptitle(title, fontsize=9)
+    return fig
+
+
+def norm_map(
+    table: pd.DataFrame,  # GRADIENT_COLUMNS, of one run
+    task: str,
+) -> Figure:
+    """One panel of the whole figure, large: the norm of one task's gradient over depth (upwards)
+    and time.
+    """
+    layers = table[table["kind"].isin(["conv", "linear"])]
+    rows = layers[layers["task"] == task]
+    with style():
+        fig = Figure(figsize=(6, 2.6))
+        ax = fig.subplots()
+        scale = _decades(layers[layers["task"] != "all"]["norm"])
+        mesh = _heat(ax, _grid(rows, "norm", "layer"), scale, "viridis", _stage_ticks(ax, rows, True))
+        ax.tick_params(labelsize=8)
+        ax.set(xlabel="training step", ylabel="image  →  top", title=f"{TASKS[task].title}: gradient norm")
+        _colorbar(fig, mesh, [ax], "norm")
+    return fig
+
+
+def run_figure(
+    series: dict[str, dict],  # title of a panel -> {task: one number per window, step as index}
+    label: str,  # of the vertical axis
+    logarithmic: bool = False,
+) -> Figure:
+    """One quantity of every task over time or depth, a panel per run."""
+    with style():
+        fig = Figure(figsize=(7.5, 2.3))
+        axes = fig.subplots(1, len(series), sharey=True, squeeze=False)[0]
+        for ax, (title, lines) in zip(axes, series.items()):
+            for name, values in lines.items():
+                task = TASKS[name]
+                ax.plot(values, color=task.colour, marker=task.marker, ms=3.5, label=task.short)
+            ax.set(title=title, xlabel=values.index.name)
+            ax.tick_params(labelsize=8)
+            if logarithmic:
+                ax.set_yscale("log")
+            else:
+                ax.axhline(0, color="0.6", lw=0.6)
+        axes[0].set_ylabel(label)
+        axes[-1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
     return fig
 
 
 def figure_11_gradient_flow(
-    results_dir: str | Path,
-) -> Figure:  # reads logs/gradients.csv, or gradient_flow.csv where a run has recorded none
-    "The gradients of a training run, over depth and time; raises `UserError` naming the command when they were not recorded."
+    results_dir: str | Path,  # reads logs/gradients.csv, or gradient_flow.csv where a run has recorded none
+) -> Figure:
+    """The gradients of a training run, over depth and time.
+
+    Raises `UserError` naming the command when they were not recorded.
+    """
     study = Path(results_dir) / "gradient_flow.csv"  # of benchmarks/gradient_flow.py: means over windows of steps
     if (Path(results_dir) / "logs" / "gradients.csv").exists() or not study.exists():
         return gradient_flow_figure(read_gradients(results_dir))
-    return gradient_flow_figure(
-        pd.read_csv(study).query("run == 'equal'"), "weights 1/1/1 in benchmarks/gradient_flow.py"
-    )
+    table = pd.read_csv(study).query("run == 'equal'")
+    return gradient_flow_figure(table, "weights 1/1/1 in benchmarks/gradient_flow.py")
 
 
 GRADIENT_FIGURES = {"figure_11_gradient_flow": figure_11_gradient_flow}  # file name -> function of the results folder

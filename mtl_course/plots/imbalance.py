@@ -1,4 +1,4 @@
-"""Figures of the imbalance study and of the learning curves: what `studies/` has computed, drawn."""
+"""Figures of the imbalance study and of the learning curves, from what `studies/` computes."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -171,7 +171,8 @@ def imbalance_figure(
     gramians: np.ndarray | None = None,  # (S, T, T) of the backbone
     split: str = "test",
 ) -> Figure:
-    """Images of each task; scores of every task in every run, with intervals; the parts of the summed gradient.
+    """Images of each task; scores of every task in every run, with intervals; the parts of the
+    summed gradient.
 
     Panels without input are left out.
     """
@@ -203,7 +204,8 @@ def _optional(read, *args):
 def figure_12_data_imbalance(
     results_dir: str | Path,  # reads studies.csv; data_counts.csv or study_data.csv, gradient_recording.json if there
 ) -> Figure:
-    """What starves the lane task, what repairs it and at whose cost; without runs of the study the data's counts.
+    """What starves the lane task, what repairs it and at whose cost; without runs of the study the
+    data's counts.
 
     Raises `UserError` with the command when there is neither.
     """
@@ -247,7 +249,9 @@ def learning_curves_figure(
     images: pd.Series | None = None,  # task -> number of all its training images
     split: str = "test",
 ) -> Figure:
-    """One panel per task: headline score against number of training images, shared and alone, with intervals."""
+    """One panel per task: headline score against number of training images, shared and alone, with
+    intervals.
+    """
     fig = Figure(figsize=(7, 2.9))
     for ax, task in zip(fig.subplots(1, len(SIZES)), SIZES):
         full = None if images is None else images.get(task)

@@ -1,4 +1,6 @@
-"""Figures of sharing against single tasks: over the seeds of a study, or of single runs where there is none."""
+"""Figures of sharing against single tasks: over the seeds of a study, or of single runs where there
+is none.
+"""
 
 from pathlib import Path
 
@@ -53,7 +55,9 @@ def performance_comparison(
 def mtl_benefits(
     results_dir: str | Path,  # reads studies.csv, or else what `benefits_of_single_runs` reads
 ) -> Figure:
-    """What sharing changes for each task, Δm and the parameters it saves; without a study for the single runs."""
+    """What sharing changes for each task, Δm and the parameters it saves; without a study for the
+    single runs.
+    """
     rows = sharing_rows(results_dir)
     if rows is None:
         return _of_single_runs(comparison.benefits_of_single_runs, results_dir)
@@ -63,7 +67,9 @@ def mtl_benefits(
 
 
 def _of_single_runs(figure, results_dir: str | Path) -> Figure:
-    "A figure of single runs; when their results are missing, the sentence names the study as another way."
+    """A figure of single runs; when their results are missing, the sentence names the study as
+    another way.
+    """
     try:
         return figure(results_dir)
     except UserError as error:

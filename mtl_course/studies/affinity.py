@@ -1,10 +1,13 @@
-"""Full training would say whether two tasks belong into one network. A few hundred cheap steps give a hint."""
+"""Full training would say whether two tasks belong into one network. A few hundred cheap steps give
+a hint.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -21,11 +24,14 @@ from ..training.gradients import backbone_layers, cosine_rows, layer_groups, sum
 from ..training.state import TrainState, create_train_state
 from ..training.steps import train_step
 from .plans import ENOUGH_SEEDS
+from .scores import headline_scores
 
 __all__ = [
     "adam_moves",
     "affinity_summary",
     "effect_verdict",
+    "forecast_sentences",
+    "forecast_table",
     "gradient_moves",
     "look_ahead",
     "measure_affinity",
@@ -42,7 +48,8 @@ def task_gradients(
     shared: list[nn.Parameter],  # the parameters that the tasks share
     losses: dict[str, Callable[[], Tensor]],  # task -> its forward pass and loss
 ) -> tuple[dict[str, list[Tensor]], dict[str, float]]:  # gradients of each task, its loss
-    """Each task's gradient of the shared parameters: zeros where it does not depend on one; `.grad` is not touched.
+    """Each task's gradient of the shared parameters: zeros where it does not depend on one; `.grad`
+    is not touched.
 
     Raises `UserError` for a loss that is not a positive, finite number.
     """
@@ -111,7 +118,8 @@ def look_ahead(
     moves: dict[str, list[Tensor]],  # task -> change of each shared parameter
     before: dict[str, float],  # task -> its loss where the weights are now
 ) -> dict[tuple, float]:  # (i, j) -> Z
-    """Z for each pair of tasks (Fifty et al. 2021, equation 1): go there, evaluate every task, come back.
+    """Z for each pair of tasks (Fifty et al. 2021, equation 1): go there, evaluate every task, come
+    back.
 
     The shared parameters come back digit for digit.
     """
@@ -130,7 +138,8 @@ def look_ahead(
 
 @contextlib.contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
-    """Inside the block a model may be evaluated and moved; after it nothing has happened, digit for digit.
+    """Inside the block a model may be evaluated and moved; after it nothing has happened, digit for
+    digit.
 
     What comes back: parameters, buffers (BatchNorm's running statistics) and random states.
     """
@@ -163,7 +172,8 @@ def _affinity_of_step(
     rule: str,  # adam or gradient
     size: float,  # of the step: rms change of a weight (adam), or the learning rate η (gradient)
 ) -> tuple[list[dict], list[dict]]:  # rows (source, target, affinity), rows (stage, task = pair, cosine)
-    """Looks ahead from where a run is now, with every task of the batch, and compares the gradients stage by stage.
+    """Looks ahead from where a run is now, with every task of the batch, and compares the gradients
+    stage by stage.
 
     Leaves no trace in the run.
     """
@@ -226,7 +236,8 @@ def measure_affinity(
     size: float = 2e-5,  # of the step: rms change of a weight (adam), or the learning rate η (gradient)
     progress: bool = True,
 ) -> AffinityRun:
-    """Trains for a while, as `train` would, and measures how the tasks' steps change each other's losses.
+    """Trains for a while, as `train` would, and measures how the tasks' steps change each other's
+    losses.
 
     Raises `UserError` for one task alone, unshared backbones, or too many steps.
     """
@@ -295,7 +306,8 @@ def affinity_summary(
 
 
 def effect_verdict(low: float, high: float, seeds: int) -> str:
-    """What an interval over seeds allows to be said: `helps`, `hurts`, `unclear` or `too few seeds`.
+    """What an interval over seeds allows to be said: `helps`, `hurts`, `unclear` or `too few
+    seeds`.
 
     Unclear: zero lies in the interval, or there is none.
     """
@@ -339,7 +351,9 @@ def _advice(effects: set[str], seeds: int) -> str:  # of a pair of tasks, in bot
 def should_i_share(
     affinity: pd.DataFrame,  # of `task_affinity`; several seeds: one table below the other, with a column `seed`
 ) -> str:
-    """A report in plain words: what a step for each task does to the others, and what follows for sharing."""
+    """A report in plain words: what a step for each task does to the others, and what follows for
+    sharing.
+    """
     table = affinity_summary(affinity)
     seeds = affinity.seed.nunique() if "seed" in affinity else 1
     effects = {(r.source, r.target): effect_verdict(r.low, r.high, seeds) for r in table.itertuples()}
@@ -361,3 +375,48 @@ def should_i_share(
         "about small data sets that profit from company, or about the room in the network.)"
     )
     return "\n".join(lines)
+
+
+# did the look ahead tell the truth?
+
+
+def forecast_table(
+    affinity: pd.DataFrame,  # seed, step, source, target, affinity
+    block: pd.DataFrame,  # STUDY_COLUMNS, with the runs alone and equal
+    split: str = "test",
+) -> pd.DataFrame:  # index task; percent: forecast and change with their intervals, and what each allows to be said
+    """Per task: mean affinity of the other tasks onto it and what full training changed."""
+    scores = headline_scores(block, split)
+    by = "seed" if affinity.seed.nunique() > 1 else "step"
+    records = {}
+    for task in scores:
+        onto = affinity[(affinity.target == task) & (affinity.source != task)].groupby(by).affinity.mean()
+        alone = scores.loc["alone"][task]
+        forecast = mean_and_interval(100 * onto)
+        change = mean_and_interval(100 * (scores.loc["equal"][task] - alone) / alone.mean())
+        record = dict(zip(("forecast", "forecast_low", "forecast_high"), forecast))
+        record |= dict(zip(("change", "change_low", "change_high"), change))
+        record["forecast_says"] = effect_verdict(*forecast[1:], affinity.seed.nunique())
+        record["training_shows"] = effect_verdict(*change[1:], block.seed.nunique())
+        records[task] = record
+    return pd.DataFrame.from_dict(records, orient="index")
+
+
+def forecast_sentences(table: pd.DataFrame) -> list[str]:  # of `forecast_table`
+    """Whether the forecast agreed with full training, task by task."""
+    sentences = []
+    for row in table.itertuples():
+        same = np.sign(row.forecast) == np.sign(row.change)
+        sides = {"the look ahead": row.forecast_says, "the training": row.training_shows}
+        unclear = [side for side, says in sides.items() if says not in ("helps", "hurts")]
+        if unclear:
+            sign = "the same" if same else "the opposite"
+            verb = "are" if len(unclear) > 1 else "is"
+            end = f"{sign} sign, but {' and '.join(unclear)} {verb} not clear, so it proves nothing."
+        else:
+            end = "agreement." if same else "**they disagree.**"
+        sentences.append(
+            f"{_name(row.Index)}: the look ahead gave {row.forecast:+.3f} % ({row.forecast_says}), "
+            f"training together changed the score by {row.change:+.1f} % ({row.training_shows}): {end}"
+        )
+    return sentences

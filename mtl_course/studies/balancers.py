@@ -1,4 +1,6 @@
-"""Who looks at a table with many methods will find a winner: how a winner has to look, written down beforehand."""
+"""Who looks at a table with many methods will find a winner: how a winner has to look, written down
+beforehand.
+"""
 
 from itertools import combinations
 from typing import NamedTuple
@@ -76,8 +78,10 @@ def balanced_subset(
 ) -> pd.DataFrame:  # the same columns
     """The rows of the largest set of runs × seeds without a hole, the baseline among them.
 
-    It has `ENOUGH_SEEDS` or more where that leaves something to compare: means over different seeds must not be
-    compared, since one seed may be luckier for everybody. Raises `UserError` when there is no baseline.
+    It has `ENOUGH_SEEDS` or more where that leaves something to compare: means over different seeds
+    must not be
+    compared, since one seed may be luckier for everybody. Raises `UserError` when there is no
+    baseline.
     """
     table = table[table.run.isin(runs)]
     tasks = [task for task in TASKS if task in set(table.task)]
@@ -133,7 +137,9 @@ def paired_differences(
     runs: list[str] | None = None,  # None: balancers and random weights
     split: str = "test",
 ) -> pd.DataFrame:  # run, mean, low, high (points of Δm), p, p_holm, seeds
-    """Δm of each run minus the opponent's, seed by seed, with the paired t-interval and p-value; sorted by the mean."""
+    """Δm of each run minus the opponent's, seed by seed, with the paired t-interval and p-value;
+    sorted by the mean.
+    """
     change = delta_m(block, split).unstack("run")
     if runs is None:
         runs = [run for run in change if run_kind(run) in ("balancer", "control")]
@@ -150,7 +156,8 @@ def paired_differences(
 def verdict(row) -> str:  # with low, high and p_holm, such as a row of `paired_differences`
     """`beats`, `loses to`, a hint of either, `unclear` or `one seed`.
 
-    A run beats another when its interval is off zero and Holm's p-value is below 0.05; by the interval alone it
+    A run beats another when its interval is off zero and Holm's p-value is below 0.05; by the
+    interval alone it
     is a hint.
     """
     if np.isnan(row.low):
@@ -163,7 +170,9 @@ def verdict(row) -> str:  # with low, high and p_holm, such as a row of `paired_
 
 
 def pareto_runs(block: pd.DataFrame, split: str = "test") -> list[str]:
-    """The runs, single tasks left out, that no other run is better than in all tasks, by mean scores."""
+    """The runs, single tasks left out, that no other run is better than in all tasks, by mean
+    scores.
+    """
     means = headline_scores(block, split).groupby(level="run", sort=False).mean().drop(index="alone", errors="ignore")
     return means.index[pareto_front(means)].tolist()
 
@@ -189,7 +198,9 @@ def _selection_sentence(block: pd.DataFrame, runs: list[str], chosen: dict) -> s
 
 
 def _test_sentences(block: pd.DataFrame, runs: list[str], chosen: dict, rows: list) -> list[str]:
-    "What the test split says of the chosen runs and of the controls, and the paired difference of the chosen."
+    """What the test split says of the chosen runs and of the controls, and the paired difference of
+    the chosen.
+    """
     change = delta_m(block, "test")
     controls = [run for run in ("equal", "random") if run in runs and run != chosen["fixed"]]
     sentences = []
@@ -209,7 +220,9 @@ def _failure_sentence(failures: list[tuple]) -> str:
 
 
 def _resolution_sentence(rows: list, seeds: int) -> str:
-    "How large a difference must be for an interval off zero, and for the first claim of a family of comparisons."
+    """How large a difference must be for an interval off zero, and for the first claim of a family
+    of comparisons.
+    """
     half = np.median([(row.high - row.low) / 2 for row in rows])
     family = stats.t.ppf(1 - 0.025 / len(rows), seeds - 1) / stats.t.ppf(0.975, seeds - 1)
     return (

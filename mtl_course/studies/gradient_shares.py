@@ -1,4 +1,6 @@
-"""Each task's part in the summed gradient, from the Gramians that were recorded while a network was trained."""
+"""Each task's part in the summed gradient, from the Gramians that were recorded while a network was
+trained.
+"""
 
 from pathlib import Path
 
@@ -14,7 +16,9 @@ __all__ = ["drowned_sentence", "read_gramians", "share_text", "step_shares", "up
 def read_gramians(
     results_dir: str | Path,
 ) -> tuple[list[int], np.ndarray]:  # steps [S], (S, T, T) of the whole backbone in the order of TASKS
-    """The recorded Gramians of the study's network. Raises `UserError` with the command when there are none."""
+    """The recorded Gramians of the study's network. Raises `UserError` with the command when there
+    are none.
+    """
     recording = read_recording(find_result(results_dir, "gradient_recording.json"))
     order = [recording.tasks.index(task) for task in TASKS if task in recording.tasks]
     return recording.steps, recording.gramians["trunk"][:, order][:, :, order]
@@ -24,7 +28,9 @@ def step_shares(
     gramians: np.ndarray,  # (S, T, T)
     weights: np.ndarray,  # (T,) task weights, times the probability of being drawn
 ) -> np.ndarray:  # (S, T), their sum over the tasks is 1; below zero: the sum runs against the task
-    """Each task's part wₜ⟨gₜ, d⟩/‖d‖² of the summed gradient d = Σ wₜgₜ, before clipping and Adam, at each step."""
+    """Each task's part wₜ⟨gₜ, d⟩/‖d‖² of the summed gradient d = Σ wₜgₜ, before clipping and Adam,
+    at each step.
+    """
     parts = weights * (gramians @ weights)
     return parts / parts.sum(-1, keepdims=True)
 

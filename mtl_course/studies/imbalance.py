@@ -1,4 +1,6 @@
-"""Four causes of "imbalance", each varied alone, and what remedies repair: the tables and the sentences below them."""
+"""Four causes of "imbalance", each varied alone, and what remedies repair: the tables and the
+sentences below them.
+"""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -170,7 +172,8 @@ _CAUSE_COLUMNS += ["floor", "seeds"]
 
 
 def cause_table(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:  # one row per cause that was measured
-    """What each cause does to its victim's headline score: the run `cause` against the run `against`.
+    """What each cause does to its victim's headline score: the run `cause` against the run
+    `against`.
 
     The other columns are the fields of `PairedChange`.
     """
@@ -182,7 +185,9 @@ def cause_table(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:  # on
 
 
 def _gain_difference(table: pd.DataFrame, remedy: str, cause: _Cause, split: str) -> PairedChange | None:
-    "A remedy's gain with the cause (run) against its gain without it (control); None where it was not tried there."
+    """A remedy's gain with the cause (run) against its gain without it (control); None where it was
+    not tried there.
+    """
     undisturbed = _UNDISTURBED.get(_remedy_of(remedy))
     if cause.control != "equal" or undisturbed is None:
         return None
@@ -195,7 +200,9 @@ def _gain_difference(table: pd.DataFrame, remedy: str, cause: _Cause, split: str
 
 
 def _repaired(cause: _Cause, change: PairedChange) -> float:
-    "A remedy's gain as a part of what the cause took; NaN unless the seeds tell that loss from nothing."
+    """A remedy's gain as a part of what the cause took; NaN unless the seeds tell that loss from
+    nothing.
+    """
     if cause.change is None or change_verdict(cause.change) != "lower" or change_verdict(change) == FLOOR:
         return np.nan
     return change.change / -cause.change.change
@@ -214,9 +221,11 @@ def _cost_columns(table: pd.DataFrame, remedy: str, cause: _Cause, split: str) -
 
 
 def remedy_table(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:  # one row per remedy that was measured
-    """What a remedy gives the victim and what it does to the other tasks, against the run with the cause alone.
+    """What a remedy gives the victim and what it does to the other tasks, against the run with the
+    cause alone.
 
-    `repaired`: the gain as a part of what the cause took; `undisturbed`: the gain where nothing is wrong;
+    `repaired`: the gain as a part of what the cause took; `undisturbed`: the gain where nothing is
+    wrong;
     `more`: the difference of the two gains (`PairedChange`), or None.
     """
     rows = []
@@ -288,7 +297,9 @@ def cause_sentences(table: pd.DataFrame, split: str = "test") -> list[str]:
 
 
 def _gain_text(row: dict) -> str:  # of `remedy_table`
-    "How the remedy's gain compares with that in the undisturbed run; empty where that cannot be told."
+    """How the remedy's gain compares with that in the undisturbed run; empty where that cannot be
+    told.
+    """
     if not row["more"]:
         return ""
     gain = signed(row["undisturbed"])

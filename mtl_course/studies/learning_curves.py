@@ -1,4 +1,6 @@
-"""From how many images on does sharing stop to help? Each task's images cut down, trained alone and together."""
+"""From how many images on does sharing stop to help? Each task's images cut down, trained alone and
+together.
+"""
 
 from dataclasses import asdict
 

@@ -1,4 +1,6 @@
-"""A comparison is only as fair as its bookkeeping: same budget, same data, same seeds, every run in the table."""
+"""A comparison is only as fair as its bookkeeping: same budget, same data, same seeds, every run in
+the table.
+"""
 
 import concurrent.futures
 import hashlib
@@ -59,7 +61,9 @@ def run_configs(
 
 
 def config_hash(configs: list[Config]) -> str:  # 8 hex digits
-    """A hash of what the trainings are about: the values that differ from the defaults, without folders and machine."""
+    """A hash of what the trainings are about: the values that differ from the defaults, without
+    folders and machine.
+    """
     defaults = Config().to_dict()
     old_names = {new: old for old, new in RENAMED_FIELDS.items()}  # hashes in stored tables were made with these
     values = []
@@ -167,7 +171,9 @@ def missing_runs(
 
 
 def _rows_of_same_run(table: pd.DataFrame, job: _Job) -> pd.DataFrame | None:
-    "The scores of a run with the same fields and seed that stands in the table under another name, or None."
+    """The scores of a run with the same fields and seed that stands in the table under another
+    name, or None.
+    """
     same = table[(table.config == config_hash(job.configs)) & (table.seed == job.seed) & (table.run != job.run)]
     if same.empty:
         return None
@@ -184,7 +190,9 @@ def _add_rows(table: pd.DataFrame, job: _Job, rows) -> pd.DataFrame:
 
 
 def _copy_same_runs(path: Path, table: pd.DataFrame, jobs: list[_Job]) -> tuple[pd.DataFrame, list[_Job]]:
-    "Writes runs that are in the table under another name, too; the table and what is left to train."
+    """Writes runs that are in the table under another name, too; the table and what is left to
+    train.
+    """
     left = []
     for job in jobs:
         rows = _rows_of_same_run(table, job)
@@ -212,9 +220,11 @@ def run_study(
     workers: int | None = None,  # processes side by side, each on one thread; None: one per core, or one on the GPU
     progress: bool = True,
 ) -> pd.DataFrame:  # the table, with STUDY_COLUMNS
-    """Makes the runs that are missing in the table. A run that fails is named, and the others go on.
+    """Makes the runs that are missing in the table. A run that fails is named, and the others go
+    on.
 
-    A run with the fields of another that is in the table already is not trained again: its rows are written
+    A run with the fields of another that is in the table already is not trained again: its rows are
+    written
     under both names. Raises `UserError` for a field that does not exist.
     """
     path = resolve(path)

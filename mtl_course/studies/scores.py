@@ -39,7 +39,9 @@ def find_result(
     results_dir: str | Path,  # a run's folder such as results/laptop, or results itself
     name: str,
 ) -> Path:  # need not exist
-    """A result file in a folder or in the one above: a run's results lie in results/NAME, the studies in results."""
+    """A result file in a folder or in the one above: a run's results lie in results/NAME, the
+    studies in results.
+    """
     folder = Path(results_dir).resolve()
     for place in (folder / name, folder.parent / name):
         if place.is_file():
@@ -104,9 +106,11 @@ def delta_m(
     split: str = "test",
     baseline: str = "alone",
 ) -> pd.Series:  # index (run, seed), in percent
-    """Mean over tasks of the relative change against the single-task baselines (Maninis et al. 2019, equation 3).
+    """Mean over tasks of the relative change against the single-task baselines (Maninis et al.
+    2019, equation 3).
 
-    Differences are taken from the baseline of the same seed, so its scatter is in the result; they are divided by
+    Differences are taken from the baseline of the same seed, so its scatter is in the result; they
+    are divided by
     the mean over its seeds. Raises `UserError` when there is no baseline.
     """
     scores = headline_scores(table, split)
@@ -124,7 +128,8 @@ def study_summary(
     split: str = "test",
     baseline: str = "alone",
 ) -> pd.DataFrame:  # one row per run, sorted by Δm
-    """Per run: seeds, mean headline scores, Δm in percent with its interval, seconds per step and peak memory.
+    """Per run: seeds, mean headline scores, Δm in percent with its interval, seconds per step and
+    peak memory.
 
     Δm is NaN for a run without all tasks; such runs come last.
     """
@@ -141,7 +146,7 @@ def study_summary(
 
 
 def pareto_front(scores: np.ndarray) -> np.ndarray:  # (N, T), more is better -> (N,) bool
-    """Which rows no other row dominates: none is at least as good everywhere and better somewhere."""
+    """Which rows no other row dominates (no worse everywhere, better somewhere)."""
     scores = np.asarray(scores, float)
     no_worse = (scores[None] >= scores[:, None]).all(2)  # [i, j]: row j against row i
     better = (scores[None] > scores[:, None]).any(2)
@@ -195,7 +200,9 @@ def paired_change(
 
 
 def _pixel_scores(table: pd.DataFrame, run: str, task: str, split: str) -> pd.DataFrame:
-    "IoU, recall, precision and pixel accuracy, a row per seed; no rows where one of them is not in the table."
+    """IoU, recall, precision and pixel accuracy, a row per seed; no rows where one of them is not
+    in the table.
+    """
     metrics = ("iou", "recall", "precision", "pixel_accuracy")
     return pd.concat({m: scores_of(table, run, task, m, split) for m in metrics}, axis=1).dropna()
 
@@ -220,7 +227,8 @@ def floor_score(
     task: str = "lane",
     split: str = "test",
 ) -> float | None:  # in 0..1; None: pixel scores are not in the table
-    """The share of the task's pixels, which is the IoU of calling every pixel so, worked out from the scores.
+    """The share of the task's pixels, which is the IoU of calling every pixel so, worked out from
+    the scores.
 
     Wrong pixels are p(1 − recall) misses and p · recall · (1/precision − 1) false alarms.
     """
@@ -267,6 +275,8 @@ def change_text(change) -> str:  # a `PairedChange`, a row of a table with its f
 
 
 def seeds_text(change) -> str:  # as for `change_text`
-    """In how many of the seeds the difference has the sign of its mean, such as: lower in 3 of 3 seeds."""
+    """In how many of the seeds the difference has the sign of its mean, such as: lower in 3 of 3
+    seeds.
+    """
     side = "lower" if change.change < 0 else "higher"
     return f"{side} in {change.same} of {change.seeds} seed{'s' if change.seeds > 1 else ''}"

@@ -1,4 +1,6 @@
-"""One run against one run is an anecdote; sharing against single tasks over seeds is a measurement."""
+"""One run against one run is an anecdote; sharing against single tasks over seeds is a
+measurement.
+"""
 
 from pathlib import Path
 
@@ -31,7 +33,8 @@ def relative_change(
 
 
 def sharing_rows(results_dir: str | Path) -> pd.DataFrame | None:  # STUDY_COLUMNS
-    """Rows of `alone` and `equal` in the folder's studies.csv, of the seeds that both have with equally many steps.
+    """Rows of `alone` and `equal` in the folder's studies.csv, of the seeds that both have with
+    equally many steps.
 
     None when there are none.
     """
@@ -50,7 +53,8 @@ def sharing_effect(
 ) -> pd.DataFrame:  # index: tasks and "all"; alone, shared (means), change, low, high (parts of alone)
     """What sharing changes for each task, and their mean Δm (index `all`), with 95 % intervals.
 
-    The interval is over the seeds of both sides for a task, over the seeds' differences for Δm; NaN for one seed.
+    The interval is over the seeds of both sides for a task, over the seeds' differences for Δm; NaN
+    for one seed.
     """
     scores = headline_scores(rows, split)
     effects = {}
