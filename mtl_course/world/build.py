@@ -169,9 +169,13 @@ def _draw_all(root: Path, options: WorldOptions, jobs: list[tuple], workers: int
 
 @contextlib.contextmanager
 def _pool(workers: int):
-    """A pool of drawing processes whose waiting jobs are dropped at the end."""
+    """A pool of drawing processes whose waiting jobs are dropped at the end.
+
+    OpenCV's threads end before: a forked process would wait for ever for those it did not inherit."""
     fork = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
     context = multiprocessing.get_context("fork" if fork else "spawn")
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads: the workers use none of them
         pool = concurrent.futures.ProcessPoolExecutor(workers, context, _watch_parent)
@@ -179,6 +183,7 @@ def _pool(workers: int):
             yield pool
         finally:
             pool.shutdown(cancel_futures=True)
+            cv2.setNumThreads(threads)
 
 
 def _watch_parent():
