@@ -28,25 +28,37 @@ class Exercise:
     stub: str  # the code cell
     printed: str  # what the stored stub printed
     before: str  # the question's cell
-    after: list  # the two cells behind it
+    after: str  # what is folded behind it: a hint and the solution
 
     @property
     def solution(self) -> str:
         "The code of the folded solution; empty when there is none."
-        blocks = CODE.search(self.after[1])
-        return blocks[1] if blocks else ""
+        folded = dict(FOLDED.findall(self.after))
+        block = CODE.search(folded.get("Solution", ""))
+        return block[1] if block else ""
+
+
+def folded_behind(cells, i):
+    "The text of the markdown cells behind a code cell that fold something, as far as they go without a break."
+    texts = []
+    for cell in cells[i + 1 :]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] != "markdown" or not text.startswith("<details>"):
+            break
+        texts.append(text)
+    return "\n".join(texts)
 
 
 def read_exercises(path):
     "The exercises of a notebook, in order."
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    sources = ["".join(cell["source"]) for cell in cells] + ["", ""]
+    sources = ["".join(cell["source"]) for cell in cells]
     exercises = []
     for i, cell in enumerate(cells):
         number = CHECK.search(sources[i])
         if cell["cell_type"] == "code" and number:
             printed = "".join("".join(output.get("text", "")) for output in cell["outputs"])
-            exercises.append(Exercise(number[1], sources[i], printed, sources[i - 1], sources[i + 1 : i + 3]))
+            exercises.append(Exercise(number[1], sources[i], printed, sources[i - 1], folded_behind(cells, i)))
     return exercises
 
 
@@ -113,7 +125,7 @@ def test_a_lesson_has_two_to_four_exercises(path):
 def test_an_exercise_has_its_cells(exercise):
     lesson, place = exercise.number.split(".")
     assert exercise.before.startswith(f"**Exercise {int(lesson)}.{place}.**")
-    assert [found[0] for cell in exercise.after for found in FOLDED.findall(cell)] == ["Hint", "Solution"]
+    assert [title for title, _ in FOLDED.findall(exercise.after)] == ["Hint", "Solution"]
     assert exercise.printed.strip() == "not yet"
 
 
