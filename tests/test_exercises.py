@@ -1,4 +1,4 @@
-"""Every exercise: the stub is "not yet", the solution "right", and plausible wrong answers are told what slipped."""
+"""Every exercise: stub "not yet", solution "right", plausible wrong answers told the slip."""
 
 import ast
 import builtins
@@ -39,7 +39,7 @@ class Exercise:
 
 
 def folded_behind(cells, i):
-    "The text of the markdown cells behind a code cell that fold something, as far as they go without a break."
+    "The text of the folded cells right behind a code cell."
     texts = []
     for cell in cells[i + 1 :]:
         text = "".join(cell["source"])
