@@ -10,7 +10,7 @@ from torch import nn
 from torchvision import tv_tensors
 
 import mtl_course
-from mtl_course.cli.commands import mtl_evaluate
+from mtl_course.cli.evaluate import mtl_evaluate
 from mtl_course.config import Config, config_fields, load_config, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.fields import Field
