@@ -38,7 +38,7 @@ _BLUE, _ORANGE = "#0072B2", "#D55E00"
 
 def show_image(ax, image: torch.Tensor, title: str = ""):  # (3, H, W) in 0..255 or 0..1
     """Shows an image without axes."""
-    ax.imshow(image.permute(1, 2, 0))
+    ax.imshow(image.permute(1, 2, 0), interpolation="nearest")
     ax.set_title(title, fontsize=9)
     ax.axis("off")
 
@@ -94,11 +94,16 @@ def detection_steps(image: torch.Tensor, boxes: torch.Tensor) -> Figure:  # (3, 
     overlap = box_iou(boxes, anchors)
     fig = Figure(figsize=(8.6, 3.2), layout="constrained")
     axes = fig.subplots(2, 2).flat
-    titles = ("1. anchors (one of 60 shown)", "2. proposals", "3. region features: 7 × 7 cells", "4. classes and boxes")
+    titles = (
+        "1. anchors (one in 251 drawn)",
+        "2. proposals",
+        "3. region features: 7 × 7 cells",
+        "4. corrected boxes, each with a class",
+    )
     for ax, title in zip(axes, titles):
         show_image(ax, image, title)
         ax.set(xlim=(-0.5, image.shape[2] - 0.5), ylim=(image.shape[1] - 0.5, -0.5))
-    draw_boxes(axes[0], anchors[::61], ec="#E69F00", lw=0.5)
+    draw_boxes(axes[0], anchors[::251], ec="#E69F00", lw=0.8)
     draw_boxes(axes[1], anchors[overlap.topk(3, 1).indices.flatten()], ec="#E69F00", lw=0.9)
     for x1, y1, x2, y2 in boxes.tolist():
         draw_boxes(axes[2], [(x1, y1, x2, y2)], ec="white", lw=1.2)
@@ -143,9 +148,9 @@ def labelled_anchors(image: torch.Tensor, boxes: torch.Tensor, generator) -> Fig
     ax = fig.subplots()
     negative = len(anchors) - int((positive | left_out).sum())
     show_image(ax, image, f"centres of {len(anchors):,} anchors; {negative:,} are negative and not drawn")
-    for chosen, colour, name in ((left_out, "#E69F00", "left out"), (positive, "#009E73", "positive")):
+    for chosen, colour, name in ((left_out, "#E69F00", "left out"), (positive, "#56B4E9", "positive")):
         x, y = (centres[chosen] + torch.rand(int(chosen.sum()), 2) * 2 - 1).T
-        ax.plot(x, y, ".", ms=4, color=colour, label=f"{name}: {int(chosen.sum())}")
+        ax.plot(x, y, ".", ms=8 if name == "positive" else 4, color=colour, label=f"{name}: {int(chosen.sum())}")
     draw_boxes(ax, boxes, ec="white", lw=1.2)
     ax.set(xlim=(-0.5, image.shape[2] - 0.5), ylim=(image.shape[1] - 0.5, -0.5))
     ax.legend(loc="upper right", fontsize=9)
