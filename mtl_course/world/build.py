@@ -171,7 +171,7 @@ def _draw_all(root: Path, options: WorldOptions, jobs: list[tuple], workers: int
 def _pool(workers: int):
     """A pool of drawing processes whose waiting jobs are dropped at the end.
 
-    OpenCV's threads end before: a forked process would wait for ever for those it did not inherit."""
+    OpenCV's threads end before: a fork would wait for ever for those it did not inherit."""
     fork = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
     context = multiprocessing.get_context("fork" if fork else "spawn")
     threads = cv2.getNumThreads()

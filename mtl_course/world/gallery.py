@@ -27,13 +27,13 @@ def gallery(
     columns: int = 4,
     width: float = 9.0,  # inches
 ):
-    """Pictures in a grid, as one JPEG at twice the resolution: noisy pictures make large PNGs."""
+    """Pictures in a grid, as one JPEG at twice the resolution: noise makes large PNGs."""
     from IPython.display import Image  # late: nothing else of the world needs it
     from matplotlib.figure import Figure
 
     rows = -(-len(images) // columns)
     tallest = max(image.shape[0] / image.shape[1] for image in images)
-    room = 0.26 if len(titles) else 0.04  # inches above each row
+    room = 0.3 if len(titles) else 0.04  # inches above each row
     side = width / columns
     figure = Figure((width, rows * (side * tallest + room)), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
@@ -43,9 +43,9 @@ def gallery(
     for ax, image in zip(figure.axes, images):
         ax.imshow(image, interpolation="nearest" if image.shape[0] < 120 else "antialiased")
     for ax, title in zip(figure.axes, titles):
-        ax.set_title(title, fontsize=9, pad=3)
+        ax.set_title(title, fontsize=12, pad=3)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=144, pil_kwargs=dict(quality=80))
+    figure.savefig(buffer, format="jpeg", dpi=144, pil_kwargs=dict(quality=32))
     return Image(data=buffer.getvalue(), format="jpeg", retina=True)
 
 
