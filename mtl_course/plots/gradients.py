@@ -153,7 +153,7 @@ def gradient_flow_figure(
             "logs/gradients.csv has no layer in it: the backbone was frozen or not shared, "
             "so no gradients of several tasks meet in it"
         )
-    names = [task for task in layers["task"].unique() if task != "all"]
+    names = list(dict.fromkeys(layers["task"][~layers["task"].isin(["all"])]))
     tasks = [t for t in TASKS if t in names] or names
     stages = table[table["task"].str.contains("+", regex=False) & (table["stage"] != "trunk")]
     pairs = list(dict.fromkeys(stages["task"]))
