@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core.errors import UserError
 
-__all__ = ["SCENE_SIZES", "Camera", "scene_camera"]
+__all__ = ["Camera"]
 
 SCENE_SIZES = dict(kitti=(621, 188), tusimple=(640, 360), joint=(640, 360))  # (width, height): half the published ones
 

@@ -7,7 +7,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-__all__ = ["foreign_file", "making_folder", "move_into_place", "rescue"]
+__all__ = []
 
 _EXTRAS = ("bdd100k",)  # folders that are written into a world on demand, with a list of files in each
 

@@ -15,7 +15,7 @@ from .canvas import Canvas, to_fixed_point
 from .road import Road
 from .textures import noise
 
-__all__ = ["ground_positions", "paint_ground", "wet_road"]
+__all__ = []
 
 _GRASS = np.array([[96, 112, 50], [74, 92, 40], [128, 118, 62], [150, 128, 84], [110, 96, 70]], np.float64)
 _GOLD_LACKS = (np.float32(0), np.float32(0.28), np.float32(0.82))  # what golden paint lacks of white, by channel

@@ -13,7 +13,7 @@ from .canvas import Canvas
 from .road import Road
 from .traffic import RoadUser
 
-__all__ = ["Drawn", "SceneObject", "label_objects", "label_signs", "lane_labels", "lane_rows"]
+__all__ = []
 
 
 @dataclass

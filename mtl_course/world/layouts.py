@@ -14,7 +14,7 @@ from .options import WorldOptions
 from .scene import Scene, draw_scene
 from .sign_crops import draw_sign_crop, draw_sign_track
 
-__all__ = ["Shelf", "draw_picture", "write_files_csv", "write_tables"]
+__all__ = []
 
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
 _SIGN_COLUMNS = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"

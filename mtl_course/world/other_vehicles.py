@@ -6,7 +6,7 @@ from .people import make_motorbike
 from .solid import Body
 from .vehicle_parts import GLASS, TRIM, TYRE, Vehicle, car_paint, rectangle
 
-__all__ = ["make_misc"]
+__all__ = []
 
 
 def make_misc(rng: np.random.Generator) -> Vehicle | Body:

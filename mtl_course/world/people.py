@@ -10,7 +10,7 @@ import numpy as np
 from .solid import Body
 from .vehicle_parts import car_paint, circle
 
-__all__ = ["make_cyclist", "make_motorbike", "make_pedestrian"]
+__all__ = []
 
 _SKINS = np.array([[232, 190, 160], [210, 160, 125], [150, 105, 78], [92, 64, 50]], float)
 _HAIRS = np.array([[40, 30, 24], [90, 64, 40], [160, 130, 90], [150, 150, 150]], float)

@@ -7,7 +7,7 @@ import numpy as np
 
 from .chance import weighted_choice
 
-__all__ = ["Road", "make_road"]
+__all__ = []
 
 _PLACES = dict(
     kitti=dict(street=0.4, avenue=0.3, country=0.14, highway=0.16),

@@ -17,7 +17,7 @@ from .solid import Solid
 from .textures import noise
 from .vehicle_parts import rectangle
 
-__all__ = ["RoadsideItem", "draw_roadside", "draw_sign_post", "make_roadside"]
+__all__ = []
 
 _TOWN = ("street", "avenue")
 _TOWN_BORDERS = dict(none=0.45, hedge=0.2, wall=0.15, fence=0.2)

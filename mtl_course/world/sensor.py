@@ -7,7 +7,7 @@ import numpy as np
 
 from .canvas import Canvas
 
-__all__ = ["take_picture"]
+__all__ = []
 
 
 def take_picture(canvas: Canvas) -> np.ndarray:

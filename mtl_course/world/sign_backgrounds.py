@@ -7,7 +7,7 @@ import functools
 import cv2
 import numpy as np
 
-__all__ = ["BACKGROUNDS", "show_background"]
+__all__ = []
 
 BACKGROUNDS = 96  # how many there are
 _SIDE = 160  # pixels

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-__all__ = ["SignDesign", "SignPainter", "arc", "bezier", "palette", "rounded"]
+__all__ = ["SignDesign", "SignPainter", "palette"]
 
 _NEW = dict(
     white=(0.93, 0.93, 0.92),

@@ -7,7 +7,7 @@ import numpy as np
 
 from .sign_painter import SignDesign, SignPainter, arc, bezier
 
-__all__ = ["glyph", "write", "write_limit"]
+__all__ = []
 
 
 def write(

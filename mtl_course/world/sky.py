@@ -6,7 +6,7 @@ import numpy as np
 from .canvas import Canvas
 from .textures import noise
 
-__all__ = ["paint_sky"]
+__all__ = []
 
 _HILLS = ((2500, 90.0, 1.6), (600, 20.0, 1.1), (160, 9.0, 0.9))  # metres away, metres high, power of the noise
 

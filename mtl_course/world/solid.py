@@ -8,7 +8,7 @@ import numpy as np
 from .canvas import Canvas, to_fixed_point
 from .weather import Weather
 
-__all__ = ["Body", "Solid"]
+__all__ = []
 
 _MIRROR = np.array([1.0, 1, -1])  # (along, up, across): right side to left side
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-__all__ = ["material_patch", "noise"]
+__all__ = []
 
 
 @lru_cache(None)

@@ -16,7 +16,7 @@ from .road import Road
 from .solid import Body, Solid
 from .vehicles import make_car, make_tram, make_truck, make_van
 
-__all__ = ["CLASS_WEIGHTS", "RoadUser", "check_class_weights", "make_traffic", "shadow_map"]
+__all__ = []
 
 CLASS_WEIGHTS = dict(Car=0.57, Pedestrian=0.11, Cyclist=0.07, Van=0.09, Truck=0.06, Tram=0.04, Misc=0.06)
 

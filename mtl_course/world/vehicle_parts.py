@@ -6,7 +6,7 @@ import numpy as np
 
 from .solid import Solid
 
-__all__ = ["GLASS", "PAINTS", "TRIM", "TYRE", "Vehicle", "car_paint", "circle", "rectangle"]
+__all__ = []
 
 PAINTS = np.array(
     [
