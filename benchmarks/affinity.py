@@ -1,7 +1,7 @@
 """Who helps whom: affinities between the tasks from the first steps of the study's training, over
 seeds, and the cosines of the gradients stage by stage.
 
-    python benchmarks/affinity.py                              # a seed that is there already is kept, so the command can be continued
+    python benchmarks/affinity.py  # goes on where it was stopped
     python benchmarks/affinity.py --steps 200 --every 10 --seeds 0,1,2
 
 Writes results/affinity.csv (seed, step, source, target, affinity) and results/affinity_cosines.csv

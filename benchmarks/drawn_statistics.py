@@ -1,7 +1,7 @@
 """Is a task that is drawn rarely badly trained, or only badly normalised? Runs with one task per
 step, scored with the running statistics they ended with and with better ones.
 
-    python benchmarks/drawn_statistics.py                      # a run and seed that is there already is kept, so the command can be continued
+    python benchmarks/drawn_statistics.py  # goes on where it was stopped
     python benchmarks/drawn_statistics.py --runs regime --seeds 0
 
 BatchNorm keeps running statistics of each task, moved by a tenth per step of that task from 0 and 1
@@ -51,7 +51,10 @@ def scores(run, statistics, precision):  # -> rows
         t: score_task(run.model, evaluation_loader(run.config, "test", (t,)), t, "cpu", precision)
         for t in run.config.tasks
     }
-    return [dict(statistics=statistics, task=t, metric=m, value=v) for t, s in tested.items() for m, v in s.items()]
+    rows = []
+    for task, by_metric in tested.items():
+        rows += [dict(statistics=statistics, task=task, metric=m, value=v) for m, v in by_metric.items()]
+    return rows
 
 
 def both_scores(name, seed, batches):  # -> rows
@@ -97,7 +100,5 @@ def main(
                     t, index=False, float_format="%.6g"
                 )
             lane = new[new.metric == "iou"].set_index("statistics").value
-            print(
-                f"{name}, seed {seed}: lane IoU {lane['trained']:.3f}, with statistics estimated anew {lane['estimated anew']:.3f}; {time.perf_counter() - began:.0f} s",
-                flush=True,
-            )
+            change = f"{lane['trained']:.3f}, with statistics estimated anew {lane['estimated anew']:.3f}"
+            print(f"{name}, seed {seed}: lane IoU {change}; {time.perf_counter() - began:.0f} s", flush=True)

@@ -1,7 +1,7 @@
 """What flows through the trunk under other weights, clipping, freezing and balancers: short runs at
 a small size, same seed, gradients recorded.
 
-    python benchmarks/gradient_flow.py                         # all runs; one that is there already is kept, so the command can be continued
+    python benchmarks/gradient_flow.py  # goes on where it was stopped
     python benchmarks/gradient_flow.py --runs equal,boosted
 
 Three long runs (equal weights, the specification's 5/30/1, uncertainty weighting) and short ones

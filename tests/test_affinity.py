@@ -2,8 +2,16 @@
 statistics back digit for digit, a run that goes on as if nobody had looked.
 """
 
-import inspect, random, textwrap
-import numpy as np, pandas as pd, pytest, torch
+import inspect
+import itertools
+import random
+import textwrap
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
 from scipy import stats
 from torch import nn
 import mtl_course.studies.affinity as affinity
@@ -30,20 +38,36 @@ TASKS = ("a", "b", "c")
 def quadratic(seed=0, n=5):
     "Two shared tensors and three losses ½|θ − cⱼ|²·kⱼ + 1, each with a curvature of its own."
     rng = torch.Generator().manual_seed(seed)
-    draw = lambda *shape: torch.randn(*shape, generator=rng, dtype=torch.float64)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=rng, dtype=torch.float64)
+
     shared = [nn.Parameter(draw(n)), nn.Parameter(draw(2, 3))]
     goals, k = {t: [draw(n), draw(2, 3)] for t in TASKS}, dict(a=1.0, b=0.3, c=2.0)
-    losses = {
-        t: (lambda t=t: 1 + k[t] / 2 * sum((p - c).square().sum() for p, c in zip(shared, goals[t]))) for t in TASKS
-    }
-    flat = lambda ts: torch.cat([t.detach().reshape(-1) for t in ts]).numpy()
+
+    def loss(task):
+        distances = [(p - c).square().sum() for p, c in zip(shared, goals[task])]
+        return 1 + k[task] / 2 * sum(distances)
+
+    losses = {t: partial(loss, t) for t in TASKS}
+
+    def flat(ts):
+        return torch.cat([t.detach().reshape(-1) for t in ts]).numpy()
+
     return shared, losses, flat(shared), {t: flat(c) for t, c in goals.items()}, k
 
 
 def by_hand(theta, goals, k, eta):
     "(i, j) -> Z, from the formula."
-    loss = lambda at, j: 1 + k[j] / 2 * ((at - goals[j]) ** 2).sum()
-    return {(i, j): 1 - loss(theta - eta * k[i] * (theta - goals[i]), j) / loss(theta, j) for i in TASKS for j in TASKS}
+
+    def loss(at, j):
+        return 1 + k[j] / 2 * ((at - goals[j]) ** 2).sum()
+
+    affinity = {}
+    for i, j in itertools.product(TASKS, TASKS):
+        moved = theta - eta * k[i] * (theta - goals[i])
+        affinity[i, j] = 1 - loss(moved, j) / loss(theta, j)
+    return affinity
 
 
 def check_toy(look=look_ahead, take=task_gradients, moves=gradient_moves):
@@ -90,7 +114,7 @@ def mutated(function, old, new):
             "torch._foreach_add_(list(shared), move)",
             "torch._foreach_add_(list(shared)[:1], move[:1])",
         ),  # a part of the weights only
-        (gradient_moves, "moves", "-rate * g", "rate * g"),
+        (gradient_moves, "moves", ", -rate)", ", rate)"),
         (task_gradients, "take", "losses.items()", "reversed(losses.items())"),
     ],
 )
@@ -119,7 +143,7 @@ def test_a_loss_without_a_relative_change_is_refused(value):
         task_gradients([p], dict(a=lambda: p.sum() * 0 + value))
 
 
-def test_a_task_that_does_not_use_a_parameter_has_a_zero_gradient():
+def test_an_unused_parameter_has_a_zero_gradient():
     p, q = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))
     gradients, _ = task_gradients([p, q], dict(a=lambda: p.sum()))
     assert gradients["a"][0].tolist() == [1, 1] and gradients["a"][1].tolist() == [0, 0, 0]
@@ -195,7 +219,8 @@ def test_the_run_goes_on_as_if_nobody_had_looked(looked, tmp_path):
     saved, run = read_checkpoint(tmp_path / "checkpoints" / "last.pt"), looked[2]
     assert run.step == 3 and all(torch.equal(v, saved["model"][k]) for k, v in run.model.state_dict().items())
     ours = run.optimizer.state_dict()["state"]
-    assert all(torch.equal(ours[p][k], v) for p, state in saved["optimizer"]["state"].items() for k, v in state.items())
+    for parameter, state in saved["optimizer"]["state"].items():
+        assert all(torch.equal(ours[parameter][k], v) for k, v in state.items())
 
 
 def test_the_tables_have_every_pair_and_stage(looked):
@@ -236,14 +261,11 @@ def test_what_cannot_be_measured_is_said(smoke, fields, arguments, words):
 def table_of(values, seeds=(0, 1, 2), wobble=0.001):
     "A made-up table: (i, j) -> mean Z."
     rng = np.random.default_rng(0)
-    return pd.DataFrame(
-        [
-            dict(seed=s, step=k, source=i, target=j, affinity=z + (s - 1) * wobble + 1e-5 * rng.standard_normal())
-            for s in seeds
-            for k in (10, 20)
-            for (i, j), z in values.items()
-        ]
-    )
+    rows = []
+    for seed, step, ((source, target), z) in itertools.product(seeds, (10, 20), values.items()):
+        affinity = z + (seed - 1) * wobble + 1e-5 * rng.standard_normal()
+        rows.append(dict(seed=seed, step=step, source=source, target=target, affinity=affinity))
+    return pd.DataFrame(rows)
 
 
 def test_the_interval_is_over_seeds_where_there_are_several():
@@ -261,7 +283,7 @@ def test_the_interval_is_over_seeds_where_there_are_several():
     assert (single.n == 2).all()  # two looks
 
 
-def test_the_verdict_is_the_side_of_zero_on_which_the_interval_lies():
+def test_the_verdict_is_the_side_of_zero():
     assert [
         effect_verdict(0.1, 0.2, 3),
         effect_verdict(-0.2, -0.1, 3),
@@ -273,9 +295,8 @@ def test_the_verdict_is_the_side_of_zero_on_which_the_interval_lies():
         "unclear",
         "unclear",
     ]
-    assert {
-        effect_verdict(low, high, seeds) for low, high in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1)) for seeds in (1, 2)
-    } == {"too few seeds"}
+    for ends, seeds in itertools.product(((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1)), (1, 2)):
+        assert effect_verdict(*ends, seeds) == "too few seeds"
 
 
 @pytest.mark.parametrize(
@@ -286,7 +307,7 @@ def test_the_verdict_is_the_side_of_zero_on_which_the_interval_lies():
     ],
 )
 def test_a_narrow_interval_of_few_seeds_is_no_verdict(seeds, over):
-    table = table_of({(i, j): 0.05 for i in "ab" for j in "ab"}, seeds, wobble=0)
+    table = table_of(dict.fromkeys(itertools.product("ab", "ab"), 0.05), seeds, wobble=0)
     assert (affinity_summary(table).low > 0).all()
     for made in (table, table.drop(columns="seed")) if len(seeds) == 1 else (table,):
         text = should_i_share(made)

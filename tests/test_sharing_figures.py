@@ -2,7 +2,11 @@
 uncertainty, and the single run where there is no study.
 """
 
-import numpy as np, pandas as pd, pytest
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
 from scipy import stats
 from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
@@ -16,14 +20,12 @@ SHARED_SCORES = {"classification": (0.55, 0.53, 0.51), "detection": (0.08, 0.06,
 
 
 def write(folder, alone=ALONE_SCORES, shared=SHARED_SCORES, steps=200, more=(), config="none"):
-    rows = [
-        (run, config, s, steps, part, t, PRIMARY_METRIC[t], v + (part == "val"))
-        for run, scores in (("alone", alone), ("equal", shared))
-        for t, values in scores.items()
-        for s, v in enumerate(values)
-        for part in ("val", "test")
-    ]
-    rows += [(run, config, 0, steps, "train", "all", "seconds", 9.0) for run in ("alone", "equal")] + list(more)
+    rows = [(run, config, 0, steps, "train", "all", "seconds", 9.0) for run in ("alone", "equal")] + list(more)
+    for run, scores in (("alone", alone), ("equal", shared)):
+        for task, split in itertools.product(scores, ("val", "test")):
+            for seed, value in enumerate(scores[task]):
+                shift = float(split == "val")
+                rows.append((run, config, seed, steps, split, task, PRIMARY_METRIC[task], value + shift))
     pd.DataFrame(rows, columns=["run", "config", "seed", "steps", "part", "task", "metric", "value"]).to_csv(
         folder / "studies.csv", index=False
     )
@@ -48,7 +50,10 @@ def test_the_effect_by_hand(tmp_path):
         a, s = np.array(ALONE_SCORES[t]), np.array(SHARED_SCORES[t])
         change, width = (s.mean() - a.mean()) / a.mean(), np.hypot(half(a), half(s)) / a.mean()
         assert tuple(effect.loc[t]) == pytest.approx((a.mean(), s.mean(), change, change - width, change + width))
-    relative = lambda scores: np.mean([np.array(scores[t]) / np.mean(ALONE_SCORES[t]) - 1 for t in TASKS], axis=0)
+
+    def relative(scores):
+        return np.mean([np.array(scores[t]) / np.mean(ALONE_SCORES[t]) - 1 for t in TASKS], axis=0)
+
     width = half(relative(SHARED_SCORES) - relative(ALONE_SCORES))  # seed by seed
     assert effect.change["all"] == pytest.approx(effect.change[list(TASKS)].mean()) and effect.high[
         "all"
@@ -73,24 +78,15 @@ def test_only_what_is_comparable(tmp_path):
 
 def test_scores_and_intervals_are_drawn(tmp_path):
     fig = performance_comparison(write(tmp_path))
-    means = [np.mean(scores[t]) for scores in (ALONE_SCORES, SHARED_SCORES) for t in TASKS]
-    assert dots(fig) == pytest.approx(means)
-    assert np.allclose(
-        spans(fig.axes[0]),
-        [
-            (np.mean(s[t]) - half(s[t]), np.mean(s[t]) + half(s[t]))
-            for s in (ALONE_SCORES, SHARED_SCORES)
-            for t in TASKS
-        ],
-    )
+    drawn = [scores[t] for scores, t in itertools.product((ALONE_SCORES, SHARED_SCORES), TASKS) if t in scores]
+    assert dots(fig) == pytest.approx([np.mean(values) for values in drawn])
+    ends = [(np.mean(values) - half(values), np.mean(values) + half(values)) for values in drawn]
+    assert np.allclose(spans(fig.axes[0]), ends)
     seeds = [list(l.get_xdata()) for l in fig.axes[0].lines if len(l.get_xdata()) == 3]
-    assert (
-        seeds == [list(s[t]) for s in (ALONE_SCORES, SHARED_SCORES) for t in TASKS]
-        and "3 seeds, 200 steps" in fig.axes[0].get_xlabel()
-    )
+    assert seeds == [list(values) for values in drawn] and "3 seeds, 200 steps" in fig.axes[0].get_xlabel()
 
 
-def test_benefits_are_drawn_with_the_parameters_of_the_studys_network(tmp_path):
+def test_benefits_have_the_parameters_of_the_studys_network(tmp_path):
     config = config_hash(run_configs({}, 0, "smoke"))
     fig = mtl_benefits(write(tmp_path, config=config))
     effect = sharing_effect(sharing_rows(tmp_path))
@@ -107,7 +103,9 @@ def test_benefits_are_drawn_with_the_parameters_of_the_studys_network(tmp_path):
 
 
 def test_one_seed_has_no_interval(tmp_path):
-    first = lambda scores: {t: v[:1] for t, v in scores.items()}
+    def first(scores):
+        return {t: v[:1] for t, v in scores.items()}
+
     write(tmp_path, first(ALONE_SCORES), first(SHARED_SCORES))
     assert sharing_effect(sharing_rows(tmp_path))[["low", "high"]].isna().all(axis=None)
     fig = performance_comparison(tmp_path)

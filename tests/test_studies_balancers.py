@@ -2,7 +2,11 @@
 looks at validation alone, a table with holes is cut to a rectangle.
 """
 
-import numpy as np, pandas as pd, pytest
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import stats
 from mtl_course.config import TASKS
@@ -32,24 +36,14 @@ def study(gains, seeds=(0, 1, 2), noise=0.002, rng=0, splits=("val", "test"), lu
     same for all runs.
     """
     rng = np.random.default_rng(rng)
-    shift, rows = {s: 1 + luck * rng.standard_normal() for s in seeds}, []
+    shift = {s: 1 + luck * rng.standard_normal() for s in seeds}
+    rows = []
     for run, gain in gains.items():
-        by_part = gain if isinstance(gain, dict) else dict.fromkeys(splits, gain)
-        rows += [
-            dict(
-                run=run,
-                config="x",
-                seed=s,
-                steps=200,
-                part=p,
-                task=t,
-                metric=PRIMARY_METRIC[t],
-                value=v * shift[s] * (1 + by_part[p] / 100) * (1 + noise * rng.standard_normal()),
-            )
-            for s in seeds
-            for p in splits
-            for t, v in zip(TASKS, BASE)
-        ]
+        by_split = gain if isinstance(gain, dict) else dict.fromkeys(splits, gain)
+        for seed, split, (task, base) in itertools.product(seeds, splits, zip(TASKS, BASE)):
+            value = base * shift[seed] * (1 + by_split[split] / 100) * (1 + noise * rng.standard_normal())
+            row = dict(run=run, config="x", seed=seed, steps=200, part=split, task=task)
+            rows.append(row | dict(metric=PRIMARY_METRIC[task], value=value))
     return pd.DataFrame(rows)
 
 
@@ -95,7 +89,7 @@ def test_without_balancers_or_fixed_weights_nothing_is_said():
         assert "Nothing can be said yet" in finding(study(runs))
 
 
-def test_a_difference_that_only_luck_of_the_seed_hides_is_seen_in_pairs():
+def test_pairs_show_what_the_luck_of_the_seed_hides():
     table = study(PLAIN | {"upgrad": 7}, luck=0.2, noise=0.001)
     scores = headline_scores(table, "test").loc["upgrad"]
     assert (scores.std() / scores.mean() > 0.05).all()  # alone, their intervals are wide
@@ -148,14 +142,14 @@ def test_holm_by_hand():
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_lies_between_the_value_and_bonferroni_and_keeps_the_order(p):
+def test_holm_lies_between_the_value_and_bonferroni(p):
     adjusted = holm(p)
     assert (adjusted >= np.array(p) - 1e-12).all() and (adjusted <= np.minimum(1, np.array(p) * len(p)) + 1e-12).all()
     order = np.argsort(p, kind="stable")
     assert (np.diff(adjusted[order]) >= 0).all()
 
 
-def test_the_false_alarm_of_a_whole_family_is_kept_below_five_percent():
+def test_holm_keeps_false_alarms_below_five_percent():
     d = np.random.default_rng(0).standard_normal((1500, 8, 3))
     p = stats.ttest_1samp(d, 0, axis=2).pvalue
     assert (p < 0.05).any(1).mean() > 0.25 and np.mean([(holm(row) < 0.05).any() for row in p]) < 0.065

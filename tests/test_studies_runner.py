@@ -62,7 +62,7 @@ def skewed():
     return counts, pd.DataFrame(dict(recall=counts / 40))
 
 
-def test_the_thirds_are_those_that_a_skew_makes_rare_and_frequent(skewed):
+def test_the_thirds_follow_the_skew(skewed):
     counts, per_class = skewed
     rank = pd.Series(counts).rank(method="first")  # 1: the rarest
     recall = SignClassification().extra_scores(per_class)

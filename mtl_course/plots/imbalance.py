@@ -233,7 +233,7 @@ def _draw_curve(ax, table: pd.DataFrame, task: str, full: int | None, shared: bo
     for images, run in curve_runs(task, full, shared).items():
         values = scores_of(table, run, task, split=split)
         if len(values):
-            shift = 1.04 if shared else 1 / 1.04
+            shift = 1.1 if shared else 1 / 1.1
             points.append((images * shift, *mean_and_interval(values)))
     if not points:
         return

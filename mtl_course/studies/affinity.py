@@ -71,7 +71,7 @@ def gradient_moves(
     rate: float,  # η
 ) -> dict[str, list[Tensor]]:  # task -> change of each shared parameter
     """−η gᵢ, the step of plain gradient descent."""
-    return {task: [-rate * g for g in grads] for task, grads in gradients.items()}
+    return {task: torch._foreach_mul(grads, -rate) for task, grads in gradients.items()}
 
 
 def adam_moves(

@@ -1,6 +1,10 @@
 """Plausible wrong answers to the exercises of 22_compare_balancers."""
 
-_OPTIMISM = """def optimism(block):
+_OPTIMISM = """from mtl_course.studies.balancers import is_fixed, select_on_validation
+from mtl_course.studies.scores import delta_m
+
+
+def optimism(block):
     change = delta_m(block, "test").groupby(level="run").mean()
     fixed = [run for run in change.index if is_fixed(run)]
     return change[fixed].max() - change[select_on_validation(block)["fixed"]]
