@@ -38,6 +38,8 @@ _BLUE, _ORANGE = "#0072B2", "#D55E00"
 
 def show_image(ax, image: torch.Tensor, title: str = ""):  # (3, H, W) in 0..255 or 0..1
     """Shows an image without axes."""
+    if image.dtype == torch.uint8:
+        image = image // 16 * 16 + 8  # fewer colours: a notebook with pictures stays small
     ax.imshow(image.permute(1, 2, 0), interpolation="nearest")
     ax.set_title(title, fontsize=9)
     ax.axis("off")
@@ -92,7 +94,7 @@ def detection_steps(image: torch.Tensor, boxes: torch.Tensor) -> Figure:  # (3, 
     boxes = boxes.as_subclass(torch.Tensor)
     anchors = _all_anchors(image)
     overlap = box_iou(boxes, anchors)
-    fig = Figure(figsize=(8.6, 3.2), layout="constrained")
+    fig = Figure(figsize=(7.4, 2.8), layout="constrained")
     axes = fig.subplots(2, 2).flat
     titles = (
         "1. anchors (one in 251 drawn)",
@@ -120,7 +122,7 @@ def anchors_on_a_scene(
 ) -> Figure:
     """The anchors of one place per level over a scene, and its true boxes in white."""
     height, width = image.shape[1:]
-    fig = Figure(figsize=(8.6, 3.0), layout="constrained")
+    fig = Figure(figsize=(7.4, 2.65), layout="constrained")
     ax = fig.subplots()
     show_image(ax, image)
     columns, rows = np.meshgrid(np.arange(0, width, 32), np.arange(0, height, 32))
@@ -144,7 +146,7 @@ def labelled_anchors(image: torch.Tensor, boxes: torch.Tensor, generator) -> Fig
     positive = (best >= 0.7) | (overlap == overlap.amax(1, keepdim=True)).any(0)
     left_out = (best >= 0.3) & ~positive
     centres = (anchors[:, :2] + anchors[:, 2:]) / 2
-    fig = Figure(figsize=(8.6, 3.1), layout="constrained")
+    fig = Figure(figsize=(7.4, 2.7), layout="constrained")
     ax = fig.subplots()
     negative = len(anchors) - int((positive | left_out).sum())
     show_image(ax, image, f"centres of {len(anchors):,} anchors; {negative:,} are negative and not drawn")
