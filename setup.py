@@ -1,4 +1,6 @@
-"""Installs `mtl_course`; every setting is read from settings.ini, the one place where they are kept."""
+"""Installs `mtl_course`; every setting is read from settings.ini, the one place where they are
+kept.
+"""
 
 from configparser import ConfigParser
 from pathlib import Path

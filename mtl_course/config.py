@@ -141,7 +141,9 @@ _GENERAL_FIELDS = (*_RUN_FIELDS, *_DATA_FIELDS, *_MODEL_FIELDS, *_TRAINING_FIELD
 def config_fields(
     tasks: tuple | None = None,  # whose fields are wanted; default: every registered task
 ) -> dict[str, Field]:
-    """Name -> field: those of every run, and those that each task brings. Raises `UserError` for a name used twice."""
+    """Name -> field: those of every run, and those that each task brings. Raises `UserError` for a
+    name used twice.
+    """
     help_tasks = "tasks to train, comma-separated; one task gives a single-task baseline"
     fields = [*_GENERAL_FIELDS, Field("tasks", default_tasks(), help_tasks, kind=NAMES)]
     by_name = {field.name: field for field in fields}
@@ -177,7 +179,9 @@ class Config:
         return Config(**self.to_dict() | changes)
 
     def to_dict(self) -> dict:
-        """Field -> value; of tasks that do not belong to the course, only those of this run have their fields in it."""
+        """Field -> value; of tasks that do not belong to the course, only those of this run have
+        their fields in it.
+        """
         tasks = [task for task in TASKS if task in self.tasks or TASKS[task].in_default]
         return {name: getattr(self, name) for name in config_fields(tasks)}
 

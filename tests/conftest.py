@@ -1,4 +1,6 @@
-"""What several tests need: few threads (the runner may have one core), a tiny world, the folder with real data, benchmarks as modules."""
+"""What several tests need: few threads (the runner may have one core), a tiny world, the folder
+with real data, benchmarks as modules.
+"""
 
 import importlib.util, os, sys
 from pathlib import Path
@@ -31,7 +33,9 @@ def real_data():
 
 @pytest.fixture(scope="module")
 def one_thread():
-    "Small matrices are fastest on one thread; the others' number comes back afterwards, for it changes the last digits of sums."
+    """Small matrices are fastest on one thread; the others' number comes back afterwards, for it
+    changes the last digits of sums.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -40,14 +44,18 @@ def one_thread():
 
 @pytest.fixture(autouse=True, scope="module")
 def threads_stay():
-    "No module of tests may leave another number of threads behind: the losses of later ones would differ in the third digit under bf16."
+    """No module of tests may leave another number of threads behind: the losses of later ones would
+    differ in the third digit under bf16.
+    """
     before = torch.get_num_threads()
     yield
     assert torch.get_num_threads() == before
 
 
 def load_benchmark(name: str):
-    "The module benchmarks/<name>.py, loaded anew; what stands beside it can be imported by it, as when it is run."
+    """The module benchmarks/<name>.py, loaded anew; what stands beside it can be imported by it, as
+    when it is run.
+    """
     spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(BENCHMARKS))

@@ -1,4 +1,6 @@
-"Damaged data: `check_data` lists all of it, `check_labels` what the labels show, and the readers refuse to start."
+"""Damaged data: `check_data` lists all of it, `check_labels` what the labels show, and the readers
+refuse to start.
+"""
 
 import json, shutil
 from pathlib import Path
@@ -432,7 +434,9 @@ def test_failed_download_is_one_sentence(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("task", ["classification", "detection"])
 def test_nothing_is_downloaded_into_the_built_in_world(tmp_path, monkeypatch, task):
-    "Its folders have the names of the real ones: the downloaders would take the drawings for what they were asked to fetch."
+    """Its folders have the names of the real ones: the downloaders would take the drawings for what
+    they were asked to fetch.
+    """
 
     def never(*_, **__):
         raise AssertionError("downloaded")

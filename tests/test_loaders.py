@@ -48,7 +48,9 @@ def test_an_epoch_can_be_entered_anywhere(smoke):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_one_epoch_leads_to_the_next(smoke, workers):
-    "The plain loop, in which nobody sets the epoch, sees new batches: those that training gets by setting it."
+    """The plain loop, in which nobody sets the epoch, sees new batches: those that training gets by
+    setting it.
+    """
     loader, _ = create_dataloaders(make_config("smoke", tasks="lane", steps_per_epoch=3, num_workers=workers))
     plain = [[b["files"]["lane"] for b in loader] for _ in range(3)]
     assert [len(e) for e in plain] == [3, 3, 3] and plain[0] != plain[1] != plain[2] != plain[0]

@@ -191,7 +191,9 @@ def test_a_trained_model_comes_back(tmp_path):
 
 
 def test_a_checkpoint_is_found_from_any_folder(tmp_path, monkeypatch):
-    "JupyterLab works in nbs/: `results/checkpoints/model_best.pt` is meant from the project's root all the same."
+    """JupyterLab works in nbs/: `results/checkpoints/model_best.pt` is meant from the project's
+    root all the same.
+    """
     config = make_config("smoke", tasks="lane")
     torch.save(dict(model=model_from_config(config).state_dict(), config=config.to_dict()), tmp_path / "m.pt")
     monkeypatch.chdir(tmp_path / "..")

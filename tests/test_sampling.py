@@ -1,4 +1,6 @@
-"""Which images, which task, which weights: limits, long tails, drawn tasks and schedules, up to the training loop."""
+"""Which images, which task, which weights: limits, long tails, drawn tasks and schedules, up to the
+training loop.
+"""
 
 import numpy as np, pandas as pd, pytest, torch
 from hypothesis import given, settings, strategies as st

@@ -1,4 +1,6 @@
-"""A task is one object: a fifth one, defined here, is trained, evaluated, saved and loaded without a line elsewhere."""
+"""A task is one object: a fifth one, defined here, is trained, evaluated, saved and loaded without
+a line elsewhere.
+"""
 
 import re
 from pathlib import Path

@@ -17,7 +17,9 @@ def choose_device(device: str = "auto") -> str:  # auto, cpu or cuda
 
 
 def choose_precision(precision: str = "auto", device: str = "cpu") -> str:  # a Lightning Fabric precision, or auto
-    "A Lightning Fabric precision; `auto` is `bf16-mixed` where the hardware computes in bfloat16, else `32-true`."
+    """A Lightning Fabric precision; `auto` is `bf16-mixed` where the hardware computes in bfloat16,
+    else `32-true`.
+    """
     if precision != "auto":
         return precision
     if device == "cuda":

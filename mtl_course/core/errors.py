@@ -4,4 +4,6 @@ __all__ = ["UserError"]
 
 
 class UserError(Exception):
-    "A mistake in the input that the user can mend: one sentence naming what, what was expected, and what to do."
+    """A mistake in the input that the user can mend: one sentence naming what, what was expected,
+    and what to do.
+    """

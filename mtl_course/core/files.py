@@ -9,7 +9,9 @@ __all__ = ["project_root", "resolve", "real_data_root", "atomic_write", "replace
 
 
 def project_root() -> Path:
-    "The nearest folder at or above the current one that holds this project's `settings.ini`, else the current folder."
+    """The nearest folder at or above the current one that holds this project's `settings.ini`, else
+    the current folder.
+    """
     here = Path.cwd()
     for folder in (here, *here.parents):
         settings = folder / "settings.ini"
@@ -25,7 +27,9 @@ def resolve(path: str | Path) -> Path:  # absolute, or relative to the project's
 
 
 def real_data_root() -> Path | None:
-    "The folder with slices of the real data sets (`MTL_REAL_DATA`, else `../shared/data` beside the project), or None."
+    """The folder with slices of the real data sets (`MTL_REAL_DATA`, else `../shared/data` beside
+    the project), or None.
+    """
     for folder in (os.environ.get("MTL_REAL_DATA"), project_root().parent / "shared" / "data"):
         if folder and (Path(folder) / "gtsrb" / "GTSRB" / "Training").is_dir():
             return Path(folder).resolve()
@@ -34,7 +38,9 @@ def real_data_root() -> Path | None:
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path):  # the file to write
-    "Yields a temporary path beside `path`; renames it to `path` when the block ends well, removes it when it does not."
+    """Yields a temporary path beside `path`; renames it to `path` when the block ends well, removes
+    it when it does not.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(

@@ -41,7 +41,8 @@ def mean_p_value(values: pd.Series | np.ndarray) -> float:
 
 
 def holm(p: np.ndarray) -> np.ndarray:  # p-values; NaN for a comparison that was not made
-    """Holm's adjusted p-values (Holm 1979): the smallest times m, the next times m − 1, and so on, never falling.
+    """Holm's adjusted p-values (Holm 1979): the smallest times m, the next times m − 1, and so on,
+    never falling.
 
     NaN stays NaN and does not count.
     """

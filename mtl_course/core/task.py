@@ -1,4 +1,6 @@
-"""A task is one object: its data, its head, its scores and its pictures; all tasks stand in one registry."""
+"""A task is one object: its data, its head, its scores and its pictures; all tasks stand in one
+registry.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ class LabelIndex(NamedTuple):
 
 
 class Task:
-    """Everything that is special about one task. A new task is a subclass with the decorator `register_task`:
+    """Everything that is special about one task. A new task is a subclass with the decorator
+    `register_task`:
 
         @register_task
         class Rain(Task):
@@ -47,9 +50,10 @@ class Task:
             def make_head(self, channels, options): ...  # an nn.Module with a loss
             def make_metric(self): ...                   # update, compute, per_class
 
-    Then `make_config(tasks="lane,rain")`, training, resuming, evaluating, the commands and the widgets know it.
-    A method of this list that is missing says so, in one sentence, when it is first needed. Everything else has
-    a default: what `Task` does is right for a task with one label per image, or does nothing.
+    Then `make_config(tasks="lane,rain")`, training, resuming, evaluating, the commands and the
+    widgets know it. A method of this list that is missing says so, in one sentence, when it is
+    first needed. Everything else has a default: what `Task` does is right for a task with one label
+    per image, or does nothing.
 
     | what for | methods, in the order in which a new task wants them |
     | --- | --- |
@@ -116,19 +120,25 @@ class Task:
     # reading
 
     def make_reader(self, config, split: str):  # split: train, val, test or all
-        """The data set of a split: `len`, `files` (paths below the data root), `task` (this name), samples by index.
+        """The data set of a split: `len`, `files` (paths below the data root), `task` (this name),
+        samples by index.
 
-        A sample is a dict with "image" (`tv_tensors.Image`, uint8 (3, H, W) of the config's size), "file" and
-        labels; what lives in the image plane is a `tv_tensors` type: augmentation moves it with the image.
+        A sample is a dict with "image" (`tv_tensors.Image`, uint8 (3, H, W) of the config's size),
+        "file" and labels; what lives in the image plane is a `tv_tensors` type: augmentation moves
+        it with the image.
         """
         raise self._missing("make_reader(self, config, split)", "a data set of samples {'image', 'file', …}")
 
     def collate(self, samples: list):
-        """The labels of a batch, as the head's `loss` and the metric take them, from a list of samples."""
+        """The labels of a batch, as the head's `loss` and the metric take them, from a list of
+        samples.
+        """
         raise self._missing("collate(self, samples)", "the labels of a batch as one tensor or list")
 
     def mirror(self, sample: dict) -> dict:
-        """A sample seen in a mirror; override where a label changes with it, or must not be mirrored."""
+        """A sample seen in a mirror; override where a label changes with it, or must not be
+        mirrored.
+        """
         from torchvision.transforms.v2.functional import horizontal_flip
         from torchvision.tv_tensors import TVTensor
 
@@ -139,7 +149,9 @@ class Task:
         return sample
 
     def class_labels(self, reader):  # -> (N,) integers, or None
-        """The class of each image of a reader, for `class_skew`; None: images have no class of their own."""
+        """The class of each image of a reader, for `class_skew`; None: images have no class of
+        their own.
+        """
         return None
 
     # the network
@@ -168,7 +180,9 @@ class Task:
     # scores
 
     def make_metric(self):
-        """A fresh accumulator: `update(decoded, labels)`, `compute()` -> {metric: value}, `per_class()` -> table."""
+        """A fresh accumulator: `update(decoded, labels)`, `compute()` -> {metric: value},
+        `per_class()` -> table.
+        """
         raise self._missing("make_metric(self)", "an object with update(decoded, labels), compute() and per_class()")
 
     def summarise(self, metric) -> tuple[dict, object]:  # ({metric: value in 0..1}, table with one row per class)
@@ -180,7 +194,9 @@ class Task:
         return {}
 
     def look_up(self, reader, index: list):  # which images of the reader
-        """What `keep` needs to know about the images of a batch; the time it takes is not counted as computing."""
+        """What `keep` needs to know about the images of a batch; the time it takes is not counted
+        as computing.
+        """
         return None
 
     def keep(self, decoded, labels, looked_up) -> list[dict]:  # one entry for each image of the batch
@@ -188,11 +204,15 @@ class Task:
         return [{} for _ in range(len(labels))]
 
     def intervals(self, predictions, per_class, scores: dict, resamples: int, seed: int) -> dict:
-        """95 % intervals, (metric, class or "all") -> (low, high), from the kept predictions; none as it stands."""
+        """95 % intervals, (metric, class or "all") -> (low, high), from the kept predictions; none
+        as it stands.
+        """
         return {}
 
     def write_predictions(self, predictions, folder: Path) -> Path | None:  # the folder written
-        """Writes the kept predictions in the format of the task's benchmark; a task without one writes nothing."""
+        """Writes the kept predictions in the format of the task's benchmark; a task without one
+        writes nothing.
+        """
         return None
 
     def official_scores(self, folder: Path, resamples: int):  # -> table with SCORE_COLUMNS, or None
@@ -202,7 +222,9 @@ class Task:
     # pictures
 
     def fits_picture(self, height: int, width: int) -> bool:  # pixels
-        """Whether a picture of this shape is of the task's kind: as it stands, anything but a small crop."""
+        """Whether a picture of this shape is of the task's kind: as it stands, anything but a small
+        crop.
+        """
         return not is_crop(height, width)
 
     def targets_of(self, sample: dict):
@@ -210,7 +232,8 @@ class Task:
         return self.collate([sample])[0]
 
     def describe(self, model, output, image_size: tuple, picture_size: tuple, score_threshold: float = 0.5) -> dict:
-        """What the head's output on one picture says, in plain numbers and in the picture's pixels (for json).
+        """What the head's output on one picture says, in plain numbers and in the picture's pixels
+        (for json).
 
         `output` is of one image of `image_size`, (height, width) of the network's input.
         """
@@ -253,7 +276,9 @@ def is_crop(height: int, width: int) -> bool:
 
 
 class TaskRegistry(Mapping):
-    """Name -> `Task`, in the order of registration; the course's tasks are loaded when the registry is first read."""
+    """Name -> `Task`, in the order of registration; the course's tasks are loaded when the registry
+    is first read.
+    """
 
     def __init__(self):
         self._tasks = {}
@@ -363,7 +388,9 @@ def default_tasks() -> tuple:
 
 
 def known_tasks(tasks) -> tuple:  # names: a tuple, or text with commas
-    """The names as a tuple in the order of the registry; raises `UserError` for an unknown one, or none."""
+    """The names as a tuple in the order of the registry; raises `UserError` for an unknown one, or
+    none.
+    """
     names = [name.strip() for name in tasks.split(",")] if isinstance(tasks, str) else list(tasks)
     if not names or not set(names) <= set(TASKS):
         raise UserError(f"tasks is {tasks!r}: expected one or more of {', '.join(TASKS)}")

@@ -1,4 +1,6 @@
-"""Random changes of training images that leave their meaning as it is; labels change with the image."""
+"""Random changes of training images that leave their meaning as it is; labels change with the
+image.
+"""
 
 import numpy as np
 import torch

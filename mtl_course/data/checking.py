@@ -30,7 +30,9 @@ class Report:
         return not self.problems
 
     def raise_problems(self):
-        """Raises a `UserError` with the first problem and the number of the others, when there is any."""
+        """Raises a `UserError` with the first problem and the number of the others, when there is
+        any.
+        """
         raise_problems(self.problems)
 
     def __str__(self):
@@ -65,7 +67,9 @@ def check_labels(
     data_root: str | Path,  # folder with gtsrb/, kitti/ and tusimple/
     tasks: tuple | None = None,  # the tasks to check; default: the three of the course
 ) -> Report:
-    """Checks all labels and that each has its file, without opening an image: seconds for the full data sets."""
+    """Checks all labels and that each has its file, without opening an image: seconds for the full
+    data sets.
+    """
     report = Report(resolve(data_root))
     for task, index in _index_labels(data_root, tasks, report).items():
         report.counts[task] = index.counts
@@ -91,7 +95,8 @@ def check_data(
     progress: bool = True,  # show a bar with the time left
     threads: int = 2,  # that decode images
 ) -> Report:
-    """Checks all labels and decodes every image; lists every problem with its file and line, and counts what is there.
+    """Checks all labels and decodes every image; lists every problem with its file and line, and
+    counts what is there.
 
     Images whose label is broken have to be whole, too.
     """

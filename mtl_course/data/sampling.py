@@ -1,4 +1,6 @@
-""" "The data are imbalanced" can mean three different things. Here each of them is a number that can be turned alone."""
+""" "The data are imbalanced" can mean three different things. Here each of them is a number that can
+be turned alone.
+"""
 
 __all__ = ["long_tail", "subsample_indices", "TaskSubset", "task_probabilities", "TaskSampler"]
 
@@ -20,7 +22,9 @@ def long_tail(
 
 
 def _class_quota(counts: np.ndarray, share: np.ndarray, limit: int) -> np.ndarray:  # (C,) images to keep
-    "The largest n₀ · share that the classes have, and that sums to at most `limit` (0: no limit); one at least of every class that there is."
+    """The largest n₀ · share that the classes have, and that sums to at most `limit` (0: no limit);
+    one at least of every class that there is.
+    """
     there = counts > 0
     largest = (counts[there] / share[there]).min()
     if limit:
@@ -35,9 +39,11 @@ def subsample_indices(
     skew: float = 1.0,  # of the classes; 1: as they are
     seed: int = 0,
 ) -> np.ndarray:  # sorted indices
-    """Which images of a training part are used; of two limits the smaller set lies within the larger.
+    """Which images of a training part are used; of two limits the smaller set lies within the
+    larger.
 
-    The choice does not depend on the run's seed. Raises `UserError` when there are fewer images than `limit`.
+    The choice does not depend on the run's seed. Raises `UserError` when there are fewer images
+    than `limit`.
     """
     if limit > n:
         raise UserError(

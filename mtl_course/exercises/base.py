@@ -17,7 +17,9 @@ _short.maxlist = _short.maxtuple = _short.maxdict = _short.maxset = 8
 
 
 class Slip(Exception):
-    "An answer that is not right: what was given, what was expected, and the likely slip, in sentences."
+    """An answer that is not right: what was given, what was expected, and the likely slip, in
+    sentences.
+    """
 
 
 class NotYet(Exception):
@@ -25,7 +27,9 @@ class NotYet(Exception):
 
 
 def exercise(number: str) -> Callable:  # such as "06.1": lesson and exercise
-    """Registers a check: a function of the answer that raises `Slip`, or returns what to say beside "right"."""
+    """Registers a check: a function of the answer that raises `Slip`, or returns what to say beside
+    "right".
+    """
 
     def register(function):
         _CHECKS[number] = function
@@ -58,7 +62,9 @@ def check(
 
 
 def call(function: Callable, *arguments, **named):
-    "What an answer gives for some arguments; None counts as not yet, an exception as a slip that names it."
+    """What an answer gives for some arguments; None counts as not yet, an exception as a slip that
+    names it.
+    """
     if not callable(function):
         raise Slip(f"you gave {show(function)}; expected a function")
     try:
@@ -86,7 +92,9 @@ def expect_close(
     slip: str = "",  # the likely slip, a sentence
     tolerance: float = 1e-4,  # relative to the largest expected number
 ):
-    "Raises `Slip` unless two things hold the same numbers in the same shape, within float32's precision."
+    """Raises `Slip` unless two things hold the same numbers in the same shape, within float32's
+    precision.
+    """
     expected = _array(expected)
     try:
         numbers = _array(given)

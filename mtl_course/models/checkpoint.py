@@ -1,4 +1,6 @@
-"""Trained networks as files: read without running code, and refused in one sentence when they do not fit."""
+"""Trained networks as files: read without running code, and refused in one sentence when they do
+not fit.
+"""
 
 import textwrap
 import zipfile
@@ -44,7 +46,9 @@ def load_weights(
     weights: dict[str, Tensor],
     path: str | Path = "checkpoint",  # where they come from, for errors
 ):
-    """Copies weights into a model; raises `UserError` in one sentence when they belong to another architecture."""
+    """Copies weights into a model; raises `UserError` in one sentence when they belong to another
+    architecture.
+    """
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     given = {name: tensor.shape for name, tensor in weights.items()}
     mismatched = [name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name)]
@@ -63,7 +67,9 @@ def load_model(
     path: str | Path = "results/checkpoints/model_best.pt",  # absolute or relative to the project
     device: str = "cpu",
 ) -> MultiTaskModel:  # in evaluation mode; `model.config` is the config it was trained with
-    """The trained model of a checkpoint, ready to predict; raises `UserError` for a file that is not one."""
+    """The trained model of a checkpoint, ready to predict; raises `UserError` for a file that is
+    not one.
+    """
     state = read_checkpoint(path)
     config = config_from_dict(state["config"]).replace(pretrained="false")
     model = model_from_config(config)

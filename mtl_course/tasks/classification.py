@@ -112,7 +112,9 @@ Layout: {GTSRB_LAYOUT};
         return metric.compute(), metric.per_class().set_axis(list(SIGN_NAMES))
 
     def extra_scores(self, per_class: pd.DataFrame) -> dict:
-        """Mean recall of the classes that `class_skew` makes rarest and that it leaves most frequent, a third each."""
+        """Mean recall of the classes that `class_skew` makes rarest and that it leaves most
+        frequent, a third each.
+        """
         order = np.argsort(long_tail(len(per_class), 2.0))  # rarest first, whatever the skew
         third = len(order) // 3
         recall = per_class["recall"]  # NaN, which the mean leaves out, for a class without an image

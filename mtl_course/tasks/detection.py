@@ -33,7 +33,9 @@ _LABELS = ("boxes", "labels", "ignore")
 
 @register_task
 class ObjectDetection(Task):
-    """What is where? Labels of a batch: per image {"boxes" (N, 4) pixels, "labels" (N,) 1 … 7, "ignore" (M, 4)}."""
+    """What is where? Labels of a batch: per image {"boxes" (N, 4) pixels, "labels" (N,) 1 … 7,
+    "ignore" (M, 4)}.
+    """
 
     name = "detection"
     title = "object detection"
@@ -129,10 +131,11 @@ Layout: {KITTI_LAYOUT}"""
         return [dict(target=_arrays(t), prediction=_arrays(p)) for t, p in zip(labels, decoded)]
 
     def intervals(self, predictions, per_class: pd.DataFrame, scores: dict, resamples: int, seed: int) -> dict:
-        """Over images. mAP50:95 takes ten times the work of mAP50, so it is computed on a fifth of the resamples.
+        """Over images. mAP50:95 takes ten times the work of mAP50, so it is computed on a fifth of
+        the resamples.
 
-        A class whose AP of the sample itself, computed here, is not the reported one gets no interval, and a warning
-        is given.
+        A class whose AP of the sample itself, computed here, is not the reported one gets no
+        interval, and a warning is given.
         """
         detections, targets = predictions.column("prediction"), predictions.column("target")
         fewer = max(resamples // 5, 2)
@@ -240,7 +243,9 @@ def _arrays(image: dict) -> dict:
 def _blank_disagreeing(
     name: str, values: np.ndarray, reported: pd.Series
 ):  # (1 + resamples, classes), the sample first
-    "Sets the values of classes to NaN whose AP of the sample is not the reported one, with a warning."
+    """Sets the values of classes to NaN whose AP of the sample is not the reported one, with a
+    warning.
+    """
     off = ~np.isclose(values[0], reported, atol=1e-5, equal_nan=True)
     if off.any():
         classes = ", ".join(reported.index[off])

@@ -93,7 +93,9 @@ Layout: {TUSIMPLE_LAYOUT};
         return [reader.record(i) for i in index]
 
     def keep(self, decoded: Tensor, labels: Tensor, looked_up) -> list[dict]:
-        """The counts of pixels (tp, fp, fn, tn) of each image and, where its frame is known, the lanes."""
+        """The counts of pixels (tp, fp, fn, tn) of each image and, where its frame is known, the
+        lanes.
+        """
         lane = decoded > 0.5
         target = labels.to(decoded.device) == 1
         pairs = ((lane, target), (lane, ~target), (~lane, target), (~lane, ~target))
