@@ -44,14 +44,14 @@ from mtl_course.studies.plans import CURVE_RUNS, IMBALANCE_RUNS, curve_name, mis
 LUCK = (0.04, 0.0, -0.04)  # of the seeds, in every run and task
 
 
-def table_of(values, seeds=3, part="test"):
+def table_of(values, seeds=3, split="test"):
     "A studies' table from {run: (sign accuracy, mAP50, lane IoU)}; None: not trained."
     rows = []
     for run, scores in values.items():
         for seed, (task, score) in itertools.product(range(seeds), zip(TASKS, scores)):
             if score is None:
                 continue
-            row = dict(run=run, config="x", seed=seed, steps=200, part=part, task=task)
+            row = dict(run=run, config="x", seed=seed, steps=200, part=split, task=task)
             rows.append(row | dict(metric=PRIMARY_METRIC[task], value=score + LUCK[seed]))
             if task == "classification":  # a score that is not the primary one
                 rows.append(row | dict(metric="macro_f1", value=score + LUCK[seed] + 0.1))
@@ -369,7 +369,7 @@ def test_shares_add_up_and_follow_the_weights():
 
 
 def test_gramians_are_put_in_the_order_of_the_tasks(tmp_path):
-    record(tmp_path / "gradient_recording.json", [np.diag([3.0, 2.0, 1.0])], TASKS[::-1])
+    record(tmp_path / "gradient_recording.json", [np.diag([3.0, 2.0, 1.0])], tuple(TASKS)[::-1])
     assert np.diag(read_gramians(tmp_path)[1][0]).tolist() == [1, 2, 3]
     (tmp_path / "gradient_recording.json").write_text("{}")
     with pytest.raises(UserError, match="gradient_recording.py"):
