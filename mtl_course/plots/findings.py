@@ -1,12 +1,14 @@
 """Pictures of the lessons on findings: each draws a table of `results/`, or rows made from it."""
 
+import contextlib
 from collections.abc import Mapping
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
 from ..config import OKABE_ITO, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, TASKS
 from ..core.statistics import mean_and_interval
@@ -41,6 +43,13 @@ VERDICT_COLOURS = {
 }
 
 
+@contextlib.contextmanager
+def _style():
+    "The common style with ticks and legends of 8 points, as a notebook shows them."
+    with style(), matplotlib.rc_context({f"{name}size": 8 for name in ("xtick.label", "ytick.label", "legend.font")}):
+        yield
+
+
 def _new_figure(height: float, columns: int = 1, **options):
     "A figure of one row and its panels, at the width of a notebook."
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
@@ -49,7 +58,7 @@ def _new_figure(height: float, columns: int = 1, **options):
 
 def draw_seed_scores(scores: pd.DataFrame) -> Figure:  # rows of laptop_seeds.csv, one recipe
     "Primary score of each task on the test split: every seed, the mean and its 95 % interval."
-    with style():
+    with _style():
         figure, ax = _new_figure(1.9)
         for y, task in enumerate(TASKS):
             rows = scores[(scores.task == task) & (scores.metric == PRIMARY_METRIC[task])]
@@ -64,33 +73,36 @@ def draw_seed_scores(scores: pd.DataFrame) -> Figure:  # rows of laptop_seeds.cs
 
 
 def draw_log(log: pd.DataFrame) -> Figure:  # training.csv
-    "Task by task: the loss of every step, its running median, and the validation score of every epoch."
+    "Task by task: every step's loss, its running median, every epoch's validation score."
     steps = log[log.kind == "step"]
     epochs = log[log.kind == "epoch"]
-    with style():
+    with _style():
         figure = Figure(figsize=(_WIDTH, 3.8), layout="constrained")
         for (above, below), task in zip(figure.subplots(2, len(TASKS)).T, TASKS):
             loss = steps[steps.task == task].set_index("step").loss
             above.plot(loss, lw=0.5, alpha=0.4, color=TASK_COLOURS[task])
             above.plot(loss.rolling(25, center=True).median(), color=TASK_COLOURS[task])
             above.set(title=TASK_LABELS[task], xlabel="step", yscale="log")
+            above.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            above.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            above.yaxis.set_minor_formatter(NullFormatter())
             rows = epochs[(epochs.task == task) & (epochs.metric == PRIMARY_METRIC[task])]
             below.plot(rows.epoch, rows.value, marker=TASK_MARKERS[task], ms=5, color=TASK_COLOURS[task])
             below.set(title=METRIC_LABELS[PRIMARY_METRIC[task]], xlabel="epoch", ylim=(0, 1), xticks=rows.epoch)
         figure.axes[0].set_ylabel("training loss")
-        figure.axes[1].set_ylabel("validation score")
+        figure.axes[len(TASKS)].set_ylabel("validation score")
         return figure
 
 
 def draw_class_precision(classes: pd.DataFrame) -> Figure:  # index: names; mean, train_objects, median_width
     "AP50 of each class against its number of training objects and its width in the input."
     axes_labels = {"train_objects": "objects in the training split", "median_width": "median width (pixels)"}
-    with style():
+    with _style():
         figure, axes = _new_figure(2.7, 2, sharey=True)
         for ax, (column, label) in zip(axes, axes_labels.items()):
             ax.scatter(classes[column], classes["mean"], color=TASK_COLOURS["detection"], s=18)
             for name, row in classes.iterrows():
-                ax.annotate(name, (row[column], row["mean"]), xytext=(5, 2), textcoords="offset points")
+                ax.annotate(name, (row[column], row["mean"]), xytext=(4, -9), textcoords="offset points")
             ax.set(xlabel=label, ylim=(0, 1))
             ax.margins(x=0.25)
         axes[0].set(xscale="log", ylabel="AP50 on the test split")
@@ -100,7 +112,7 @@ def draw_class_precision(classes: pd.DataFrame) -> Figure:  # index: names; mean
 def draw_error_rates(rows: pd.DataFrame) -> Figure:  # index: what was trained; accuracy, low, high, trained_on
     "Error rate on real signs with its 95 % interval; the colour says what a network learned from."
     colours = {"drawings": OKABE_ITO["orange"], "real signs": TASK_COLOURS["classification"]}
-    with style():
+    with _style():
         figure, ax = _new_figure(0.7 + 0.32 * len(rows))
         for y, row in enumerate(rows.itertuples()):
             error = 1 - row.accuracy
@@ -119,8 +131,8 @@ def draw_misread_signs(
     confusions: list[dict],  # true, read_as (names), count
     class_ids: Mapping[str, int],  # of the names
 ) -> Figure:
-    "The signs that were confused most often, as drawn: above what stood there, below what was read."
-    with style():
+    "Signs that were confused most often, as drawn: above what stood there, below what was read."
+    with _style():
         figure = Figure(figsize=(_WIDTH, 3.1), layout="constrained")
         axes = figure.subplots(2, len(confusions), squeeze=False)
         for (above, below), pair in zip(axes.T, confusions):
@@ -136,7 +148,7 @@ def draw_misread_signs(
 
 def draw_ratios(rows: pd.DataFrame) -> Figure:  # index: what was measured; ratio, low, high (NaN: exact)
     "How many times as much three networks cost as one, for each kind of cost."
-    with style():
+    with _style():
         figure, ax = _new_figure(0.8 + 0.27 * len(rows))
         ax.barh(range(len(rows)), rows.ratio, color=OKABE_ITO["orange"], height=0.6)
         ends = rows[["low", "high"]].fillna(np.inf).max(axis=1)
@@ -154,9 +166,9 @@ def draw_ratios(rows: pd.DataFrame) -> Figure:  # index: what was measured; rati
 
 
 def draw_latency_ratios(ratios: pd.DataFrame) -> Figure:  # rows of efficiency.csv with the model "ratio"
-    "Time of three passes over that of one, sorted: a panel for each image size, quartiles as lines."
+    "Time of three passes over that of one, sorted, with quartiles; a panel for each image size."
     sizes = list(dict.fromkeys(ratios["size"]))
-    with style():
+    with _style():
         figure, axes = _new_figure(2.6, len(sizes), sharex=True, squeeze=False)
         for ax, size in zip(axes[0], sizes):
             rows = ratios[ratios["size"] == size].sort_values("value", ascending=False)
@@ -177,7 +189,7 @@ def draw_scenes(
 ) -> Figure:
     "Scenes with their boxes, each in its own shape."
     shapes = [image.shape for image, _ in pictures.values()]
-    with style():
+    with _style():
         ratios = [width / height for height, width, _ in shapes]
         figure, axes = _new_figure(1.55, len(pictures), width_ratios=ratios)
         for ax, (title, (image, boxes)) in zip(axes, pictures.items()):
@@ -195,9 +207,9 @@ def draw_scenes(
 
 
 def draw_single_pass(single: pd.DataFrame) -> Figure:  # rows of single_pass.csv
-    "Lane IoU and mAP50 on joint scenes: one pass with each choice of statistics, and a pass a head."
+    "Lane IoU and mAP50 on joint scenes: one pass with each choice of statistics, or one a head."
     titles = {"iou": "lanes: IoU", "map50": "objects: mAP50"}
-    with style():
+    with _style():
         figure, axes = _new_figure(1.8, 2, sharey=True)
         for ax, (metric, title) in zip(axes, titles.items()):
             rows = single[single.metric == metric]
@@ -216,7 +228,7 @@ def draw_parameter_sums(
     total: float,  # millions, as stated
 ) -> Figure:
     "Stacked bars of parameters, with the total that is stated as a line."
-    with style():
+    with _style():
         figure, ax = _new_figure(1.8)
         for y, parts in enumerate(sums.values()):
             left = 0
@@ -234,12 +246,13 @@ def draw_parameter_sums(
 
 def draw_verdicts(counts: pd.DataFrame) -> Figure:  # index: sections; columns: kinds of verdict
     "How many claims of each section met which fate."
-    with style():
+    with _style():
         figure, ax = _new_figure(2.6)
         left = np.zeros(len(counts))
         for kind in counts:
+            ink = "white" if kind == "contradicts itself" else "black"
             bars = ax.barh(counts.index, counts[kind], left=left, color=VERDICT_COLOURS[kind], height=0.7, label=kind)
-            ax.bar_label(bars, labels=[n or "" for n in counts[kind]], label_type="center", fontsize=8)
+            ax.bar_label(bars, labels=[n or "" for n in counts[kind]], label_type="center", fontsize=8, color=ink)
             left += counts[kind].to_numpy()
         ax.set(ylim=(len(counts) - 0.5, -0.5), xlabel="claims")
         figure.legend(*ax.get_legend_handles_labels(), loc="outside right center", frameon=False)
