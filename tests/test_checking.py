@@ -10,20 +10,21 @@ from mtl_course.core.errors import UserError
 from mtl_course.core.files import real_data_root
 from mtl_course.data.checking import check_data, check_labels
 from mtl_course.data.download import download, how_to_get
-from mtl_course.data.gtsrb import GTSRB, TEST_CSV, TEST_IMAGES, TRAINING
-from mtl_course.data.kitti import IMAGES, KITTI, LABELS
+from mtl_course.data.gtsrb import GTSRB
+from mtl_course.data.gtsrb_tables import TEST_CSV, TEST_IMAGES, TRAINING
+from mtl_course.data.kitti import KITTI
+from mtl_course.data.kitti_labels import IMAGES, LABELS
 from mtl_course.data.tusimple import TuSimple
 from mtl_course.world.build import make_world
 from test_readers import needs_real_data, write_small_data, write_test_signs
 
 READER = {"classification": GTSRB, "detection": KITTI, "lane": TuSimple}
-CSV, SIGN, LABEL, FRAME = (
-    f"{TRAINING}/00014/GT-00014.csv",
-    f"{TRAINING}/00014/00001_00000.ppm",
-    f"{LABELS}/000004.txt",
-    f"{IMAGES}/000004.png",
-)
-JSON, LANE = "tusimple/label_data_0313.json", "tusimple/clips/0313/3/20.jpg"
+CSV = f"{TRAINING}/00014/GT-00014.csv"
+SIGN = f"{TRAINING}/00014/00001_00000.ppm"
+LABEL = f"{LABELS}/000004.txt"
+FRAME = f"{IMAGES}/000004.png"
+JSON = "tusimple/label_data_0313.json"
+LANE = "tusimple/clips/0313/3/20.jpg"
 GOOD_CAR = "Car 0.00 0 1.50 20.00 10.00 60.00 40.00 1.50 1.60 3.90 1.00 1.60 20.00 1.50"
 
 
@@ -228,8 +229,8 @@ def test_damaged_label(data, task, target, damage, file, where, message):
         assert len(found) == 1 and not report.ok, report
         assert str(found[0]) in str(report)
     with pytest.raises(UserError) as e:
-        for part in ("train", "val", "test"):
-            READER[task](data, part=part)  # whatever part the fault is in: each parses all labels
+        for split in ("train", "val", "test"):
+            READER[task](data, split=split)  # whatever split the fault is in: each parses all labels
     assert str(e.value).startswith(str(check_labels(data, (task,)).problems[0]))
     for other in set(TASKS) - {task}:
         assert len(READER[other](data)) and check_labels(data, (other,)).ok  # the other tasks are not disturbed
@@ -382,7 +383,7 @@ def test_the_world_is_valid(tmp_path):
         and report.counts["lane"]["official test images"] == 2
     )
     for reader in READER.values():
-        assert len(reader(tmp_path / "world" / "joint", part="test" if reader is GTSRB else "all"))
+        assert len(reader(tmp_path / "world" / "joint", split="test" if reader is GTSRB else "all"))
 
 
 @needs_real_data
@@ -413,7 +414,7 @@ def test_download_lays_kitti_out(tmp_path, monkeypatch):
 
     monkeypatch.setattr("torchvision.datasets.Kitti", fake)
     download("detection", tmp_path / "data")
-    assert len(KITTI(tmp_path / "data", part="all")) == 10
+    assert len(KITTI(tmp_path / "data", split="all")) == 10
     download("detection", tmp_path / "data")  # nothing left to do
 
 

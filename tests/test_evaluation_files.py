@@ -5,7 +5,7 @@ import cv2, numpy as np, pandas as pd, pytest, torch
 from torch import nn
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
-from mtl_course.data.gtsrb import CSV_COLUMNS
+from mtl_course.data.gtsrb_tables import CSV_COLUMNS
 from mtl_course.data.loaders import evaluation_loader
 from mtl_course.core.files import replaced_folder
 from mtl_course.evaluation.evaluate import TaskResult, evaluate_model

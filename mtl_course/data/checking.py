@@ -11,7 +11,8 @@ from tqdm.auto import tqdm
 from ..core.errors import UserError
 from ..core.files import resolve
 from ..core.task import TASKS, LabelIndex, default_tasks, known_tasks
-from .images import Problem, raise_problems, read_pixels
+from .images import read_pixels
+from .validation import Problem, raise_problems
 
 __all__ = ["Report", "check_data", "check_labels"]
 

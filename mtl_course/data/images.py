@@ -1,55 +1,25 @@
-"""Three data sets in three layouts share four needs: decode an image strictly, scale it, split it fairly, and complain clearly."""
+"""Images decoded strictly, cut out and scaled: a half-copied file is an error."""
 
-__all__ = [
-    "PARTS",
-    "Problem",
-    "raise_problems",
-    "whole_image_size",
-    "read_bytes",
-    "read_pixels",
-    "read_image",
-    "to_image",
-    "split_groups",
-    "ReaderBase",
-    "image_size",
-    "read_text",
-    "number",
-]
-
-import re, struct, zlib
-from dataclasses import dataclass
+import re
+import struct
+import zlib
 from pathlib import Path
-import cv2, numpy as np, torch
-from torch.utils.data import Dataset
+
+import cv2
+import numpy as np
+import torch
 from torchvision import tv_tensors
+
 from ..core.errors import UserError
-from ..core.seeds import derive_seed
-from ..core.files import resolve
 
-
-@dataclass(frozen=True)
-class Problem:
-    "One fault in the data: the file (relative to the data root), the place in it, and what was expected and what to do."
-
-    file: str
-    where: str  # "line 3", or "" when the whole file is meant
-    message: str
-
-    def __str__(self):
-        return ", ".join(filter(None, (self.file, self.where))) + ": " + self.message
-
-
-def raise_problems(problems: list):
-    "Raises a `UserError` that shows the first of `problems` and counts the others; does nothing when there are none."
-    if not problems:
-        return
-    more = f" ({len(problems) - 1} more: `mtl_data check FOLDER` lists them all)" if len(problems) > 1 else ""
-    raise UserError(f"{problems[0]}{more}")
+__all__ = ["image_size", "read_image", "read_pixels", "to_image", "whole_image_size"]
 
 
 def _png_size(data):
-    "(height, width) of a PNG whose chunks are all there and whole; raises ValueError with the reason."
-    view, at, size = memoryview(data), 8, None
+    "(height, width) of a PNG whose chunks are all whole; raises ValueError with the reason."
+    view = memoryview(data)
+    at = 8
+    size = None
     while at + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
@@ -92,7 +62,7 @@ _PPM_HEADER = re.compile(
 
 
 def _ppm_size(data):
-    "(height, width) of a binary PPM (P6, 8 bits) with all its bytes; raises ValueError with the reason."
+    "(height, width) of a whole binary PPM (P6, 8 bits); raises ValueError with the reason."
     header = _PPM_HEADER.match(data[:1000])
     if not header:
         raise ValueError("its header does not give width, height and largest value")
@@ -109,7 +79,10 @@ _FORMATS = ((b"\x89PNG\r\n\x1a\n", _png_size), (b"\xff\xd8", _jpeg_size), (b"P6"
 
 
 def whole_image_size(data: bytes) -> tuple:  # (height, width) in pixels
-    "The size of an encoded image that is complete; raises ValueError with the reason when it is not. The format is told by its first bytes."
+    """The size of a complete encoded image, of a format that its first bytes tell.
+
+    Raises ValueError with the reason when it is not complete.
+    """
     if not data:
         raise ValueError("it is empty (0 bytes)")
     for start, size in _FORMATS:
@@ -137,7 +110,7 @@ def _decode(data, native, size):
     return image
 
 
-def read_bytes(
+def _read_bytes(
     path: str | Path,  # the file
     name: str = "",
 ) -> bytes:  # how to call it in errors; default: the path
@@ -157,8 +130,11 @@ def read_pixels(
     size: tuple | None = None,  # (height, width) that will be wanted: a larger JPEG may come at half its size
     name: str = "",  # how to call the file in errors; default: the path
 ) -> tuple:  # (uint8 (H, W, 3) blue-green-red, (height, width) of the file)
-    "Decodes an image strictly, in OpenCV's order; raises `UserError` for a file that is missing, cut off or not an image."
-    data = read_bytes(path, name)
+    """Decodes an image strictly, in OpenCV's order.
+
+    Raises `UserError` for a file that is missing, cut off or not an image.
+    """
+    data = _read_bytes(path, name)
     try:
         native = whole_image_size(data)
         return _decode(data, native, size), native
@@ -172,7 +148,10 @@ def read_image(
     crop: tuple | None = None,  # (x1, y1, x2, y2) in the file's pixels, cut out before scaling
     name: str = "",  # how to call the file in errors; default: the path
 ) -> tuple:  # (tv_tensors.Image uint8 (3, h, w) RGB, (height, width) of the file)
-    "Decodes an image strictly, cuts out and scales; raises `UserError` for a file that is missing, cut off or not an image."
+    """Decodes an image strictly, cuts out and scales.
+
+    Raises `UserError` for a file that is missing, cut off or not an image.
+    """
     image, native = read_pixels(path, None if crop else size, name)
     if crop:
         image = image[crop[1] : crop[3], crop[0] : crop[2]]
@@ -193,127 +172,15 @@ def to_image(
     return tv_tensors.Image(torch.from_numpy(planes))
 
 
-def split_groups(
-    groups,  # one hashable, sortable name per item; items of equal name stay together
-    fractions: tuple,  # share of each part, training first; sums to 1
-    seed: int,  # fixes the split
-    strata=None,  # one non-negative integer per item: each is split by itself; None: one stratum
-) -> np.ndarray:  # int64 (items,): the part of each item, 0 = the first
-    "Deals whole groups out to parts, stratum by stratum; the same on every machine for the same names and seed."
-    groups = np.asarray(groups)
-    strata = np.zeros(len(groups), np.int64) if strata is None else np.asarray(strata)
-    parts = np.zeros(len(groups), np.int64)
-    for stratum in np.unique(strata):
-        inside = np.flatnonzero(strata == stratum)
-        names, which = np.unique(groups[inside], return_inverse=True)
-        order = np.random.default_rng(derive_seed(seed, int(stratum))).permutation(len(names))
-        part_of = np.zeros(len(names), np.int64)
-        part_of[order] = np.repeat(np.arange(len(fractions)), _part_sizes(len(names), fractions))
-        parts[inside] = part_of[which.ravel()]
-    return parts
-
-
-def _part_sizes(n, fractions):
-    "How many of `n` groups go to each part."
-    if n < len(fractions):  # too few for every part: training first, then the last part (test), then the ones between
-        priority = [0, *range(len(fractions) - 1, 0, -1)][:n]
-        return [int(k in priority) for k in range(len(fractions))]
-    rest = [max(1, round(f * n)) for f in fractions[1:]]
-    while sum(rest) >= n:
-        rest[int(np.argmax(rest))] -= 1  # keep one for training
-    return [n - sum(rest), *rest]
-
-
-PARTS = ("train", "val", "test")
-
-
-class ReaderBase(Dataset):
-    "Common part of the three readers: which files, which part, which size; images are decoded when asked for, not before."
-
-    task = ""
-
-    def __init__(
-        self,
-        data_root: str | Path,  # folder with the data set, absolute or relative to the project
-        part: str,  # train, val, test or all
-        split: str,  # held_out or specification
-        seed: int,  # fixes the split
-        size: tuple | None,
-    ):  # (height, width) of the images; None: as they are
-        _one_of("part", part, (*PARTS, "all"))
-        _one_of("split", split, ("held_out", "specification"))
-        self.data_root, self.part, self.split, self.seed = resolve(data_root), part, split, seed
-        self.size = None if size is None else tuple(size)
-        self.files = np.empty(0, str)  # one path per image, relative to data_root, with forward slashes
-
-    def __len__(self):
-        return len(self.files)
-
-    def path(self, i: int) -> Path:  # where image i lies
-        "The file of image `i`."
-        return self.data_root / str(self.files[i])
-
-    def _wanted(self, parts, test_is_val):
-        "Indices of the images of this part; `parts` numbers them 0 train, 1 val, 2 test."
-        if self.part == "all":
-            return np.arange(len(parts))
-        number = 1 if self.part == "test" and test_is_val else PARTS.index(self.part)
-        keep = np.flatnonzero(parts == number)
-        if not len(keep):
-            raise UserError(
-                f"{self.data_root.name}: no image of task {self.task} in part {self.part!r} (split {self.split!r}, "
-                f"{len(parts)} images in all), expected at least one: add data or choose another part"
-            )
-        return keep
-
-    def __repr__(self):
-        return f"{type(self).__name__}(part={self.part!r}, split={self.split!r}, seed={self.seed}, size={self.size}): {len(self)} images"
-
-
-def _one_of(name, value, options):
-    "Raises `UserError` unless `value` is one of `options`."
-    if value not in options:
-        raise UserError(f"{name} is {value!r}: expected one of {', '.join(options)}")
-
-
 def image_size(
     path: str | Path,  # a .png, .jpg or .ppm file
     name: str = "",
 ) -> tuple:  # (height, width) in pixels
-    "The size of an image file without decoding its pixels; raises `UserError` when it is not a whole image."
+    """The size of an image file without decoding its pixels.
+
+    Raises `UserError` when it is not a whole image.
+    """
     try:
-        return whole_image_size(read_bytes(path, name))
+        return whole_image_size(_read_bytes(path, name))
     except ValueError as e:
         raise UserError(f"{name or path}: not a usable image, {e}: copy or download the file again") from None
-
-
-def read_text(
-    path: Path,  # the file
-    file: str,  # its name, for errors
-    problems: list,  # faults are added here
-    empty: str = "copy or unpack it again",  # what to do about an empty file
-) -> str:  # "" when it cannot be read
-    "The text of a label file; a file that is missing, empty or not text is added to `problems`."
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as e:
-        missing = isinstance(e, FileNotFoundError)
-        problems.append(
-            Problem(
-                file,
-                "",
-                f"{'no such file' if missing else f'cannot be read as text ({e})'}, expected labels: unpack the archive again",
-            )
-        )
-        return ""
-    if not text:
-        problems.append(Problem(file, "", f"is empty (0 bytes), expected labels: {empty}"))
-    return text
-
-
-def number(text: str) -> float:  # the value
-    "A finite number; raises ValueError otherwise (`float` alone would take 'nan' and 'inf')."
-    value = float(text)
-    if not np.isfinite(value):
-        raise ValueError(text)
-    return value

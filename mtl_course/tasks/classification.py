@@ -13,7 +13,8 @@ from ..config import OKABE_ITO
 from ..core.fields import Field
 from ..core.files import resolve
 from ..core.task import LabelIndex, Task, is_crop, register_task
-from ..data.gtsrb import FINAL_TRAINING, GTSRB, GTSRB_LAYOUT, TEST_IMAGES, TRAINING, index_gtsrb
+from ..data.gtsrb import GTSRB
+from ..data.gtsrb_tables import FINAL_TRAINING, GTSRB_LAYOUT, TEST_IMAGES, TRAINING, index_gtsrb
 from ..data.sampling import long_tail
 from ..metrics.gtsrb_files import write_gtsrb
 from ..metrics.intervals import bootstrap_sums, interval, sign_counts, sign_score_rows
@@ -179,21 +180,21 @@ Layout: {GTSRB_LAYOUT};
     # mtl_data
 
     def index_labels(self, root: Path) -> LabelIndex:
-        files, table, official, problems = index_gtsrb(root)
-        ours = table[~official]
+        index = index_gtsrb(root)
+        labels = index.labels[~index.official]
         counts = {
-            "images": len(files),
-            "official test images": int(official.sum()),
-            "classes": len(np.unique(ours[:, 6])),
-            "tracks": len(np.unique(ours[:, 6] * 100_000 + ours[:, 7])),
-            "images per class": dict(sorted(Counter(ours[:, 6].tolist()).items())),
+            "images": len(index.files),
+            "official test images": int(index.official.sum()),
+            "classes": len(np.unique(labels)),
+            "tracks": len(np.unique(index.tracks[~index.official])),
+            "images per class": dict(sorted(Counter(labels.tolist()).items())),
         }
-        return LabelIndex(counts, dict(zip(files, table)), problems)
+        return LabelIndex(counts, dict(zip(index.files.tolist(), index.sizes)), index.problems)
 
     def label_problems(self, label, image_size: tuple) -> Iterator[str]:
         height, width = image_size
-        if (label[1], label[0]) != (height, width):
-            csv_size = f"{label[0]}x{label[1]}"
+        if tuple(label) != (height, width):
+            csv_size = f"{label[1]}x{label[0]}"
             yield f"has {width}x{height} pixels, but its csv says {csv_size}: copy the image again or mend the csv"
 
     def image_files(self, root: Path) -> set[str]:

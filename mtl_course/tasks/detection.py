@@ -18,7 +18,8 @@ from ..core.fields import RATIOS, Field
 from ..core.files import resolve
 from ..core.task import LabelIndex, Task, register_task
 from ..data.images import image_size as read_image_size
-from ..data.kitti import IGNORED, IMAGES, KITTI, KITTI_LAYOUT, LABELS, index_kitti
+from ..data.kitti import KITTI
+from ..data.kitti_labels import IGNORED, IMAGES, KITTI_LAYOUT, LABELS, index_kitti
 from ..metrics.intervals import interval
 from ..metrics.kitti_files import kitti_lines, score_kitti, to_original, write_kitti
 from ..metrics.ranking import COCO_LIMITS, bootstrap_coco
@@ -198,14 +199,14 @@ Layout: {KITTI_LAYOUT}"""
     def index_labels(self, root: Path) -> LabelIndex:
         files, labels, problems = index_kitti(root)
         names = Counter()
-        for objects, _ in labels:
-            names.update(objects)
+        for objects in labels:
+            names.update(objects.names.tolist())
         boxes = {name: names[name] for name in (*DETECTION_CLASSES, *IGNORED) if names[name]}
         return LabelIndex({"images": len(files), "boxes": boxes}, dict(zip(files, labels)), problems)
 
     def label_problems(self, label, image_size: tuple) -> Iterator[str]:
         height, width = image_size
-        for name, (x1, y1, x2, y2) in zip(label[0], label[1][:, 3:7]):
+        for name, (x1, y1, x2, y2) in zip(label.names, label.boxes):
             if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
                 box = f"({x1:g}, {y1:g}, {x2:g}, {y2:g})"
                 yield f"its {name} box {box} lies outside the image of {width}x{height} pixels: mend the label"

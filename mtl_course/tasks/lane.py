@@ -14,7 +14,8 @@ from ..config import OKABE_ITO
 from ..core.fields import Field
 from ..core.files import resolve
 from ..core.task import LabelIndex, Task, register_task
-from ..data.tusimple import TUSIMPLE_LAYOUT, TuSimple, draw_lanes, index_tusimple
+from ..data.tusimple import TuSimple, draw_lanes
+from ..data.tusimple_labels import TUSIMPLE_LAYOUT, index_tusimple
 from ..metrics.intervals import bootstrap_sums, interval
 from ..metrics.scores import LaneMetric, lane_scores
 from ..metrics.tusimple_files import score_tusimple, write_tusimple
@@ -148,20 +149,20 @@ Layout: {TUSIMPLE_LAYOUT};
     # mtl_data
 
     def index_labels(self, root: Path) -> LabelIndex:
-        entries, official, problems = index_tusimple(root)
-        heights = Counter(len(entry[3]) for entry in entries)
+        labels, official, problems = index_tusimple(root)
+        heights = Counter(len(label.h_samples) for label in labels)
         counts = {
-            "images": len(entries),
+            "images": len(labels),
             "official test images": int(official.sum()),
-            "lanes": sum(len(entry[2]) for entry in entries),
+            "lanes": sum(len(label.lanes) for label in labels),
             "heights per lane": dict(sorted(heights.items())),
         }
-        return LabelIndex(counts, {entry[0]: entry for entry in entries}, problems)
+        return LabelIndex(counts, {label.file: label for label in labels}, problems)
 
     def label_problems(self, label, image_size: tuple) -> Iterator[str]:
         """A label may end a little beyond the edge; one for another image size goes far beyond."""
         height, width = image_size
-        x, y = (float(values.max(initial=0)) for values in label[2:])
+        x, y = (float(values.max(initial=0)) for values in (label.lanes, label.h_samples))
         if x > 1.1 * width or y > 1.1 * height:
             reach = f"its lanes reach to ({x:g}, {y:g}), far outside the image of {width}x{height} pixels"
             yield f"{reach}: label and image do not belong together, copy both again"

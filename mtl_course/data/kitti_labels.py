@@ -1,0 +1,152 @@
+"""KITTI's label files: fifteen columns a line, checked one by one."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..config import DETECTION_CLASSES
+from .validation import Problem, finite_number, read_label_text
+
+__all__ = ["IGNORED", "IMAGES", "KITTI_LAYOUT", "LABELS", "index_kitti", "parse_label"]
+
+IMAGES = "kitti/training/image_2"
+LABELS = "kitti/training/label_2"
+KITTI_LAYOUT = f"{IMAGES}/NNNNNN.png and {LABELS}/NNNNNN.txt"
+IGNORED = ("DontCare", "Person_sitting")
+_COLUMNS = "type truncated occluded alpha x1 y1 x2 y2 height width length x y z rotation_y".split()
+_NAMES = (*DETECTION_CLASSES, *IGNORED)
+
+
+class KittiObjects(NamedTuple):
+    "The objects of one label file, one row each, in the order of the file."
+
+    names: np.ndarray  # (N,) str, as written
+    truncation: np.ndarray  # (N,) 0 (inside) to 1, -1 for DontCare
+    occlusion: np.ndarray  # (N,) 0 visible, 1 partly, 2 largely hidden, 3 unknown, -1 for DontCare
+    alpha: np.ndarray  # (N,) radians, -10 for DontCare
+    boxes: np.ndarray  # (N, 4) x1, y1, x2, y2 in pixels of the original image
+    dimensions: np.ndarray  # (N, 3) height, width, length in metres
+    location: np.ndarray  # (N, 3) x, y, z in metres, camera coordinates
+    rotation_y: np.ndarray  # (N,) radians
+
+
+class KittiIndex(NamedTuple):
+    "What KITTI's training folder holds."
+
+    files: list  # of the images, relative to the data root
+    labels: list  # of `KittiObjects`, one per image
+    problems: list  # of `Problem`
+
+
+def parse_label(
+    text: str,  # the content of a label file
+    file: str,  # its name, for errors
+    problems: list,  # faults are added here
+) -> KittiObjects:
+    "The objects of one KITTI label file; broken lines are left out and added to `problems`."
+    names = []
+    values = []
+    for n, line in enumerate(text.splitlines(), 1):
+        row = line.split()
+        if not row:
+            continue
+        numbers = _numbers(row)
+        if numbers is None:
+            problems.append(Problem(file, f"line {n}", _line_fault(row) + ": mend the line"))
+        else:
+            names.append(row[0])
+            values.append(numbers)
+    return _objects(names, np.array(values, np.float64).reshape(-1, 14))
+
+
+def _objects(names: list, values: np.ndarray) -> KittiObjects:  # values: (objects, 14), the columns after the name
+    "The columns by their names."
+    return KittiObjects(
+        names=np.array(names, str),
+        truncation=values[:, 0],
+        occlusion=values[:, 1],
+        alpha=values[:, 2],
+        boxes=values[:, 3:7],
+        dimensions=values[:, 7:10],
+        location=values[:, 10:13],
+        rotation_y=values[:, 13],
+    )
+
+
+def _numbers(row: list[str]) -> list[float] | None:
+    "The fourteen numbers of a good line; None, quickly, for a line with a fault."
+    if len(row) != 15 or row[0] not in _NAMES:
+        return None
+    try:
+        values = [float(text) for text in row[1:]]
+    except ValueError:
+        return None
+    truncated, occluded, _, x1, y1, x2, y2 = values[:7]
+    proper = x2 > x1 and y2 > y1 and -1 <= truncated <= 1 and occluded in (-1, 0, 1, 2, 3)
+    return values if proper and all(-1e6 < value < 1e6 for value in values) else None
+
+
+def _line_fault(row: list[str]) -> str:
+    "What is wrong with a label line."
+    if len(row) != 15:
+        score = "; a 16th is the score of a detection, not of a label" if len(row) == 16 else ""
+        return f"{len(row)} columns, expected 15 ({' '.join(_COLUMNS)}){score}"
+    if row[0] not in _NAMES:
+        return f"{row[0]!r} is not a class of KITTI, expected one of {', '.join(_NAMES)}, spelt like that"
+    for name, value in zip(_COLUMNS[1:], row[1:]):
+        try:
+            finite_number(value)
+        except ValueError:
+            return f"{name} is {value!r}, expected a finite number"
+    x1, y1, x2, y2 = map(float, row[4:8])
+    if x2 <= x1 or y2 <= y1:
+        return f"the box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is turned round or empty, expected x1 < x2 and y1 < y2"
+    if not -1 <= float(row[1]) <= 1:
+        return f"truncated is {row[1]}, expected 0 to 1 (-1 for DontCare)"
+    if float(row[2]) not in (-1, 0, 1, 2, 3):
+        return f"occluded is {row[2]}, expected 0, 1, 2 or 3 (-1 for DontCare)"
+    return "a number is beyond a million, expected pixels, metres and radians"
+
+
+def index_kitti(
+    data_root: str | Path,  # folder that holds kitti/
+) -> KittiIndex:
+    "Parses every label of the training folder without opening an image; faults become problems."
+    root = Path(data_root)
+    index = KittiIndex([], [], _folder_problems(root))
+    if index.problems:
+        return index
+    images = {Path(e.name).stem: e.name for e in os.scandir(root / IMAGES) if e.name.endswith((".png", ".jpg"))}
+    texts = {Path(e.name).stem for e in os.scandir(root / LABELS) if e.name.endswith(".txt")}
+    for stem in sorted(images.keys() | texts):
+        file = f"{IMAGES}/{images.get(stem, stem + '.png')}"
+        label = f"{LABELS}/{stem}.txt"
+        if stem not in texts:
+            index.problems.append(Problem(file, "", f"has no label {label}: add it, or remove the image"))
+            continue
+        if stem not in images:
+            index.problems.append(Problem(label, "", f"has no image {file}: add it, or remove the label"))
+        remedy = "copy it again; a frame that shows no object has a label of one empty line"
+        text = read_label_text(root / label, label, index.problems, remedy)
+        objects = parse_label(text, label, index.problems)
+        if stem in images:
+            index.files.append(file)
+            index.labels.append(objects)
+    if not images and not texts:
+        fault = f"holds no image, expected {KITTI_LAYOUT}: unpack the archives there"
+        index.problems.append(Problem(IMAGES, "", fault))
+    return index
+
+
+def _folder_problems(root: Path) -> list[Problem]:
+    "What is wrong with the two folders as such."
+    problems = []
+    for folder in (IMAGES, LABELS):
+        if (root / folder).is_dir() and any(os.scandir(root / folder)):
+            continue
+        fault = "is an empty folder" if (root / folder).is_dir() else "no such folder"
+        remedy = f"expected {KITTI_LAYOUT}: unpack the archives there"
+        problems.append(Problem(folder, "", f"{fault} in {root.name or root}, {remedy}"))
+    return problems

@@ -1,0 +1,104 @@
+"""Pictures of what the readers give: tracks of signs, boxes, lanes."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from ..config import DETECTION_CLASSES
+from ..world.signs import SIGN_NAMES
+
+__all__ = ["show_labelled_lanes", "show_masks", "show_objects", "show_pairs", "show_tracks"]
+
+_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")  # Okabe and Ito's
+
+
+def show_tracks(
+    signs,  # a GTSRB reader of all images
+    classes: tuple,  # the first track of each is shown
+    columns: int = 8,  # frames at most
+) -> Figure:
+    """Tracks from their first frame to their last, one in each row."""
+    fig = Figure(figsize=(9, 1.25 * len(classes)), layout="constrained")
+    axes = fig.subplots(len(classes), columns + 1, squeeze=False, width_ratios=[1.9] + [1] * columns)
+    for row, label in zip(axes, classes):
+        track = signs.tracks[(signs.labels == label) & (signs.tracks >= 0)].min()
+        row[0].text(0, 0.5, SIGN_NAMES[label].replace(" (", "\n("), fontsize=9, va="center", wrap=True)
+        for ax, i in zip(row[1:], np.flatnonzero(signs.tracks == track)):
+            ax.imshow(signs[i]["image"].permute(1, 2, 0))
+            ax.set_title(f"{signs.sizes[i][1]} px", fontsize=9)
+        for ax in row:
+            ax.axis("off")
+    return fig
+
+
+def show_pairs(
+    signs,  # a GTSRB reader of all images
+    asked: np.ndarray,  # (n,) rows of it
+    answers: np.ndarray,  # (n,) the rows that were found for them
+) -> Figure:
+    """Images above those that a classifier found most similar."""
+    fig = Figure(figsize=(9, 2.6), layout="constrained")
+    axes = fig.subplots(2, len(asked), squeeze=False)
+    for row, indices, title in zip(axes, (asked, answers), ("asked", "nearest")):
+        for ax, i in zip(row, indices):
+            ax.imshow(signs[i]["image"].permute(1, 2, 0))
+            ax.set_title(f"frame {signs.frames[i]}", fontsize=9)
+            ax.set(xticks=[], yticks=[])
+        row[0].set_ylabel(title, fontsize=10)
+    return fig
+
+
+def show_objects(
+    frames,  # a KITTI reader
+    indices: list,  # of the frames to show
+) -> Figure:
+    """Frames with their boxes, named; hatched areas are ignored."""
+    fig = Figure(figsize=(9, 2.85 * len(indices)), layout="constrained")
+    for ax, i in zip(fig.subplots(len(indices), 1, squeeze=False).flat, indices):
+        sample = frames[i]
+        ax.imshow(sample["image"].permute(1, 2, 0))
+        ax.axis("off")
+        for box in sample["ignore"].numpy():
+            style = dict(facecolor=(1, 1, 1, 0.35), edgecolor="black", hatch="//////", lw=0.8)
+            ax.add_patch(Rectangle(box[:2], *(box[2:] - box[:2]), **style))
+        for box, label in zip(sample["boxes"].numpy(), sample["labels"].tolist()):
+            _draw_box(ax, box, label)
+    return fig
+
+
+def _draw_box(ax, box: np.ndarray, label: int):
+    "A box with the name of its class above it."
+    colour = _COLOURS[label - 1]
+    ax.add_patch(Rectangle(box[:2], *(box[2:] - box[:2]), edgecolor=colour, lw=1.6, fill=False))
+    style = dict(fontsize=8, color="black", va="bottom", bbox=dict(color=colour, pad=0.6), clip_on=True)
+    ax.text(max(0, box[0]), box[1] - 2, DETECTION_CLASSES[label - 1], **style)
+
+
+def show_labelled_lanes(
+    image: np.ndarray,  # (H, W, 3) as published
+    record,  # a LaneRecord
+    mask: np.ndarray,  # (h, w) uint8, drawn from it
+) -> Figure:
+    """The points of a label on their image, and the mask that a network is asked for."""
+    fig = Figure(figsize=(9, 2.9), layout="constrained")
+    axes = fig.subplots(1, 2)
+    axes[0].imshow(image)
+    axes[0].set_title("the label: one x for each height", fontsize=10)
+    for k, lane in enumerate(record.lanes):
+        present = lane >= 0
+        axes[0].plot(lane[present], record.h_samples[present], ".-", ms=4, lw=1, color=_COLOURS[k % len(_COLOURS)])
+    axes[1].imshow(mask, cmap="gray")
+    axes[1].set_title(f"the mask, {mask.shape[0]}×{mask.shape[1]} pixels", fontsize=10)
+    for ax in axes:
+        ax.axis("off")
+    return fig
+
+
+def show_masks(masks: dict) -> Figure:  # title -> (h, w)
+    """Masks side by side, single pixels to be seen."""
+    fig = Figure(figsize=(9, 2.9), layout="constrained")
+    for ax, (title, mask) in zip(fig.subplots(1, len(masks), squeeze=False).flat, masks.items()):
+        ax.imshow(mask, cmap="gray", interpolation="nearest")
+        ax.set_title(title, fontsize=10)
+        ax.axis("off")
+    return fig
