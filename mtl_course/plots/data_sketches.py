@@ -1,10 +1,10 @@
 """Pictures of what the readers give: tracks of signs, boxes, lanes."""
 
+import base64
 import io
 
 import numpy as np
-import PIL.Image
-from IPython.display import Image
+from IPython.display import HTML
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -20,7 +20,7 @@ def show_tracks(
     signs,  # a GTSRB reader of all images
     classes: tuple,  # the first track of each is shown
     columns: int = 8,  # frames at most
-) -> Image:
+) -> HTML:
     """Tracks from their first frame to their last, one in each row."""
     fig = Figure(figsize=(9, 1.25 * len(classes)), layout="constrained")
     axes = fig.subplots(len(classes), columns + 1, squeeze=False, width_ratios=[1.9] + [1] * columns)
@@ -32,14 +32,14 @@ def show_tracks(
             ax.set_title(f"{signs.sizes[i][1]} px", fontsize=9)
         for ax in row:
             ax.axis("off")
-    return _small_png(fig)
+    return _as_jpeg(fig)
 
 
 def show_pairs(
     signs,  # a GTSRB reader of all images
     asked: np.ndarray,  # (n,) rows of it
     answers: np.ndarray,  # (n,) the rows that were found for them
-) -> Image:
+) -> HTML:
     """Images above those that a classifier found most similar."""
     fig = Figure(figsize=(9, 2.6), layout="constrained")
     axes = fig.subplots(2, len(asked), squeeze=False)
@@ -49,13 +49,13 @@ def show_pairs(
             ax.set_title(f"frame {signs.frames[i]}", fontsize=9)
             ax.set(xticks=[], yticks=[])
         row[0].set_ylabel(title, fontsize=10)
-    return _small_png(fig)
+    return _as_jpeg(fig)
 
 
 def show_objects(
     frames,  # a KITTI reader
     indices: list,  # of the frames to show
-) -> Image:
+) -> HTML:
     """Frames with their boxes, named; hatched areas are ignored."""
     fig = Figure(figsize=(9, 2.85 * len(indices)), layout="constrained")
     for ax, i in zip(fig.subplots(len(indices), 1, squeeze=False).flat, indices):
@@ -67,7 +67,7 @@ def show_objects(
             ax.add_patch(Rectangle(box[:2], *(box[2:] - box[:2]), **style))
         for box, label in zip(sample["boxes"].numpy(), sample["labels"].tolist()):
             _draw_box(ax, box, label)
-    return _small_png(fig)
+    return _as_jpeg(fig)
 
 
 def _draw_box(ax, box: np.ndarray, label: int):
@@ -82,7 +82,7 @@ def show_labelled_lanes(
     image: np.ndarray,  # (H, W, 3) as published
     record,  # a LaneRecord
     mask: np.ndarray,  # (h, w) uint8, drawn from it
-) -> Image:
+) -> HTML:
     """The points of a label on their image, and the mask that a network is asked for."""
     fig = Figure(figsize=(9, 2.9), layout="constrained")
     axes = fig.subplots(1, 2)
@@ -95,7 +95,7 @@ def show_labelled_lanes(
     axes[1].set_title(f"the mask, {mask.shape[0]}×{mask.shape[1]} pixels", fontsize=10)
     for ax in axes:
         ax.axis("off")
-    return _small_png(fig)
+    return _as_jpeg(fig)
 
 
 def show_masks(masks: dict) -> Figure:  # title -> (h, w)
@@ -108,10 +108,9 @@ def show_masks(masks: dict) -> Figure:  # title -> (h, w)
     return fig
 
 
-def _small_png(fig: Figure) -> Image:
-    "A figure at twice its resolution in 256 colours, so that photos keep a notebook small."
+def _as_jpeg(fig: Figure) -> HTML:
+    "A figure at twice its resolution as a JPEG: noisy pictures make large PNGs."
     drawn = io.BytesIO()
-    fig.savefig(drawn, format="png", dpi=200)
-    small = io.BytesIO()
-    PIL.Image.open(drawn).convert("RGB").quantize(256).save(small, format="png", optimize=True)
-    return Image(data=small.getvalue(), width=int(100 * fig.get_figwidth()))
+    fig.savefig(drawn, format="jpeg", dpi=200, pil_kwargs=dict(quality=85))
+    encoded = base64.b64encode(drawn.getvalue()).decode()
+    return HTML(f'<img width="{int(100 * fig.get_figwidth())}" src="data:image/jpeg;base64,{encoded}">')
