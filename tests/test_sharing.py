@@ -68,7 +68,7 @@ def sample_everything(head):
 
 
 def flat_grads(grads, names):
-    return torch.cat([grads[name].flatten() for name in names])
+    return torch.cat([grads[name].flatten().double() for name in names])
 
 
 def dense_grads(loss, model):
@@ -100,7 +100,7 @@ def test_features_have_the_shapes_of_the_plain_resnet(sharing):
     for task in TASKS:
         assert {k: f.shape for k, f in backbone(x, task).items()} == expected
     assert {k: s[1] for k, s in expected.items()} == backbone.channels
-    assert list(backbone.forward_all(x)) == list(TASKS) and backbone.tasks == TASKS
+    assert list(backbone.forward_all(x)) == list(TASKS) == list(backbone.tasks)
 
 
 def test_hard_sharing_is_the_network_of_before_digit_for_digit():
@@ -171,7 +171,7 @@ def test_the_engine_gives_the_gradients_of_the_sum(sharing, balancer):
     if balancer != "fixed":
         names = [n for n, p in model.named_parameters() if id(p) in shared]
         stacked = torch.stack([flat_grads(grads[task], names) for task in TASKS])
-        expected = stacked @ stacked.T
+        expected = (stacked @ stacked.T).float()
         assert torch.allclose(step.gramian.float(), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
     for name, p in model.named_parameters():
         weighted = balancer == "fixed" or id(p) in shared
