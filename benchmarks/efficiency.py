@@ -1,11 +1,14 @@
-"""What sharing the trunk saves: one network with three heads against three networks with the same trunk and the same heads.
+"""What sharing the trunk saves: one network with three heads against three networks with the same
+trunk and the same heads.
 
     python benchmarks/efficiency.py                                   # about ten minutes on two CPU cores
     python benchmarks/efficiency.py --quality_only                    # seconds: scores of both ways out of results/studies.csv, beside the costs
     python benchmarks/efficiency.py --device cuda --sizes 64x64,128x416,384x1248 --batches 1,16 --repeats 30 --modes eager,compiled
 
-Parameters by part, size on disk, floating-point operations, latency of one pass against three (alternating), time and memory of a training step.
-Writes results/efficiency.csv: one tidy row per number (value: a count, or the median; low, high: the quartiles). Rows of another network or device stay.
+Parameters by part, size on disk, floating-point operations, latency of one pass against three
+(alternating), time and memory of a training step. Writes results/efficiency.csv: one tidy row per
+number (value: a count, or the median; low, high: the quartiles). Rows of another network or device
+stay.
 """
 
 import multiprocessing, os, statistics, tempfile, time
@@ -71,7 +74,9 @@ def passes(models: dict, images) -> dict:  # name -> function
 
 
 def operations(models: dict, size: tuple, device: str) -> list[dict]:
-    "Floating-point operations of both ways on one image (convolutions and matrix products; RoI align and NMS are not counted)."
+    """Floating-point operations of both ways on one image (convolutions and matrix products; RoI
+    align and NMS are not counted).
+    """
     rows = []
     for name, run in passes(models, torch.randn(1, 3, *size, device=device)).items():
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
@@ -127,7 +132,9 @@ def latencies(
 
 
 def made_up(size: tuple, batch: int, device: str) -> dict:  # task -> (images, labels)
-    "Noise and made-up labels of one size for all tasks: the cost of a step does not depend on what is in the picture, but for the boxes' number."
+    """Noise and made-up labels of one size for all tasks: the cost of a step does not depend on
+    what is in the picture, but for the boxes' number.
+    """
     config = make_config(
         "laptop", batch_size=batch, **{f"{t}_size": size for t in TASKS}, **{f"{t}_batch_size": 0 for t in TASKS}
     )
@@ -136,14 +143,18 @@ def made_up(size: tuple, batch: int, device: str) -> dict:  # task -> (images, l
 
 
 def training_step(models: dict, shared: bool, data: dict) -> None:
-    "Forward and backward of all tasks, one task's graph at a time; through one trunk, or through three."
+    """Forward and backward of all tasks, one task's graph at a time; through one trunk, or through
+    three.
+    """
     for task, (images, targets) in data.items():
         model = models["shared" if shared else task]
         model.compute_losses({task: model(images, task=task)}, {task: targets})[task].backward()
 
 
 def step_costs(backbone: str, neck: str, size: tuple, batch: int, repeats: int, device: str) -> list[dict]:
-    "Seconds of a training step (zeroing, forward, backward, Adam), shared and three single networks, alternating; on a GPU its peak memory."
+    """Seconds of a training step (zeroing, forward, backward, Adam), shared and three single
+    networks, alternating; on a GPU its peak memory.
+    """
     models = {n: m.train().to(device) for n, m in networks(backbone, neck).items()}
     data = made_up(size, batch, device)
     optimizers = {
@@ -173,7 +184,9 @@ def step_costs(backbone: str, neck: str, size: tuple, batch: int, repeats: int, 
 
 
 def peak_memory(backbone: str, neck: str, size: tuple, batch: int, device: str, shared: bool) -> int:  # bytes
-    "Peak memory of one training step in a process of its own: of the GPU, or of the whole process (the interpreter and PyTorch included)."
+    """Peak memory of one training step in a process of its own: of the GPU, or of the whole process
+    (the interpreter and PyTorch included).
+    """
     models = {n: m.train().to(device) for n, m in networks(backbone, neck, ("shared",) if shared else TASKS).items()}
     data = made_up(size, batch, device)
     optimizer = torch.optim.Adam([p for m in models.values() for p in m.parameters()])
@@ -205,7 +218,9 @@ def memories(*about) -> list[dict]:
 
 
 def quality() -> list[dict]:
-    "Test scores of the study's network, each task alone and all in one, with 95 % intervals over seeds, and Δm in percent: same budget, same data."
+    """Test scores of the study's network, each task alone and all in one, with 95 % intervals over
+    seeds, and Δm in percent: same budget, same data.
+    """
     rows, config = sharing_rows(resolve("results")), make_config("study")
     if rows is None:
         raise UserError(

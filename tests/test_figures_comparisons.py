@@ -1,4 +1,6 @@
-"""Comparisons, drawings of the network and pictures of predictions: all from result files, and with the numbers of those files."""
+"""Comparisons, drawings of the network and pictures of predictions: all from result files, and with
+the numbers of those files.
+"""
 
 import contextlib, io, json, shutil
 from pathlib import Path

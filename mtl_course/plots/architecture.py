@@ -46,7 +46,9 @@ def layer_table(
 ) -> (
     pd.DataFrame
 ):  # part (trunk or a task), layer, kind, output, parameters; the trunk's outputs are those of the first task
-    "Layers in the order of computation, with the shape of one image's output (channels × height × width) and the number of parameters."
+    """Layers in the order of computation, with the shape of one image's output (channels × height ×
+    width) and the number of parameters.
+    """
     rows, hooks = [], []
     for part, module in {"trunk": model.backbone, **model.heads}.items():
         for name, layer in _parts(module, ""):
@@ -98,7 +100,9 @@ def _kind(layer):
 
 
 def run_model(results_dir: str | Path) -> tuple:  # (config, model)
-    "The network of a run, instantiated from its config.json with random weights; raises `UserError` when the file is missing."
+    """The network of a run, instantiated from its config.json with random weights; raises
+    `UserError` when the file is missing.
+    """
     config = run_config(results_dir)
     with torch.random.fork_rng():
         return config, model_from_config(config.replace(pretrained="false"))
@@ -187,7 +191,9 @@ def _light(colour):
 
 
 def architecture_diagram(results_dir: str | Path) -> Figure:  # reads config.json
-    "Inputs of every task, the shared trunk with its stages, and the heads with what they read, give and weigh."
+    """Inputs of every task, the shared trunk with its stages, and the heads with what they read,
+    give and weigh.
+    """
     config, model = run_model(results_dir)
     millions, reads = lambda m: f"{sum(p.numel() for p in m.parameters()) / 1e6:.2f} M", stages_read(model)
     fig = Figure(figsize=(3.5, 2.9))

@@ -50,7 +50,9 @@ COUNT_COLUMNS = ["part", "task", "class", "unit", "count"]
 
 
 def count_data(config: Config) -> pd.DataFrame:  # COUNT_COLUMNS
-    "Images of each part and task, and signs, objects and lane pixels (at the size the network sees) of each class, from the labels of a run's data."
+    """Images of each part and task, and signs, objects and lane pixels (at the size the network
+    sees) of each class, from the labels of a run's data.
+    """
     rows = []
     for part in ("train", "val", "test") if config.split_rule == "held_out" else ("train", "val"):
         for task in config.tasks:
@@ -99,7 +101,9 @@ def _sign_bars(ax, counts):
 
 
 def data_counts_figure(results_dir: str | Path) -> Figure:  # reads data_counts.csv
-    "Training images of each task, images of each sign, objects of each class, and the share of lane pixels."
+    """Training images of each task, images of each sign, objects of each class, and the share of
+    lane pixels.
+    """
     table = read_table(
         Path(results_dir) / "data_counts.csv",
         COUNT_COLUMNS,
@@ -150,7 +154,9 @@ SCORES.append(("lane", "tusimple_accuracy", "all", "all", "TuSimple accuracy"))
 def pick_score(
     rows: pd.DataFrame, task: str, metric: str, name: str = "all", difficulty: str = "all"
 ):  # RESULT_COLUMNS of one run -> (value, low, high), or None
-    "One score: its 95 % interval with one seed, mean and range with several; NaN where there is no interval."
+    """One score: its 95 % interval with one seed, mean and range with several; NaN where there is
+    no interval.
+    """
     found = rows[
         (rows["task"] == task)
         & (rows["metric"] == metric)
@@ -167,7 +173,9 @@ def pick_score(
 def score_figure(
     series: dict, note: str
 ) -> Figure:  # name -> {(task, metric, class, difficulty, label): (value, low, high)}
-    "Dots with intervals, one row per score, one kind of dot per series: the first hollow, the last filled."
+    """Dots with intervals, one row per score, one kind of dot per series: the first hollow, the
+    last filled.
+    """
     keys = [s for s in SCORES if any(s in found for found in series.values())]
     fig = Figure(figsize=(3.5, 0.9 + 0.27 * len(keys)))
     ax = fig.subplots()
@@ -231,7 +239,9 @@ def _all_scores(rows):
 
 
 def _logged_scores(results_dir):
-    "Validation scores of the log's best epoch (the mean of the headline scores decides, as in training)."
+    """Validation scores of the log's best epoch (the mean of the headline scores decides, as in
+    training).
+    """
     log = read_table(Path(results_dir) / "logs" / "training.csv", ["kind", "epoch", "task", "metric", "value"])
     wide = log[(log["kind"] == "epoch")].pivot_table(index="epoch", columns=["task", "metric"], values="value")
     wide = wide[[(t, PRIMARY_METRIC[t]) for t in TASKS if (t, PRIMARY_METRIC[t]) in wide]]
@@ -262,7 +272,9 @@ def _shown(path):
 def single_rows(
     results_dir: str | Path, shared: pd.DataFrame
 ) -> pd.DataFrame:  # results folder, rows of the shared network -> rows of the single-task ones
-    "Scores of the single-task runs in single/<task>/ on the same data as the shared network's; raises `UserError` naming the command for a missing one."
+    """Scores of the single-task runs in single/<task>/ on the same data as the shared network's;
+    raises `UserError` naming the command for a missing one.
+    """
     tables = []
     for task in (t for t in TASKS if t in set(shared["task"])):
         place = Path(results_dir) / "single" / task
@@ -308,7 +320,9 @@ EFFICIENCY_COLUMNS = [
 def read_efficiency(
     results_dir: str | Path, config: Config | None = None
 ) -> pd.DataFrame:  # None: the network measured last
-    "Rows of efficiency.csv of one network on the device measured last; raises `UserError` with the command when there are none."
+    """Rows of efficiency.csv of one network on the device measured last; raises `UserError` with
+    the command when there are none.
+    """
     command = "python benchmarks/efficiency.py" + (
         f" --backbone {config.backbone_name} --neck {config.detection_neck}" if config else ""
     )
@@ -438,7 +452,9 @@ def operation_bars(ax, table: pd.DataFrame):  # rows of efficiency.csv
 
 
 def efficiency_analysis(results_dir: str | Path) -> Figure:  # reads efficiency.csv
-    "Parameters, latency, operations, seconds and memory of a training step: one shared network against three."
+    """Parameters, latency, operations, seconds and memory of a training step: one shared network
+    against three.
+    """
     table = read_efficiency(results_dir)
     shown = table[(table["what"] == "latency") & (table["model"] == "ratio")]
     fig = Figure(figsize=(3.5, 4.6 + 0.15 * len(shown)))
@@ -464,7 +480,9 @@ def benefit_figure(
     table: pd.DataFrame | None,  # rows of efficiency.csv with the parameters; None: without that panel
     note: str = "",
 ) -> Figure:  # above the figure
-    "Relative change of every task's headline score against its single-task network, their mean Δm, and the parameters that sharing saves."
+    """Relative change of every task's headline score against its single-task network, their mean
+    Δm, and the parameters that sharing saves.
+    """
     fig = Figure(figsize=(3.5, 3.2 if table is not None else 2.2))
     top, *bottom = fig.subplots(
         1 if table is None else 2, 1, height_ratios=[2, 1][: 1 if table is None else 2], squeeze=False
@@ -505,7 +523,9 @@ def benefit_figure(
 def benefits_of_single_runs(
     results_dir: str | Path,
 ) -> Figure:  # reads config.json, efficiency.csv, evaluation_results.csv here and in single/<task>/
-    "Gain and saving of the run in a results folder; raises `UserError` naming the command for what is missing."
+    """Gain and saving of the run in a results folder; raises `UserError` naming the command for
+    what is missing.
+    """
     shared = _run_rows(results_dir, model="multi_task", split="test")
     single, table = single_rows(results_dir, shared), read_efficiency(results_dir, run_config(results_dir))
     changes = {

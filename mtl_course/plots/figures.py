@@ -52,7 +52,9 @@ METRIC_LABELS = {
 
 
 def style():
-    "The context in which every figure is drawn: `with style(): …`; small type for half a page of width."
+    """The context in which every figure is drawn: `with style(): …`; small type for half a page of
+    width.
+    """
     base = sns.axes_style("ticks") | sns.plotting_context("paper")
     return matplotlib.rc_context(
         base
@@ -95,7 +97,9 @@ def _tasks_in(table):
 
 
 def figure_1_loss_convergence(results_dir: str | Path) -> Figure:  # reads logs/training.csv
-    "Loss against step, one panel per task on its own logarithmic scale: every step, and a running median over a twentieth of the run."
+    """Loss against step, one panel per task on its own logarithmic scale: every step, and a running
+    median over a twentieth of the run.
+    """
     log = _read_log(results_dir, "step")
     tasks = _tasks_in(log)
     fig = Figure(figsize=(3.5, 1.35 * len(tasks) + 0.3))
@@ -161,7 +165,9 @@ def select_run(
     data_set: str | None = None,  # None: the one written last
     split: str = "test",
 ) -> pd.DataFrame:
-    "The rows of one model on one split of one data set, all seeds; raises `UserError` when there are none."
+    """The rows of one model on one split of one data set, all seeds; raises `UserError` when there
+    are none.
+    """
     rows = table[table["split"] == split]
     if model is None and len(rows):
         model = "multi_task" if (rows["model"] == "multi_task").any() else rows["model"].iloc[-1]
@@ -187,7 +193,9 @@ def run_config(results_dir: str | Path) -> Config:
 def read_scores(
     results_dir: str | Path, made_by: str = "mtl_evaluate", **choice
 ) -> pd.DataFrame:  # choice: see `select_run`
-    "Rows of one run in evaluation_results.csv; raises `UserError` with the command when there are none."
+    """Rows of one run in evaluation_results.csv; raises `UserError` with the command when there are
+    none.
+    """
     return select_run(read_table(Path(results_dir) / "evaluation_results.csv", RESULT_COLUMNS, made_by), **choice)
 
 
@@ -199,7 +207,9 @@ def _task_rows(table, task):
 
 
 def figure_4_per_class_accuracy(results_dir: str | Path, **choice) -> Figure:  # reads evaluation_results.csv
-    "Accuracy of each of the 43 signs, mean over seeds, with the 95 % Wilson interval and number of the images (of one seed: all seeds see the same)."
+    """Accuracy of each of the 43 signs, mean over seeds, with the 95 % Wilson interval and number
+    of the images (of one seed: all seeds see the same).
+    """
     rows = _task_rows(read_scores(results_dir, **choice), "classification")
     wide = (
         rows[rows["class"] != "all"]
@@ -229,7 +239,9 @@ def figure_4_per_class_accuracy(results_dir: str | Path, **choice) -> Figure:  #
 
 
 def _bars(ax, table, labels, colour):
-    "Horizontal bars of `value`, one per row of labels {key: text}, with the range over the seeds, or one seed's bootstrap interval where there is one."
+    """Horizontal bars of `value`, one per row of labels {key: text}, with the range over the seeds,
+    or one seed's bootstrap interval where there is one.
+    """
     groups = [table[(table["key"] == key) & table["value"].notna()] for key in labels]
     for k, rows in enumerate(groups):
         if rows.empty:
@@ -257,7 +269,9 @@ def _bars(ax, table, labels, colour):
 
 
 def evaluation_summary(results_dir: str | Path, **choice) -> Figure:  # reads evaluation_results.csv
-    "The scores of every task, and the detector's AP50 per class; bars are means over seeds, lines their range (of one seed: its 95 % bootstrap interval)."
+    """The scores of every task, and the detector's AP50 per class; bars are means over seeds, lines
+    their range (of one seed: its 95 % bootstrap interval).
+    """
     rows = read_scores(results_dir, **choice)
     panels = [
         (
@@ -291,7 +305,9 @@ def evaluation_summary(results_dir: str | Path, **choice) -> Figure:  # reads ev
 def confusion_matrix_figure(
     results_dir: str | Path, top: int = 8, **choice
 ) -> Figure:  # reads confusion_matrix.csv; confusions to name
-    "The 43×43 confusion matrix as shares of each true class, with its largest confusions named (all seeds together)."
+    """The 43×43 confusion matrix as shares of each true class, with its largest confusions named
+    (all seeds together).
+    """
     columns = ["model", "data_set", "split", "truth", "predicted", "count"]
     rows = select_run(read_table(Path(results_dir) / "confusion_matrix.csv", columns, "mtl_evaluate"), **choice)
     counts = (
@@ -337,7 +353,9 @@ FIGURES = {
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    "Writes a figure; the ending of `path` chooses the format (png, pdf, svg). The same figure gives the same bytes."
+    """Writes a figure; the ending of `path` chooses the format (png, pdf, svg). The same figure
+    gives the same bytes.
+    """
     metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(path.suffix[1:])
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
@@ -350,7 +368,9 @@ def make_figures(
     names: list | None = None,  # some of `figures`; None: all whose input is there
     figures: dict = FIGURES,  # file name -> function of the results folder
 ) -> list[Path]:  # the files written
-    "Draws figures from result files; raises `UserError` for an unknown name or format, and for missing input of a named figure (or of all)."
+    """Draws figures from result files; raises `UserError` for an unknown name or format, and for
+    missing input of a named figure (or of all).
+    """
     if format not in ("png", "pdf", "svg"):
         raise UserError(f"unknown figure format {format!r}: expected png, pdf or svg")
     for name in names or ():
@@ -383,7 +403,9 @@ def _rgb(colour):
 
 
 def _text(picture, text, x, y, size, colour):
-    "Black on a coloured ground (white if the ground is dark), the lower left corner at (x, y), kept inside the picture."
+    """Black on a coloured ground (white if the ground is dark), the lower left corner at (x, y),
+    kept inside the picture.
+    """
     (w, h), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
     x, y = max(0, min(int(x), picture.shape[1] - w - 2)), max(h + 2, min(int(y), picture.shape[0] - below))
     cv2.rectangle(picture, (x, y - h - 2), (x + w + 2, y + below), colour, -1)

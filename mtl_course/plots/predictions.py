@@ -47,7 +47,9 @@ def prediction_folder(
 
 
 def data_folder(results_dir: str | Path, predictions: Path) -> Path:
-    "The data root of config.json, which must be the one of the predictions; raises `UserError` when it is missing or another."
+    """The data root of config.json, which must be the one of the predictions; raises `UserError`
+    when it is missing or another.
+    """
     root, used = (
         resolve(run_config(results_dir).data_root),
         json.loads((predictions / "run.json").read_text(encoding="utf-8"))["data_set"],
@@ -86,7 +88,9 @@ def _read_boxes(path, first):  # first: column of x1 -> names, boxes (N, 4), las
 def match_boxes(
     true_boxes, true_labels, ignored, boxes, labels
 ) -> np.ndarray:  # (M, 4), (M,), (K, 4), (N, 4), (N,): detections, the surest first -> (N,)
-    "For each detection the number of the object that it finds at IoU 0.5, −1 for a false alarm, −2 where it lies mostly in a region to be ignored."
+    """For each detection the number of the object that it finds at IoU 0.5, −1 for a false alarm,
+    −2 where it lies mostly in a region to be ignored.
+    """
     pairs = lambda overlap, others: overlap(np.repeat(boxes, len(others), 0), np.tile(others, (len(boxes), 1))).reshape(
         len(boxes), len(others)
     )
@@ -232,7 +236,9 @@ def plain_sign(class_id: int, size: int = 96) -> np.ndarray:  # (size, size, 3) 
 
 
 def qualitative_signs(results_dir: str | Path) -> Figure:  # reads predictions/<part>/gtsrb/ and images of the data root
-    "Best, median and the four worst signs: input, the predicted class and the true one as drawings."
+    """Best, median and the four worst signs: input, the predicted class and the true one as
+    drawings.
+    """
     place = prediction_folder(results_dir, "gtsrb")
     root = data_folder(results_dir, place)
     truth, found = (read_gtsrb(place / f) for f in ("truth.csv", "pred.csv"))
@@ -259,7 +265,9 @@ def qualitative_signs(results_dir: str | Path) -> Figure:  # reads predictions/<
 
 
 def precision_recall(results_dir: str | Path) -> Figure:  # reads predictions/<part>/kitti/
-    "KITTI's precision at 41 recalls, per class and difficulty, with the average precision R40 in per cent."
+    """KITTI's precision at 41 recalls, per class and difficulty, with the average precision R40 in
+    per cent.
+    """
     place = prediction_folder(results_dir, "kitti")
     scores = kitti_ap(place / "label_2", place / "data")
     fig = Figure(figsize=(3.5, 2.1))
