@@ -1,9 +1,10 @@
 """What sharing the trunk saves: one network with three heads against three networks with the same
 trunk and the same heads.
 
-    python benchmarks/efficiency.py                                   # about ten minutes on two CPU cores
-    python benchmarks/efficiency.py --quality_only                    # seconds: scores of both ways out of results/studies.csv, beside the costs
-    python benchmarks/efficiency.py --device cuda --sizes 64x64,128x416,384x1248 --batches 1,16 --repeats 30 --modes eager,compiled
+    python benchmarks/efficiency.py                  # about ten minutes on two CPU cores
+    python benchmarks/efficiency.py --quality_only   # seconds: scores out of results/studies.csv
+    python benchmarks/efficiency.py --device cuda --sizes 64x64,128x416,384x1248 --batches 1,16 \
+        --repeats 30 --modes eager,compiled
 
 Parameters by part, size on disk, floating-point operations, latency of one pass against three
 (alternating), time and memory of a training step. Writes results/efficiency.csv: one tidy row per
@@ -34,7 +35,10 @@ KEY = ["device", "backbone", "detection_neck", "what", "model", "part", "size", 
 
 def networks(backbone: str, neck: str, names: tuple = ("shared", *TASKS)) -> dict:  # name -> network
     "The shared network and the three single ones."
-    make = lambda tasks: MultiTaskModel(backbone, tasks=tasks, detection_neck=neck, lane_skips=neck == "fpn").eval()
+
+    def make(tasks):
+        return MultiTaskModel(backbone, tasks=tasks, detection_neck=neck, lane_skips=neck == "fpn").eval()
+
     return {n: make(TASKS if n == "shared" else (n,)) for n in names}
 
 

@@ -158,7 +158,8 @@ def config_fields(
 class Config:
     """Everything that describes a run; saved with its results.
 
-    `Config(batch_size=8)` sets some fields and leaves the others at their defaults; `config_fields()` lists them with
+    `Config(batch_size=8)` sets some fields and leaves the others at their defaults;
+    `config_fields()` lists them with
     their help. Raises `UserError` for an unknown field and for a value that does not fit its field.
     """
 

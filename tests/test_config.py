@@ -87,7 +87,9 @@ def test_bad_values_name_the_field(field, value):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_an_explicit_batch_size_holds_for_every_task(recipe, tmp_path):
-    sizes = lambda c: {t: c.batch_size_of(t) for t in TASKS}
+    def sizes(c):
+        return {t: c.batch_size_of(t) for t in TASKS}
+
     assert sizes(make_config(recipe, batch_size=3)) == dict.fromkeys(TASKS, 3)
     assert sizes(make_config(recipe, batch_size="3", lane_batch_size=7)) == dict.fromkeys(TASKS, 3) | dict(lane=7)
     for config in (

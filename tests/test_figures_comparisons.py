@@ -156,7 +156,20 @@ def test_all_are_made_in_every_format(made):
 
 
 def test_the_table_of_figures_holds_the_named_ones():
-    named = "figure_1_loss_convergence figure_2_accuracy_progression figure_4_per_class_accuracy figure_6_resnet50_architecture figure_11_gradient_flow figure_12_data_imbalance evaluation_summary evaluation_comparison architecture_diagram performance_comparison efficiency_analysis mtl_benefits"
+    named = (
+        "figure_1_loss_convergence "
+        "figure_2_accuracy_progression "
+        "figure_4_per_class_accuracy "
+        "figure_6_resnet50_architecture "
+        "figure_11_gradient_flow "
+        "figure_12_data_imbalance "
+        "evaluation_summary "
+        "evaluation_comparison "
+        "architecture_diagram "
+        "performance_comparison "
+        "efficiency_analysis "
+        "mtl_benefits "
+    )
     assert set(named.split()) <= set(ALL_FIGURES)
 
 

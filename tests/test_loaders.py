@@ -94,7 +94,10 @@ def test_processes_share_a_step_without_overlap():
 def test_mirroring_moves_boxes_masks_and_sign_classes():
     config = make_config("smoke", **OFF | dict(use_horizontal_flip=True))
     image = tv_tensors.Image(torch.arange(3 * 4 * 10, dtype=torch.uint8).view(3, 4, 10))
-    box = lambda b: tv_tensors.BoundingBoxes(torch.tensor(b), format="XYXY", canvas_size=(4, 10))
+
+    def box(b):
+        return tv_tensors.BoundingBoxes(torch.tensor(b), format="XYXY", canvas_size=(4, 10))
+
     scene = dict(
         image=image, boxes=box([[1.0, 0, 4, 3]]), labels=torch.tensor([1]), ignore=box([[7.0, 0, 9, 3]]), file=""
     )

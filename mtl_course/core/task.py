@@ -40,7 +40,7 @@ class Task:
 
         @register_task
         class Rain(Task):
-            name = "rain"                      # Config then has rain_size, rain_batch_size, rain_limit …
+            name = "rain"                      # Config then has rain_size, rain_limit …
             title = "rain or dry"
             metrics = {"accuracy": "accuracy"}  # the first one chooses the best checkpoint
             image_size = (96, 160)
@@ -61,7 +61,7 @@ class Task:
     | the network | `make_head`, `configure_loss`, `decode` |
     | scores | `make_metric`, `summarise`, `keep`, `intervals` |
     | pictures | `targets_of`, `draw`, `describe`, `image_score`, `fits_picture` |
-    | `mtl_data` | `index_labels`, `label_problems`, `image_files`, `how_to_get`, `download`, `count_classes` |
+    | `mtl_data` | `index_labels`, `label_problems`, `image_files`, `how_to_get`, `download` |
     | official files | `look_up`, `write_predictions`, `official_scores` |
     | measuring without data | `random_labels` |
     """
@@ -159,7 +159,8 @@ class Task:
     def make_head(self, channels: dict, options):  # stage c2 … c5 -> channels; an object with the task's fields
         """The head: an `nn.Module` with `forward(features, image_size)` and `loss(output, labels)`.
 
-        `features` are a dict of stages "c2" … "c5", (B, C, H/4, W/4) … (B, C, H/32, W/32), `image_size` is (H, W);
+        `features` are a dict of stages "c2" … "c5", (B, C, H/4, W/4) … (B, C, H/32, W/32);
+        `image_size` is (H, W);
         the loss of a batch is one number, unweighted.
         """
         raise self._missing(
@@ -308,7 +309,7 @@ class TaskRegistry(Mapping):
         return f"TASKS({', '.join(self)})"
 
     def index(self, name: str) -> int:
-        """The number of a task in the order of registration, which enters the seeds of the sampler."""
+        """The number of a task in the order of registration; it enters the sampler's seeds."""
         return list(self).index(self[name].name)
 
 
@@ -349,7 +350,7 @@ def check_weight(
     weight: float,  # of its loss
     what: str = "weight",  # the word in the sentence
 ) -> float:
-    """The weight of a task's loss; raises `UserError` when it is not a finite number of at least 0."""
+    """The weight of a task's loss; raises `UserError` unless it is finite and at least 0."""
     try:
         is_weight = 0 <= weight < float("inf")
     except TypeError:  # no number at all

@@ -32,12 +32,15 @@ WORLDS = ("world", "world-tiny")  # names of folders in which the built-in world
 
 
 def is_world(root: Path) -> bool:
-    "Whether a data root is the built-in world, made or to be made: the name alone does not turn real data into it."
+    """Whether a data root is the built-in world, made or to be made: the name alone does not turn
+    real data into it.
+    """
     return (root / "manifest.json").is_file() or (root.name in WORLDS and not any(root.glob("*/*")))
 
 
 def prepare_data(config: Config, progress: bool = True) -> Path:
-    """The data root of a config; makes the built-in world when that is what it names, anew when it is out of date.
+    """The data root of a config; makes the built-in world when that is what it names, anew when it
+    is out of date.
 
     Raises `UserError` when real data is missing.
     """
@@ -103,8 +106,9 @@ class CachedDataset(Dataset):
 class MultiTaskBatchSampler(Sampler):
     """For each step of an epoch, the keys (task, image, augmentation seed) of all its images.
 
-    Steps are counted over the whole run: the end of an epoch leads to the next one. Set `epoch` to go elsewhere,
-    and `start` to skip steps of it that are done. `rank` of `processes` takes every `processes`-th image.
+    Steps are counted over the whole run: the end of an epoch leads to the next one. Set `epoch` to
+    go elsewhere, and `start` to skip steps of it that are done. `rank` of `processes` takes every
+    `processes`-th image.
     """
 
     def __init__(
@@ -137,7 +141,9 @@ class MultiTaskBatchSampler(Sampler):
         return self.steps - self.start
 
     def image_at(self, task: str, position: int) -> int:  # position: in the task's endless sequence, from 0
-        "Index of the image at a position: the sequence is one shuffled pass over the task's images after another."
+        """Index of the image at a position: the sequence is one shuffled pass over the task's
+        images after another.
+        """
         passes, place = divmod(position, self.lengths[task])
         if self._order.get(task, (None,))[0] != passes:
             rng = np.random.default_rng(derive_seed(self.seed, TASKS.index(task), passes))
@@ -174,7 +180,9 @@ def normalise(images: Tensor) -> Tensor:  # uint8 (…, 3, H, W) -> float32 of t
 
 
 def collate(samples: list[dict]) -> dict:  # from MultiTaskDataset
-    'Samples of one or more tasks -> {"images": {task: (B, 3, H, W)}, task: its labels, "files": {task: names}}.'
+    """Samples of one or more tasks -> {"images": {task: (B, 3, H, W)}, task: its labels, "files":
+    {task: names}}.
+    """
     batch = dict(images={}, files={})
     for task in dict.fromkeys(s["task"] for s in samples):
         of_task = [s for s in samples if s["task"] == task]

@@ -1,6 +1,4 @@
-""" "The data are imbalanced" can mean three different things. Here each of them is a number that can
-be turned alone.
-"""
+"""How many images, of which classes, how often: three kinds of imbalance as three numbers."""
 
 __all__ = ["long_tail", "subsample_indices", "TaskSubset", "task_probabilities", "TaskSampler"]
 

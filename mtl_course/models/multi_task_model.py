@@ -17,7 +17,9 @@ from .sharing import make_backbone
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #f62c3d24
 def _head_options(given: dict) -> SimpleNamespace:
-    "What the tasks may be told about their heads, by name; raises `UserError` for another name, or a wrong value."
+    """What the tasks may be told about their heads, by name; raises `UserError` for another name,
+    or a wrong value.
+    """
     fields = {}
     for task in TASKS.values():
         fields |= {field.name: field for field in (*task.fields, *task.model_fields)}
@@ -29,12 +31,13 @@ def _head_options(given: dict) -> SimpleNamespace:
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #80b2520b
 class MultiTaskModel(nn.Module):
-    """One backbone with one head per task; `sharing` says how the tasks share it (hard sharing: Caruana 1997).
+    """One backbone with one head per task; `sharing` says how the tasks share it (hard sharing:
+    Caruana 1997).
 
     `model(images)` -> {task: output of its head}, in one pass of the backbone; `model({task: images})` -> the same,
-    each from its own images; `model(images, task="lane")` -> that head's output alone. Images are (B, 3, H, W) with
-    H, W ≥ 32, normalised as by `create_dataloaders`. Raises `UserError` for a task that the model does not have, and
-    for arguments of which no such network can be made.
+    each from its own images; `model(images, task="lane")` -> that head's output alone. Images are
+    (B, 3, H, W) with H, W ≥ 32, normalised as by `create_dataloaders`. Raises `UserError` for a
+    task that the model does not have, and for arguments of which no such network can be made.
     """
 
     def __init__(
@@ -67,7 +70,8 @@ class MultiTaskModel(nn.Module):
         return {t: self.heads[t](f, image_size) for t, f in features.items()}
 
     def compute_losses(self, predictions: dict, batch: dict) -> dict[str, Tensor]:  # both by task; () each
-        """Each task's loss, unweighted, from its head's output and its labels; a task without labels is left out.
+        """Each task's loss, unweighted, from its head's output and its labels; a task without
+        labels is left out.
 
         Raises `UserError` when none is left, and for predictions that are not given by task.
         """
@@ -96,7 +100,7 @@ class MultiTaskModel(nn.Module):
             self.task_weights[self._check(task)] = check_weight(task, weight)
 
     def decode_detections(self, output: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:
-        '`predictions["detection"]` -> per image {"boxes" (N, 4) pixels, "labels" (N,) 1…7, "scores" (N,)}.'
+        """`predictions["detection"]` -> per image {"boxes" (N, 4) pixels, "labels" (N,) 1…7, "scores" (N,)}."""
         return self.heads["detection"].decode(output, score_threshold, nms_iou)
 
     def shared_parameters(self) -> list[nn.Parameter]:

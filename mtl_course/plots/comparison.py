@@ -245,7 +245,10 @@ def _logged_scores(results_dir):
     log = read_table(Path(results_dir) / "logs" / "training.csv", ["kind", "epoch", "task", "metric", "value"])
     wide = log[(log["kind"] == "epoch")].pivot_table(index="epoch", columns=["task", "metric"], values="value")
     wide = wide[[(t, PRIMARY_METRIC[t]) for t in TASKS if (t, PRIMARY_METRIC[t]) in wide]]
-    score = lambda epoch: checkpoint_score({t: {metric: value} for (t, metric), value in wide.loc[epoch].items()})
+
+    def score(epoch):
+        return checkpoint_score({t: {metric: value} for (t, metric), value in wide.loc[epoch].items()})
+
     best = wide.loc[max(wide.index, key=score)].fillna(0) if len(wide) else {}
     return {s: (best[s[0], s[1]], np.nan, np.nan) for s in SCORES if (s[0], s[1]) in best}
 
@@ -342,7 +345,10 @@ def _parameters(table):  # -> {way: {part: millions}}
     rows = table[table["what"] == "parameters"]
     if rows.empty:
         raise UserError("efficiency.csv has no parameters; `python benchmarks/efficiency.py` writes them")
-    count = lambda part, models: rows[(rows["part"] == part) & rows["model"].isin(models)]["value"].sum() / 1e6
+
+    def count(part, models):
+        return rows[(rows["part"] == part) & rows["model"].isin(models)]["value"].sum() / 1e6
+
     return {
         name: {p: count(p, models) for p in PART_COLOURS}
         for name, models in (("three networks", TASKS), ("shared network", ("shared",)))

@@ -27,7 +27,7 @@ from pathlib import Path
 import cv2, matplotlib, numpy as np, pandas as pd, seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
-from ..config import DETECTION_CLASSES, OKABE_ITO, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, TASKS, Config, load_config
+from ..config import DETECTION_CLASSES, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, TASKS, Config, load_config
 from ..core.errors import UserError
 from ..core.statistics import wilson_interval
 from ..core.files import atomic_write
@@ -177,7 +177,8 @@ def select_run(
     rows = rows[rows["data_set"] == data_set]
     if rows.empty:
         raise UserError(
-            f"the results hold no row for model {model!r}, data set {data_set!r}, split {split!r}; `mtl_evaluate` writes them"
+            f"the results hold no row for model {model!r}, data set {data_set!r}, split {split!r}; "
+            "`mtl_evaluate` writes them"
         )
     return rows
 

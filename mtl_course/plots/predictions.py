@@ -56,7 +56,8 @@ def data_folder(results_dir: str | Path, predictions: Path) -> Path:
     )
     if root.name != used:
         raise UserError(
-            f"{predictions} holds predictions on {used}, and config.json names {root.name}; `mtl_evaluate` without --data_root writes them anew"
+            f"{predictions} holds predictions on {used}, and config.json names {root.name}; "
+            "`mtl_evaluate` without --data_root writes them anew"
         )
     if not root.is_dir():
         raise UserError(f"{root.name}: the data of the run is not there; `mtl_data make` or `mtl_data get` brings it")
@@ -258,7 +259,8 @@ def qualitative_signs(results_dir: str | Path) -> Figure:  # reads predictions/<
         for ax, image in zip(row, (_pixels(_sign_file(root, name)), plain_sign(guess), plain_sign(label))):
             ax.imshow(image)
             ax.axis("off")
-        words = f"{caption}: {'right' if guess == label else 'wrong'}\nprediction: {SIGN_NAMES[guess]}\ntruth: {SIGN_NAMES[label]}\nclass: {int(right[label])} of {int(total[label])} right"
+        words = f"{caption}: {'right' if guess == label else 'wrong'}\nprediction: {SIGN_NAMES[guess]}"
+        words += f"\ntruth: {SIGN_NAMES[label]}\nclass: {int(right[label])} of {int(total[label])} right"
         row[3].text(0, 0.5, words, fontsize=5.5, va="center", color="black" if guess == label else "#a03000")
         row[3].axis("off")
     return fig

@@ -38,10 +38,13 @@ class SignClassification(Task):
     metrics = {"accuracy": "sign top-1 accuracy", "macro_f1": "macro F1"}
     folder = "gtsrb"
     how_to_get = f"""GTSRB, traffic signs (Stallkamp et al. 2012; for research, cite the paper).
-By itself: mtl_data download data_root --tasks classification, which is torchvision.datasets.GTSRB(data_root, split="train" and "test", download=True):
+By itself: mtl_data download data_root --tasks classification, which is
+torchvision.datasets.GTSRB(data_root, split="train" and "test", download=True):
 26,640 training and 12,630 test images.
-By hand: GTSRB-Training_fixed.zip, GTSRB_Final_Test_Images.zip and GTSRB_Final_Test_GT.zip from https://benchmark.ini.rub.de, all unzipped
-in data_root/gtsrb. GTSRB_Final_Training_Images.zip (39,209 images) is read instead of the first where GTSRB/Training does not exist.
+By hand: GTSRB-Training_fixed.zip, GTSRB_Final_Test_Images.zip and GTSRB_Final_Test_GT.zip from
+https://benchmark.ini.rub.de, all unzipped
+in data_root/gtsrb. GTSRB_Final_Training_Images.zip (39,209 images) is read instead of the first
+where GTSRB/Training does not exist.
 Layout: {GTSRB_LAYOUT};
         {TEST_IMAGES}/NNNNN.ppm with gtsrb/GT-final_test.csv (optional)"""
     class_names = SIGN_NAMES
@@ -80,7 +83,7 @@ Layout: {GTSRB_LAYOUT};
         return torch.tensor([sample["label"] for sample in samples])
 
     def mirror(self, sample: dict) -> dict:
-        """Signs only where the mirrored sign is a sign, perhaps another one: turn left, turn right."""
+        """Only where the mirrored sign is a sign, perhaps another one: turn left, turn right."""
         if sample["label"] not in SIGN_MIRROR:
             return sample
         return super().mirror(sample) | dict(label=SIGN_MIRROR[sample["label"]])

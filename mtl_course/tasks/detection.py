@@ -47,9 +47,11 @@ class ObjectDetection(Task):
     metrics = {"map50": "mAP50", "map50_95": "mAP50:95"}
     folder = "kitti"
     how_to_get = f"""KITTI, road users (Geiger et al. 2012; CC BY-NC-SA 3.0: no commercial use).
-By itself: mtl_data download data_root --tasks detection, which is torchvision.datasets.Kitti(data_root, download=True), 12 GB; torchvision unpacks to
+By itself: mtl_data download data_root --tasks detection, which is
+torchvision.datasets.Kitti(data_root, download=True), 12 GB; torchvision unpacks to
 data_root/Kitti/raw/training, and the folder is then moved to data_root/kitti/training.
-By hand: data_object_image_2.zip and data_object_label_2.zip from https://www.cvlibs.net/datasets/kitti, unzipped in data_root/kitti.
+By hand: data_object_image_2.zip and data_object_label_2.zip from
+https://www.cvlibs.net/datasets/kitti, unzipped in data_root/kitti.
 Layout: {KITTI_LAYOUT}"""
     class_names = DETECTION_CLASSES
     output = "boxes, classes, scores"

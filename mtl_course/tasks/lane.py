@@ -1,4 +1,4 @@
-"""Lane segmentation on TuSimple: which pixels are lane markings, and from them where the lanes run."""
+"""Lane segmentation on TuSimple: which pixels are markings, and where the lanes run."""
 
 import warnings
 from collections import Counter
@@ -40,7 +40,8 @@ class LaneSegmentation(Task):
     how_to_get = f"""TuSimple, lanes (TuSimple lane detection challenge 2017; terms in its repository).
 By hand only: train_set.zip (3,626 clips), test_set.zip (2,782 clips) and test_label.json, as listed in
 https://github.com/TuSimple/tusimple-benchmark (issue 3). The original links have been refused since 2023; copies are on
-Kaggle (manideep1108/tusimple). Unzip so that the label files and clips/ of both archives lie in data_root/tusimple itself.
+Kaggle (manideep1108/tusimple). Unzip so that the label files and clips/ of both archives
+lie in data_root/tusimple itself.
 Layout: {TUSIMPLE_LAYOUT};
         tusimple/test_label.json (optional: becomes the test part)"""
     class_names = ("lane",)
