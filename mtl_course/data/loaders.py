@@ -124,7 +124,8 @@ class MultiTaskBatchSampler(Sampler):
         for task, size in batch_sizes.items():
             if size % processes:
                 raise UserError(
-                    f"the batch of {size} {task} images cannot be divided among {processes} processes: choose a multiple"
+                    f"the batch of {size} {task} images cannot be divided among {processes} processes: "
+                    "choose a multiple"
                 )
         self.lengths = lengths
         self.batch_sizes = batch_sizes

@@ -89,7 +89,8 @@ def task_probabilities(
 class TaskSampler:
     """Which task a step is about: a function of (seed, step), so that a resumed run draws the same.
 
-    `losses` (task -> mean loss of the epoch before, or None) takes the place of the numbers of images when it is set.
+    `losses` (task -> mean loss of the epoch before, or None) takes the place of the numbers of
+    images when it is set.
     """
 
     def __init__(

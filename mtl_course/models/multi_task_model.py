@@ -34,7 +34,8 @@ class MultiTaskModel(nn.Module):
     """One backbone with one head per task; `sharing` says how the tasks share it (hard sharing:
     Caruana 1997).
 
-    `model(images)` -> {task: output of its head}, in one pass of the backbone; `model({task: images})` -> the same,
+    `model(images)` -> {task: output of its head}, in one pass of the backbone;
+    `model({task: images})` -> the same,
     each from its own images; `model(images, task="lane")` -> that head's output alone. Images are
     (B, 3, H, W) with H, W ≥ 32, normalised as by `create_dataloaders`. Raises `UserError` for a
     task that the model does not have, and for arguments of which no such network can be made.
@@ -100,7 +101,10 @@ class MultiTaskModel(nn.Module):
             self.task_weights[self._check(task)] = check_weight(task, weight)
 
     def decode_detections(self, output: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:
-        """`predictions["detection"]` -> per image {"boxes" (N, 4) pixels, "labels" (N,) 1…7, "scores" (N,)}."""
+        """Boxes of each image from `predictions["detection"]`.
+
+        Per image {"boxes" (N, 4) pixels, "labels" (N,) 1…7, "scores" (N,)}.
+        """
         return self.heads["detection"].decode(output, score_threshold, nms_iou)
 
     def shared_parameters(self) -> list[nn.Parameter]:

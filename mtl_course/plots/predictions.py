@@ -92,9 +92,12 @@ def match_boxes(
     """For each detection the number of the object that it finds at IoU 0.5, −1 for a false alarm,
     −2 where it lies mostly in a region to be ignored.
     """
-    pairs = lambda overlap, others: overlap(np.repeat(boxes, len(others), 0), np.tile(others, (len(boxes), 1))).reshape(
-        len(boxes), len(others)
-    )
+
+    def pairs(overlap, others):
+        left = np.repeat(boxes, len(others), 0)
+        right = np.tile(others, (len(boxes), 1))
+        return overlap(left, right).reshape(len(boxes), len(others))
+
     same = np.asarray(labels)[:, None] == np.asarray(true_labels)[None]
     iou = np.where(same, pairs(paired_iou, true_boxes), 0.0)
     match = np.where(pairs(paired_ioa, ignored).max(1, initial=0) > 0.5, -2, -1)
