@@ -22,7 +22,8 @@ from .batchnorm import BatchNorm2d
 class MultiTaskBackbone(nn.Module):
     """What every way of sharing offers.
 
-    `backbone(images, task)` -> {"c2": (B, C, H/4, W/4), … "c5": (B, C, H/32, W/32)}, with `channels` per
+    `backbone(images, task)` -> {"c2": (B, C, H/4, W/4), … "c5": (B, C, H/32, W/32)},
+    with `channels` per
     stage; images (B, 3, H, W) with H, W ≥ 32, normalised. `frozen` keeps the ResNets as they are
     (weights and statistics); what a variant adds to them still learns.
     """

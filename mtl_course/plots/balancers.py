@@ -11,7 +11,8 @@ from ..core.statistics import mean_and_interval
 from ..metrics.scores import PRIMARY_METRIC
 from ..studies.balancers import is_fixed, run_kind
 from ..studies.scores import delta_m, headline_scores, pareto_front
-from .figures import METRIC_LABELS, OKABE_ITO, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, style
+from ..config import OKABE_ITO
+from .figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, style
 
 __all__ = ["answer_figure", "delta_m_figure", "front_figure", "task_change_figure"]
 

@@ -33,16 +33,8 @@ from ..core.files import atomic_write, project_root, resolve
 from ..data.loaders import make_reader
 from ..evaluation.results import RESULT_COLUMNS, read_table
 from ..studies.sharing import relative_change
-from .figures import (
-    METRIC_LABELS,
-    OKABE_ITO,
-    PART_COLOURS,
-    TASK_COLOURS,
-    TASK_LABELS,
-    read_scores,
-    run_config,
-    select_run,
-)
+from ..config import OKABE_ITO
+from .figures import METRIC_LABELS, PART_COLOURS, TASK_COLOURS, TASK_LABELS, read_scores, run_config, select_run
 from ..metrics.kitti_frames import KITTI_CLASSES
 from ..metrics.scores import PRIMARY_METRIC, checkpoint_score
 
