@@ -11,8 +11,8 @@ LONGEST_TEST_NAME = 60  # characters
 
 def is_nested(comprehension):
     "Whether a comprehension holds another one, or has two loops."
-    children = [node for child in ast.iter_child_nodes(comprehension) for node in ast.walk(child)]
-    return len(comprehension.generators) > 1 or any(isinstance(node, COMPREHENSIONS) for node in children)
+    inner = list(ast.walk(comprehension))[1:]
+    return len(comprehension.generators) > 1 or any(isinstance(node, COMPREHENSIONS) for node in inner)
 
 
 def is_packed_assignment(node):

@@ -62,7 +62,7 @@ def read_exercises(path):
     return exercises
 
 
-EXERCISES = [exercise for path in NOTEBOOKS for exercise in read_exercises(path)]
+EXERCISES = sum(map(read_exercises, NOTEBOOKS), [])
 each_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.number)
 
 
@@ -72,7 +72,8 @@ def defined_names(statement):
         return {statement.name}
     if not isinstance(statement, ast.Assign):
         return set()
-    return {node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+    nodes = [node for target in statement.targets for node in ast.walk(target)]
+    return {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
 def stub_names(stub):

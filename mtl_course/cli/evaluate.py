@@ -14,7 +14,7 @@ from ..evaluation.results import format_scores, model_label, write_results
 from ..models.checkpoint import load_model
 from .program import check_tasks, command, short_path
 
-__all__ = ["mtl_evaluate", "score_and_report"]
+__all__ = []
 
 _SPLITS = ["test", "val", "train", "all"]
 

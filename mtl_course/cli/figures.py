@@ -16,7 +16,7 @@ from ..plots.predictions import PREDICTION_FIGURES
 from ..plots.sharing import SHARING_FIGURES
 from .program import command, short_path
 
-__all__ = ["ALL_FIGURES", "mtl_figures"]
+__all__ = []
 
 ALL_FIGURES = (
     FIGURES

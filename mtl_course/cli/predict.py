@@ -20,7 +20,7 @@ from ..evaluation.predict import draw_described, predict_image
 from ..models.checkpoint import load_model
 from .program import check_tasks, command, short_path
 
-__all__ = ["mtl_predict"]
+__all__ = []
 
 
 @command

@@ -17,7 +17,7 @@ from ..core.errors import UserError
 from ..core.files import project_root
 from ..losses import BALANCERS
 
-__all__ = ["check_tasks", "command", "short_path", "with_config_options"]
+__all__ = ["command"]
 
 
 def command(function: Callable) -> Callable:

@@ -24,7 +24,7 @@ from .data import refuse_problems
 from .evaluate import score_and_report
 from .program import command, short_path, with_config_options
 
-__all__ = ["mtl_train"]
+__all__ = []
 
 
 @command

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .errors import UserError
 
-__all__ = ["Field", "Kind", "NAMES", "RATIOS", "SIZE"]
+__all__ = []
 
 
 class Kind(NamedTuple):

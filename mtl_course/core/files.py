@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-__all__ = ["project_root", "resolve", "real_data_root", "atomic_write", "replaced_folder"]
+__all__ = ["project_root", "resolve", "atomic_write"]
 
 
 def project_root() -> Path:

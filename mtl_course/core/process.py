@@ -15,7 +15,7 @@ import torch
 
 from .errors import UserError
 
-__all__ = ["ProcessError", "peak_memory", "process_status", "run_in_subprocess"]
+__all__ = ["ProcessError", "peak_memory", "run_in_subprocess"]
 
 
 def process_status(field: str) -> int | None:  # such as VmHWM, the largest memory so far

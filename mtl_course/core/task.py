@@ -14,16 +14,7 @@ from typing import NamedTuple
 from .errors import UserError
 from .fields import SIZE, Field
 
-__all__ = [
-    "TASKS",
-    "LabelIndex",
-    "Task",
-    "default_tasks",
-    "known_tasks",
-    "register_task",
-    "registered",
-    "unregister_task",
-]
+__all__ = ["TASKS", "Task", "default_tasks", "known_tasks", "register_task", "unregister_task"]
 
 
 class LabelIndex(NamedTuple):

@@ -9,15 +9,7 @@ import numpy as np
 
 from .validation import Problem, read_label_text
 
-__all__ = [
-    "CSV_COLUMNS",
-    "FINAL_TRAINING",
-    "GTSRB_LAYOUT",
-    "TEST_CSV",
-    "TEST_IMAGES",
-    "TRAINING",
-    "index_gtsrb",
-]
+__all__ = ["CSV_COLUMNS", "TRAINING", "index_gtsrb"]
 
 CSV_COLUMNS = ("Filename", "Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2", "ClassId")
 TRAINING = "gtsrb/GTSRB/Training"  # torchvision's archive

@@ -12,7 +12,7 @@ from torchvision import tv_tensors
 
 from ..core.errors import UserError
 
-__all__ = ["image_size", "read_image", "read_pixels", "to_image", "whole_image_size"]
+__all__ = ["image_size", "read_image"]
 
 
 def _png_size(data):

@@ -9,7 +9,7 @@ import numpy as np
 from ..config import DETECTION_CLASSES
 from .validation import Problem, finite_number, read_label_text
 
-__all__ = ["IGNORED", "IMAGES", "KITTI_LAYOUT", "LABELS", "index_kitti", "parse_label"]
+__all__ = ["IGNORED", "IMAGES", "LABELS", "index_kitti", "parse_label"]
 
 IMAGES = "kitti/training/image_2"
 LABELS = "kitti/training/label_2"

@@ -8,7 +8,7 @@ import numpy as np
 
 from .validation import Problem, read_label_text
 
-__all__ = ["TUSIMPLE_LAYOUT", "index_tusimple"]
+__all__ = ["index_tusimple"]
 
 TUSIMPLE_LAYOUT = "tusimple/label_data_*.json with tusimple/clips/<date>/<id>/20.jpg"
 _TEST_LABELS = "test_label.json"

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..core.errors import UserError
 
-__all__ = ["Problem", "finite_number", "raise_problems", "read_label_text"]
+__all__ = ["raise_problems"]
 
 
 @dataclass(frozen=True)

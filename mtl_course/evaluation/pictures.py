@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..core.errors import UserError
 
-__all__ = ["PICTURES", "VIDEOS", "find_pictures"]
+__all__ = []
 
 PICTURES = {".png", ".jpg", ".jpeg", ".ppm"}
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv"}

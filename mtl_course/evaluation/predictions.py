@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from ..core.task import TASKS
 
-__all__ = ["Predictions", "evaluation_mode", "predict_task"]
+__all__ = []
 
 
 def _autocast(device: str, precision: str):

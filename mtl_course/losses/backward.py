@@ -27,7 +27,6 @@ __all__ = [
     "BackwardOptions",
     "GradientRecorder",
     "NotFinite",
-    "TaskRun",
     "check_losses",
     "head_parameters",
     "pop_grads",

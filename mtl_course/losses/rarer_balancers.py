@@ -11,7 +11,7 @@ from .balancer import Balancer, GramianBalancer, TaskAdam
 from .gradient_balancers import equal_projection_weights
 from .loss_balancers import IMTLL, Uncertainty
 
-__all__ = ["FAMO", "IMTL", "AlignedMTL", "DynamicWeightAverage", "GradDrop", "GradNorm", "PositiveUncertainty"]
+__all__ = ["IMTL"]
 
 _COLUMNS = 2**18  # a slice of the Jacobian that stays in the cache
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..core.errors import UserError
 from .balancer import GramianBalancer
 
-__all__ = ["TorchJDBalancer"]
+__all__ = []
 
 COUNT_ROWS = ("MeanWeighting", "SumWeighting", "RandomWeighting", "ConstantWeighting")  # look at no coordinate
 WEIGH_GRADIENTS = ("ExcessMTLWeighting", "MoDoWeighting", "SDMGradWeighting")  # want the matrix itself

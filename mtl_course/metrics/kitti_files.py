@@ -18,7 +18,7 @@ from .kitti import score_flat
 from .kitti_frames import DIFFICULTIES, KITTI_CLASSES, FlatDetections, FlatLabels, class_numbers
 from .ranking import KITTI_SCORES, bootstrap_kitti
 
-__all__ = ["KittiFileError", "kitti_ap", "kitti_lines", "score_kitti", "to_original", "write_kitti"]
+__all__ = ["kitti_ap"]
 
 
 class KittiFileError(UserError, FileNotFoundError, ValueError):

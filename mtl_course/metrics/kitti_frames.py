@@ -14,7 +14,6 @@ __all__ = [
     "FlatLabels",
     "KittiDetections",
     "KittiLabels",
-    "class_numbers",
     "dont_care_overlap",
     "flatten_detections",
     "flatten_labels",

@@ -1,13 +1,6 @@
 """A painted diagram shows what its painter believed. This one asks the network."""
 
-__all__ = [
-    "ARCHITECTURE_FIGURES",
-    "layer_table",
-    "run_model",
-    "figure_6_resnet50_architecture",
-    "stages_read",
-    "architecture_diagram",
-]
+__all__ = []
 
 from pathlib import Path
 import pandas as pd, torch

@@ -1,27 +1,6 @@
 """Is the shared network worth it? Quality and cost, side by side, each with its uncertainty."""
 
-__all__ = [
-    "COUNT_COLUMNS",
-    "SCORES",
-    "EFFICIENCY_COLUMNS",
-    "COMPARISON_FIGURES",
-    "count_data",
-    "write_data_counts",
-    "data_counts_figure",
-    "pick_score",
-    "score_figure",
-    "evaluation_comparison",
-    "single_rows",
-    "compare_single_runs",
-    "read_efficiency",
-    "parameter_bars",
-    "lines_by_batch",
-    "latency_bars",
-    "operation_bars",
-    "efficiency_analysis",
-    "benefit_figure",
-    "benefits_of_single_runs",
-]
+__all__ = []
 
 from pathlib import Path
 import numpy as np, pandas as pd

@@ -1,26 +1,6 @@
 """A figure is a function of result files. Nobody types a number into a picture."""
 
-__all__ = [
-    "PART_COLOURS",
-    "METRIC_LABELS",
-    "LOG_FIELDS",
-    "FIGURES",
-    "CLASS_COLOURS",
-    "LANE_COLOURS",
-    "style",
-    "figure_1_loss_convergence",
-    "figure_2_accuracy_progression",
-    "select_run",
-    "run_config",
-    "read_scores",
-    "figure_4_per_class_accuracy",
-    "evaluation_summary",
-    "confusion_matrix_figure",
-    "save_figure",
-    "make_figures",
-    "draw_predictions",
-    "side_by_side",
-]
+__all__ = ["style"]
 
 import sys
 from pathlib import Path

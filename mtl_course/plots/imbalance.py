@@ -21,7 +21,7 @@ from ..studies.scores import floor_score, read_runs, scores_of
 from .comparison import data_counts_figure
 from .figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS
 
-__all__ = ["IMBALANCE_FIGURES", "figure_12_data_imbalance", "imbalance_figure", "learning_curves"]
+__all__ = ["figure_12_data_imbalance", "learning_curves"]
 
 _GREY = "#555555"
 

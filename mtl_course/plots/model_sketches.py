@@ -14,16 +14,13 @@ from ..models.backbone import STRIDES, Backbone
 from ..models.detection_head import make_anchors
 
 __all__ = [
-    "LEVEL_COLOURS",
     "TASK_PAIRS",
     "anchors_on_a_scene",
     "average_pooling",
     "detection_steps",
-    "draw_boxes",
     "feature_pyramid",
     "label_stages",
     "labelled_anchors",
-    "show_image",
     "sharing_sketch",
     "three_lines",
     "two_clouds",

@@ -11,7 +11,7 @@ from ..world.scene import draw_scene
 from ..world.signs import SIGN_NAMES
 from .figures import style
 
-__all__ = ["course_map", "sharing_drawing"]
+__all__ = []
 
 GREY = "#666666"
 SCENE_SEED = 27  # a scene with cars, lanes and a sign that can be read

@@ -1,19 +1,6 @@
 """Everybody shows the best picture. The worst one teaches more."""
 
-__all__ = [
-    "SHOWN_SCORE",
-    "PREDICTION_FIGURES",
-    "prediction_folder",
-    "data_folder",
-    "pick_cases",
-    "match_boxes",
-    "frame_f1",
-    "qualitative_detection",
-    "qualitative_lanes",
-    "plain_sign",
-    "qualitative_signs",
-    "precision_recall",
-]
+__all__ = []
 
 import json
 from pathlib import Path

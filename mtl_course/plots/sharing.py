@@ -17,7 +17,7 @@ from . import comparison
 from .comparison import SCORES, benefit_figure, score_figure
 from .figures import TASK_COLOURS
 
-__all__ = ["SHARING_FIGURES", "mtl_benefits", "performance_comparison"]
+__all__ = ["mtl_benefits", "performance_comparison"]
 
 
 def _note(rows: pd.DataFrame) -> str:

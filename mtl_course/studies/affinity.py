@@ -27,7 +27,6 @@ from .plans import ENOUGH_SEEDS
 from .scores import headline_scores
 
 __all__ = [
-    "adam_moves",
     "affinity_summary",
     "effect_verdict",
     "forecast_sentences",
@@ -36,7 +35,6 @@ __all__ = [
     "look_ahead",
     "measure_affinity",
     "should_i_share",
-    "task_affinity",
     "task_gradients",
     "untouched",
 ]

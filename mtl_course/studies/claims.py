@@ -9,7 +9,7 @@ from ..core.statistics import mean_and_interval
 from ..metrics.scores import PRIMARY_METRIC
 from .plans import ENOUGH_SEEDS, study_command
 
-__all__ = ["UNDECIDED", "Audit", "Measurements", "above_zero", "rounds_to", "verdict"]
+__all__ = ["rounds_to", "verdict"]
 
 UNDECIDED = "undecided"  # measured, but the interval over seeds includes both answers
 HERE = "this notebook"

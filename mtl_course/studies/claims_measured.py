@@ -4,7 +4,7 @@ import math
 
 from .claims import GTSRB_IMAGES, HERE, SCENES, rounds_to
 
-__all__ = ["audit_lanes", "audit_losses", "audit_speed", "lane_shares"]
+__all__ = ["lane_shares"]
 
 LOG = "make train"
 SPLITS = "python benchmarks/real_data.py FOLDER"

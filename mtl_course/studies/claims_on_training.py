@@ -5,7 +5,7 @@ from ..metrics.scores import PRIMARY_METRIC
 from .claims import HERE, above_zero, all_of, compare, span, told
 from .plans import study_command
 
-__all__ = ["audit_generalisation", "audit_weights"]
+__all__ = []
 
 LOG_FILE = "make train (logs/training.csv)"
 FIGURES = (

@@ -6,23 +6,7 @@ from ..core.errors import UserError
 from ..losses import BALANCERS
 from .runner import SINGLE_TASK_RUNS, run_study
 
-__all__ = [
-    "BALANCED_FACTOR",
-    "BALANCER_RUNS",
-    "CURVE_RUNS",
-    "ENOUGH_SEEDS",
-    "IMBALANCE_RUNS",
-    "REGIME",
-    "SIZES",
-    "SKEWED_SIGNS",
-    "STUDIES",
-    "STUDY_FILE",
-    "curve_name",
-    "make_study",
-    "missing_sentence",
-    "not_in",
-    "study_command",
-]
+__all__ = ["CURVE_RUNS", "IMBALANCE_RUNS", "REGIME", "STUDY_FILE", "missing_sentence", "not_in", "study_command"]
 
 ENOUGH_SEEDS = 3  # below this no verdict is given: an interval over two has a factor of 12.7 instead of 4.3
 

@@ -19,20 +19,7 @@ from ..core.files import atomic_write
 from ..evaluation.results import read_table
 from ..losses import BalancedStep
 
-__all__ = [
-    "GRADIENT_COLUMNS",
-    "GradientLog",
-    "backbone_layers",
-    "cosine_rows",
-    "gradient_rows",
-    "layer_groups",
-    "read_gradients",
-    "rows_up_to",
-    "sum_gramians",
-    "task_cosines",
-    "task_norms",
-    "task_shares",
-]
+__all__ = ["GradientLog"]
 
 GRADIENT_COLUMNS = ("step", "stage", "layer", "depth", "kind", "task", "norm", "share", "cosine", "ratio")
 

@@ -20,14 +20,7 @@ from ..models.checkpoint import load_weights, read_checkpoint
 from ..models.multi_task_model import MultiTaskModel, model_from_config
 from .optimizer import make_optimizer
 
-__all__ = [
-    "TrainState",
-    "checkpoint_to_resume",
-    "config_to_resume",
-    "create_train_state",
-    "pending_run",
-    "resume_or_start_fresh",
-]
+__all__ = ["TrainState", "checkpoint_to_resume", "create_train_state", "pending_run", "resume_or_start_fresh"]
 
 _FIELDS_FREE_ON_RESUME = {
     "num_workers",

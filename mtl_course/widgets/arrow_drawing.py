@@ -14,7 +14,7 @@ from ..losses import BALANCERS
 from .arrow_updates import METHODS, conflict_free_degrees, conflict_free_region, stands_still
 from .base import widget_style
 
-__all__ = ["draw_arrows"]
+__all__ = []
 
 _SIGNS = {"losses": "○", "gramian": "◆", "gradients": "★"}  # what a method looks at -> its sign
 _COLOURS = {"losses": "#7b3f8c", "gramian": "#000000", "gradients": "#8a6d00"}

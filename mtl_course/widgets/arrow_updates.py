@@ -13,7 +13,7 @@ from ..config import BOOSTED_WEIGHTS
 from ..core.errors import UserError
 from ..losses import BALANCERS, Balancer, balancer_options, make_balancer, streamed_backward
 
-__all__ = ["METHODS", "balanced_updates", "conflict_free_region", "embed_gramian", "loss_changes", "update_table"]
+__all__ = []
 
 SETTLING_STEPS = 60  # at the same place, until learned weights have settled
 SETTLING_RATE = 0.15  # the balancer's learning rate meanwhile

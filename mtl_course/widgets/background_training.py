@@ -24,7 +24,7 @@ from ..training.state import TrainState, create_train_state
 from ..training.steps import compute_gradients, optimizer_step
 from .base import checked_number
 
-__all__ = ["BackgroundTraining", "Curve"]
+__all__ = []
 
 LOWEST = 0.01  # ends of the weights
 HIGHEST = 100.0

@@ -20,7 +20,7 @@ from .arrow_updates import balanced_updates, conflict_free_degrees, embed_gramia
 from .base import Picture, Widget, button, checked_number, choice, log_slider, row, slider
 from .sweep import sweep_to_jshtml
 
-__all__ = ["GradientArrows", "GradientReplay", "HandmadeGradients"]
+__all__ = ["GradientArrows"]
 
 OWN = "own arrows"  # what the list of presets shows after an arrow was moved
 RANGES = dict(angle=(-180, 360), length=(0.1, 10), loss=(0.1, 10))  # ends of the sliders

@@ -14,7 +14,7 @@ from ..studies.plans import study_command
 from .base import DPI, widget_style
 from .imbalance_knobs import SIGNS, STUDY_TASKS, Composition, Outcome, StudyData
 
-__all__ = ["ImbalanceBoard"]
+__all__ = []
 
 _KINDS = {
     "measured": "MEASURED",

@@ -20,7 +20,7 @@ from ..studies.plans import STUDIES
 from ..core.statistics import mean_and_interval
 from ..studies.scores import find_result, headline_scores
 
-__all__ = ["Knobs", "Measured", "compose"]
+__all__ = []
 
 STUDY_TASKS = default_tasks()  # those of the studies
 SIGNS = STUDY_TASKS[0]  # the task whose images have classes that can be skewed

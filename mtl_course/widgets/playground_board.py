@@ -13,7 +13,7 @@ from ..core.task import TASKS
 from .background_training import HIGHEST, LOWEST, Curve
 from .base import DPI, widget_style
 
-__all__ = ["PlaygroundBoard"]
+__all__ = []
 
 _DASHES = ("--", ":", "-.", (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 4)), (0, (8, 2, 2, 2)))
 _GREYS = ("#555555", "#777777", "#444444", "#888888", "#666666", "#333333", "#999999")

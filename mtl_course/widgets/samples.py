@@ -19,7 +19,7 @@ from ..models.checkpoint import load_model
 from ..models.multi_task_model import MultiTaskModel
 from ..training.loop import train
 
-__all__ = ["Sample", "trained_model"]
+__all__ = []
 
 CHECKPOINTS = (  # where trained networks lie, the first choice first
     "results/checkpoints",

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..config import OKABE_ITO
 
-__all__ = ["Sheet"]
+__all__ = []
 
 TEXT = 12  # pixels: 9 pt on a screen
 COLOURS = dict(found=OKABE_ITO["sky"], missed=OKABE_ITO["yellow"], false=OKABE_ITO["vermillion"], target="#FFFFFF")

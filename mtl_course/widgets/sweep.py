@@ -16,7 +16,7 @@ from PIL import Image
 
 from .base import figure_to_png
 
-__all__ = ["sweep_to_jshtml"]
+__all__ = []
 
 LOSSLESS = 101  # WebP's quality for pictures that are packed without loss
 

@@ -24,7 +24,7 @@ from .samples import Sample
 from .sheet import MARKS, LabelledBox, Sheet, draw_box, draw_legend, label_boxes, paint, pattern, rgb
 from .threshold_curves import FLOOR, FoundBoxes, detection_curve, find_boxes, lane_curve, sign_curve
 
-__all__ = ["TaskView", "make_view"]
+__all__ = []
 
 
 class Threshold(NamedTuple):

@@ -9,7 +9,7 @@ from ..metrics.ranking import COCO_RECALLS, Ranking
 from ..metrics.scores import lane_scores
 from ..plots.predictions import match_boxes
 
-__all__ = ["detection_curve", "lane_curve", "sign_curve"]
+__all__ = []
 
 FLOOR = 0.05  # smallest score that is looked at, as in the evaluation
 FALSE_ALARM = -1  # in `FoundBoxes.match`: no object

@@ -18,7 +18,7 @@ from .sky import paint_sky
 from .traffic import RoadUser, check_class_weights, make_traffic, shadow_map
 from .weather import make_weather
 
-__all__ = ["Scene", "draw_scene"]
+__all__ = ["draw_scene"]
 
 
 @dataclass
