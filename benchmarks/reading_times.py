@@ -26,7 +26,8 @@ def read_cells(path: Path, kind: str) -> list[str]:
 def minutes(path: Path) -> float:
     "Minutes of reading, exercises left out."
     words = sum(len(text.split()) for text in read_cells(path, "markdown"))
-    lines = sum(len([line for line in text.splitlines() if line.strip()]) for text in read_cells(path, "code"))
+    code = "\n".join(read_cells(path, "code"))
+    lines = len([line for line in code.splitlines() if line.strip()])
     return words / WORDS_PER_MINUTE + lines / LINES_PER_MINUTE
 
 

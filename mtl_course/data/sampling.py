@@ -102,7 +102,11 @@ class TaskSampler:
         end: float = 0.0,
         by_loss: bool = False,
     ):
-        self.images, self.seed, self.total_steps, self.by_loss, self.losses = images, seed, total_steps, by_loss, None
+        self.images = images
+        self.seed = seed
+        self.total_steps = total_steps
+        self.by_loss = by_loss
+        self.losses = None
         self.temperatures = (temperature, end or temperature)
 
     def probabilities(self, step: int) -> dict[str, float]:  # of the tasks at a step of the whole run
