@@ -14,6 +14,37 @@ from mtl_course.data.loaders import prepare_data
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
+THOROUGH = {  # modules of tests that take minutes: official scores, mutations, kills, studies, commands
+    "test_affinity",
+    "test_balancer_mutations",
+    "test_balancers",
+    "test_balancing_cost",
+    "test_batch_size",
+    "test_claims_audit",
+    "test_commands",
+    "test_commands_seeds",
+    "test_kitti_metric",
+    "test_process",
+    "test_sharing",
+    "test_studies_imbalance",
+    "test_studies_runner",
+    "test_training",
+    "test_tusimple_metric",
+    "test_widgets_gradient_arrows",
+    "test_widgets_imbalance_lab",
+    "test_widgets_new_task",
+    "test_widgets_playground",
+    "test_widgets_prediction_browser",
+}
+
+
+def pytest_collection_modifyitems(items):
+    "Marks the tests of the thorough modules; make test leaves them out, make test-all runs them."
+    for item in items:
+        if item.path.stem in THOROUGH:
+            item.add_marker(pytest.mark.thorough)
+
+
 @pytest.fixture(scope="session")
 def smoke():
     "The `smoke` recipe, its world made."
