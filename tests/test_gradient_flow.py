@@ -370,7 +370,7 @@ def test_the_figure_is_drawn_from_the_file_alone(watched, tmp_path):
         .pivot(index="depth", columns="step", values="norm")
         .to_numpy()
     )
-    assert heat.shape == expected.shape and abs(heat - expected).max() == 0 and figure.get_size_inches()[0] == 3.5
+    assert heat.shape == expected.shape and abs(heat - expected).max() == 0 and figure.get_size_inches()[0] == 7
     assert figure.axes[0].get_title().replace("\n", " ") == "sign classification" and [
         t.get_text() for t in figure.axes[0].get_yticklabels()
     ] == ["stem", "layer1", "layer2", "layer3", "layer4"]

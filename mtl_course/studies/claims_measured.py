@@ -230,7 +230,7 @@ def audit_lanes(audit, tables):
     background = 1 - TP
     ours_lane = tables.seeds.loc["lane"].mean(axis=1)
     last = (
-        tables.epochs[(tables.epochs.epoch == tables.epochs.epoch.max()) & (tables.epochs.task == "lane")]
+        tables.epochs[(tables.epochs.epoch == tables.epochs.epoch.max()) & tables.epochs.task.eq("lane")]
         .set_index("metric")
         .value
     )

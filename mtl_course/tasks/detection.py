@@ -80,7 +80,8 @@ Layout: {KITTI_LAYOUT}"""
 
     def finish_augmentation(self, sample: dict) -> dict:
         """Clips boxes to the image and drops those of which next to nothing is left."""
-        sample = sample | {key: clamp_bounding_boxes(sample[key]) for key in ("boxes", "ignore")}
+        boxes = {key: sample[key] for key in ("boxes", "ignore") if isinstance(sample[key], tv_tensors.BoundingBoxes)}
+        sample = sample | {key: clamp_bounding_boxes(value) for key, value in boxes.items()}
         boxes = sample["boxes"].as_subclass(Tensor)
         large = ((boxes[:, 2:] - boxes[:, :2]) >= _SMALLEST_SIDE).all(1)
         sample["boxes"] = tv_tensors.wrap(sample["boxes"][large], like=sample["boxes"])
