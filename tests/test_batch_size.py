@@ -1,7 +1,7 @@
 """The largest sensible batch: measured apart, stopped by memory, speed or refusal, told."""
 
 import functools, sys
-import pandas as pd, pytest, torch
+import pandas as pd, pytest
 import mtl_course.cli.train as program
 from mtl_course.cli.program import _underscored
 from conftest import load_benchmark
@@ -12,7 +12,6 @@ from mtl_course.training.random_batch import images_per_task, random_batch, with
 from mtl_course.core.task import TASKS
 from mtl_course.core.errors import UserError
 from mtl_course.config import make_config
-from mtl_course.models import model_from_config
 from test_commands import refused, shell
 
 GIB = 2**30

@@ -126,7 +126,7 @@ def test_a_lesson_has_two_to_four_exercises(path):
 @each_exercise
 def test_an_exercise_has_its_cells(exercise):
     lesson, place = exercise.number.split(".")
-    assert exercise.before.startswith(f"**Exercise {int(lesson)}.{place}.**")
+    assert f"**Exercise {int(lesson)}.{place}.**" in exercise.before
     assert [title for title, _ in FOLDED.findall(exercise.after)] == ["Hint", "Solution"]
     assert exercise.printed.strip() == "not yet"
 
