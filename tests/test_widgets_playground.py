@@ -584,9 +584,9 @@ def test_train_does_not_count_on_a_thread_that_leaves(make, monkeypatch):
     p.train(steps=1)
     slow.go.release()
     assert drawing.wait(PATIENCE) and not p.training
-    first = p._last
+    first = p._last_thread
     p.train()  # the old thread is still there
-    assert p.training and p._last is not first and not p._stop.is_set()
+    assert p.training and p._last_thread is not first and not p._stop.is_set()
     go.set()
     first.join(PATIENCE)
     assert p.training  # the end of the old one says nothing about the new one
