@@ -1,4 +1,5 @@
 # make train   a trained, evaluated three-task network on the built-in world   (RECIPE=smoke for a one-minute walk)
+#              a second time: ARGS=--resume goes on with the run that is there, ARGS=--overwrite replaces it
 # make test    every lesson, the tests that matter most, and: is the package what the notebooks export?
 # make test-all       the other tests: every official score, mutation, kill and study
 # make test-browser   the widgets in a real JupyterLab and a real browser (installs Chromium where it may)

@@ -119,7 +119,7 @@ def train_run(run: str, steps: int, width: int) -> tuple[pd.DataFrame, pd.DataFr
 
     def saved(setup, epoch):
         setup.state.epoch = epoch
-        setup.state.save(setup.checkpoints / "last.pt")
+        setup.run.save(setup.state, "last.pt")
 
     with mock.patch.object(
         training, "finish_epoch", saved

@@ -97,6 +97,7 @@ def run_seed(seed: int, recipe: str, changes: str = "", clock: bool = True) -> l
             str(seed),
             "--results_dir",
             str(folder),
+            "--overwrite",
             *options,
         ]
     )

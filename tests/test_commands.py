@@ -422,7 +422,6 @@ def test_a_run_killed_in_preparation_resumes_with_its_config(smoke, tmp_path, mo
         tmp_path,
         "--no_test",
     ]
-    assert shell("mtl_train", *options)[0] == 0
 
     def killed(*_, **__):
         raise KeyboardInterrupt

@@ -15,7 +15,8 @@ from mtl_course.losses import make_balancer
 from mtl_course.training.distributed import start_fabric
 from mtl_course.training.loop import train
 from mtl_course.training.optimizer import learning_rate_factor, make_optimizer
-from mtl_course.training.state import TrainState, config_to_resume, create_train_state
+from mtl_course.training.run_folder import config_to_resume
+from mtl_course.training.state import TrainState, create_train_state
 from mtl_course.training.steps import compute_gradients, evaluate_losses, train_step
 
 SAME = ["kind", "epoch", "step", "task", "loss", "weight", "learning_rate", "metric", "value"]
@@ -102,24 +103,17 @@ def test_a_kill_between_the_two_checkpoints_costs_nothing(whole, tmp_path, monke
     )
 
 
-def test_a_new_run_removes_the_checkpoints_of_the_one_before(smoke, tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "model_best.pt").write_text("of an earlier run")
-    train(make_config("smoke", results_dir=str(tmp_path), epochs=0), progress=False)
-    assert not list((tmp_path / "checkpoints").glob("*.pt"))
-
-
 LANE = dict(tasks="lane", steps_per_epoch=2, epochs=2)
 
 
-def lane_run(folder, resume=False, **options):
-    return train(make_config("smoke", results_dir=str(folder), **LANE | options), resume=resume, progress=False)
+def lane_run(folder, resume=False, overwrite=False, **options):
+    config = make_config("smoke", results_dir=str(folder), **LANE | options)
+    return train(config, resume=resume, progress=False, overwrite=overwrite)
 
 
 @pytest.mark.parametrize("where", ["prepare_data", "make_loaders", "create_train_state"])
 def test_a_run_killed_while_it_is_prepared_resumes_as_itself(smoke, tmp_path, monkeypatch, where):
-    "Not as the earlier run whose checkpoints are still in the folder."
-    lane_run(tmp_path / "both")
+    "There is no other run in the folder whose checkpoints would be meant."
     lane_run(tmp_path / "alone", seed=1)
 
     def killed(*_, **__):
@@ -134,23 +128,23 @@ def test_a_run_killed_while_it_is_prepared_resumes_as_itself(smoke, tmp_path, mo
             m.setattr(training, where, killed)
             lane_run(tmp_path / "both", seed=1)
     asked = config_to_resume(tmp_path / "both")
-    assert load_config(asked).seed == 1 and load_config(tmp_path / "both" / "config.json").seed == 0
+    assert load_config(asked).seed == 1
     with pytest.warns(UserWarning, match="begins at step 0"):
         train(load_config(asked), resume=True, progress=False)
     pd.testing.assert_frame_equal(log_of(tmp_path / "both"), log_of(tmp_path / "alone"), check_exact=True)
     assert (
         same_weights(tmp_path / "both", tmp_path / "alone") and load_config(tmp_path / "both" / "config.json").seed == 1
     )
-    assert not (tmp_path / "both" / "checkpoints" / "next.json").exists()
+    assert not (tmp_path / "both" / ".next").exists()
 
 
 def test_a_mistake_in_preparation_leaves_the_earlier_run(smoke, tmp_path):
     lane_run(tmp_path)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(UserError, match="lane_limit"):
-        lane_run(tmp_path, lane_limit=10**6)
+        lane_run(tmp_path, overwrite=True, lane_limit=10**6)
     with pytest.raises(UserError, match="no such folder"):
-        lane_run(tmp_path, data_root=str(tmp_path / "nowhere"))
+        lane_run(tmp_path, overwrite=True, data_root=str(tmp_path / "nowhere"))
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
@@ -408,7 +402,7 @@ def test_resuming_needs_no_imagenet_weights(smoke, tmp_path, monkeypatch):
     run = train(config, resume=True, progress=False)
     assert run.step == 1 and run.config == config and run.precision is not None
     with pytest.raises(UserError, match="cannot be had"):
-        train(config, progress=False)
+        train(config, progress=False, overwrite=True)
 
 
 def test_the_factor_of_float16_losses_is_resumed(smoke, tmp_path):

@@ -7,12 +7,12 @@ from fastcore.script import Param
 
 from ..config import Config, make_config
 from ..core.device import choose_device, choose_precision
-from ..core.files import resolve
+from ..core.files import resolve, short_path
 from ..data.loaders import evaluation_loader, prepare_data
 from ..evaluation.evaluate import evaluate_model
 from ..evaluation.results import format_scores, model_label, write_results
 from ..models.checkpoint import load_model
-from .program import check_tasks, command, short_path
+from .program import check_tasks, command
 
 __all__ = []
 

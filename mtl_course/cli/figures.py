@@ -6,7 +6,7 @@ from pathlib import Path
 from fastcore.script import Param
 
 from ..core.errors import UserError
-from ..core.files import resolve
+from ..core.files import resolve, short_path
 from ..plots.architecture import ARCHITECTURE_FIGURES
 from ..plots.comparison import COMPARISON_FIGURES, write_data_counts
 from ..plots.figures import FIGURES, make_figures
@@ -14,7 +14,7 @@ from ..plots.gradients import GRADIENT_FIGURES
 from ..plots.imbalance import IMBALANCE_FIGURES
 from ..plots.predictions import PREDICTION_FIGURES
 from ..plots.sharing import SHARING_FIGURES
-from .program import command, short_path
+from .program import command
 
 __all__ = []
 

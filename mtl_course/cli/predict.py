@@ -13,12 +13,12 @@ from tqdm.auto import tqdm
 from ..config import make_config
 from ..core.device import choose_device
 from ..core.errors import UserError
-from ..core.files import atomic_write, resolve
+from ..core.files import atomic_write, resolve, short_path
 from ..data.images import read_image
 from ..evaluation.pictures import VIDEOS, find_pictures
 from ..evaluation.predict import draw_described, predict_image
 from ..models.checkpoint import load_model
-from .program import check_tasks, command, short_path
+from .program import check_tasks, command
 
 __all__ = []
 

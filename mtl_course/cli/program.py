@@ -14,7 +14,7 @@ from fastcore.script import Param, anno_parser
 
 from ..config import config_fields, make_config
 from ..core.errors import UserError
-from ..core.files import project_root
+from ..core.files import short_path
 from ..losses import BALANCERS
 
 __all__ = ["command"]
@@ -154,11 +154,3 @@ def check_tasks(
         if task not in model.tasks:
             heads = f"no {task} head, only {', '.join(model.tasks)}"
             raise UserError(f"tasks is {','.join(tasks)}: {short_path(checkpoint)} has {heads}")
-
-
-def short_path(path: Path) -> Path:
-    "A path as seen from here or from the project's root, where that is shorter."
-    for root in (Path.cwd(), project_root()):
-        if path.is_relative_to(root):
-            return path.relative_to(root)
-    return path

@@ -9,7 +9,7 @@ from fastcore.script import Param
 from ..config import RECIPES, Config, load_config, make_config
 from ..core.device import choose_device
 from ..core.errors import UserError
-from ..core.files import resolve
+from ..core.files import resolve, short_path
 from ..data.checking import check_labels
 from ..data.loaders import prepare_data
 from ..losses import make_balancer
@@ -19,10 +19,11 @@ from ..training.batch_size import batch_size_sentence, write_batch_sizes
 from ..training.batch_size import find_batch_size as search_batch_size
 from ..training.distributed import start_fabric
 from ..training.loop import train
-from ..training.state import TrainState, config_to_resume
+from ..training.run_folder import config_to_resume
+from ..training.state import TrainState
 from .data import refuse_problems
 from .evaluate import score_and_report
-from .program import command, short_path, with_config_options
+from .program import command, with_config_options
 
 __all__ = []
 
@@ -32,6 +33,7 @@ __all__ = []
 def mtl_train(
     recipe: Param("named recipe that the other options change", str, choices=list(RECIPES)) = "laptop",
     resume: Param("go on from the last checkpoint in results_dir, with its config", bool) = False,
+    overwrite: Param("replace the run that lies in results_dir, once the new one has a checkpoint", bool) = False,
     no_test: Param("do not evaluate on the test split at the end", bool) = False,
     find_batch_size: Param(
         "train nothing: measure steps of growing batch size and print the largest sensible one", bool
@@ -44,7 +46,7 @@ def mtl_train(
     if find_batch_size:
         return _tell_batch_size(config)
     fabric = start_fabric(config)
-    state = train(config, resume, fabric=fabric, prepare=_prepare_and_check)
+    state = train(config, resume, fabric=fabric, prepare=_prepare_and_check, overwrite=overwrite)
     if fabric.global_rank == 0 and not no_test:
         _report(state)
 

@@ -186,7 +186,7 @@ class GradientLog:
         step: int = 0,  # training steps done
         active: bool = True,  # False: write nothing (not the first process)
     ):
-        self.path = Path(results_dir) / "logs" / "gradients.csv"
+        self.results_dir = Path(results_dir)
         self.every = every
         self.active = active
         if not active:
@@ -197,6 +197,10 @@ class GradientLog:
             return
         with atomic_write(self.path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as f:
             csv.writer(f).writerows([GRADIENT_COLUMNS, *rows])
+
+    @property
+    def path(self) -> Path:
+        return self.results_dir / "logs" / "gradients.csv"
 
     def due(self, step: int) -> bool:  # step: training steps done so far
         "Whether the next step is recorded: the first one, and every `every`-th after it."

@@ -71,8 +71,7 @@ class TrainingLog:
         active: bool = True,  # False: write nothing (not the first process)
         total: int | None = None,  # steps of the whole run, for a progress bar; None: no bar
     ):
-        self.csv = results_dir / "logs" / "training.csv"
-        self.text = results_dir / "logs" / "training.log"
+        self.results_dir = results_dir
         self.active = active
         hidden = total is None or not active
         self.bar = tqdm(total=total, initial=step, desc="training", unit="step", disable=hidden)
@@ -83,6 +82,18 @@ class TrainingLog:
             csv.writer(f).writerows([LOG_COLUMNS, *rows])
         if not step:
             self.text.write_text("", encoding="utf-8")
+
+    @property
+    def csv(self) -> Path:
+        return self.results_dir / "logs" / "training.csv"
+
+    @property
+    def text(self) -> Path:
+        return self.results_dir / "logs" / "training.log"
+
+    def close(self):
+        "Ends the bar, so that what is printed next stands on a line of its own."
+        self.bar.close()
 
     def begin(self, state: TrainState, resumed: bool, total: int, fabric):
         "Says what runs, where and from which step."
@@ -123,7 +134,7 @@ class TrainingLog:
 
     def end(self, state: TrainState):
         "Says how long the run took and which epoch was the best."
-        self.bar.close()
+        self.close()
         self.say(
             f"finished after {state.elapsed / 60:.1f} minutes · best epoch {state.best_epoch} of {state.config.epochs}"
             f" · results in {state.config.results_dir}"

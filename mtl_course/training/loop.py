@@ -6,16 +6,15 @@
 __all__ = ['train']
 
 # %% ../../nbs/3_training/15_training.ipynb #355ab7c4
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from lightning_fabric import Fabric
 from torch.utils.data import DataLoader
 
 from ..config import Config
-from ..core.files import resolve
 from ..core.seeds import seed_everything
 from ..data.loaders import evaluation_loader, prepare_data, training_loader
 from ..evaluation.evaluate import score_task
@@ -24,8 +23,8 @@ from ..metrics.scores import checkpoint_score
 from .distributed import run_on_rank_zero, start_fabric, sync_batchnorm_stats
 from .gradients import GradientLog
 from .log import TrainingLog, with_waiting_time
-from .state import TrainState, checkpoint_to_resume, create_train_state
-from .state import pending_run, resume_or_start_fresh
+from .run_folder import RunFolder, open_run, pending_run
+from .state import TrainState, create_train_state
 from .steps import train_step
 
 # %% ../../nbs/3_training/15_training.ipynb #73788f9f
@@ -39,7 +38,7 @@ class Setup(NamedTuple):
     log: TrainingLog
     gradient_log: GradientLog
     total_steps: int  # of the whole run
-    checkpoints: Path  # the folder
+    run: RunFolder  # where checkpoints and logs go
 
 
 def make_loaders(
@@ -52,25 +51,31 @@ def make_loaders(
     return train_loader, {task: evaluation_loader(config, "val", (task,)) for task in config.tasks}
 
 # %% ../../nbs/3_training/15_training.ipynb #7a631200
-def set_up(config: Config, resume: bool, progress: bool, fabric: Fabric | None, prepare: Callable) -> Setup:
-    "Makes what the loop needs; the arguments are those of `train`."
+@contextlib.contextmanager
+def set_up(
+    config: Config, resume: bool, overwrite: bool, progress: bool, fabric: Fabric | None, prepare: Callable
+) -> Iterator[Setup]:
+    "Makes what the loop needs, and holds the run's folder; the arguments are those of `train`."
     parse_schedule(config.weight_schedule, config.tasks)  # a mistake is told before anything is made
     fabric = fabric or start_fabric(config)
     first = fabric.global_rank == 0
-    folder = resolve(config.results_dir)
-    checkpoint = checkpoint_to_resume(folder, warn=first) if resume else None
-    with pending_run(fabric, config, new=checkpoint is None):
-        run_on_rank_zero(fabric, partial(prepare, config, progress))
-        seed_everything(config.seed)
-        train_loader, val_loaders = make_loaders(fabric, config, progress and first)
-        state = create_train_state(fabric, config, train_loader, imagenet=checkpoint is None)
-    resume_or_start_fresh(state, folder / "checkpoints", checkpoint, fabric)
-    total_steps = train_loader.batch_sampler.steps * config.epochs
-    log = TrainingLog(folder, state.step, first, total_steps if progress else None)
-    log.begin(state, checkpoint is not None, total_steps, fabric)
-    gradient_log = GradientLog(folder, config.gradient_log_every, state.step, first)
-    state.start_clock()
-    return Setup(fabric, state, train_loader, val_loaders, log, gradient_log, total_steps, folder / "checkpoints")
+    with open_run(fabric, config, resume, overwrite) as run:
+        with pending_run(fabric, run, config):
+            run_on_rank_zero(fabric, partial(prepare, config, progress))
+            seed_everything(config.seed)
+            train_loader, val_loaders = make_loaders(fabric, config, progress and first)
+            state = create_train_state(fabric, config, train_loader, imagenet=run.checkpoint is None)
+        if run.checkpoint:
+            state.load(run.checkpoint)
+        if first:
+            run.begin(config)
+        total_steps = train_loader.batch_sampler.steps * config.epochs
+        with contextlib.closing(TrainingLog(run.place, state.step, first, total_steps if progress else None)) as log:
+            log.begin(state, run.checkpoint is not None, total_steps, fabric)
+            gradient_log = GradientLog(run.place, config.gradient_log_every, state.step, first)
+            run.logs = [log, gradient_log]
+            state.start_clock()
+            yield Setup(fabric, state, train_loader, val_loaders, log, gradient_log, total_steps, run)
 
 # %% ../../nbs/3_training/15_training.ipynb #e9353bae
 def start_epoch(setup: Setup, epoch: int):  # epoch: from 0
@@ -89,9 +94,10 @@ def save_if_due(setup: Setup):
     step = setup.state.step
     if not every or step % every or step % setup.train_loader.batch_sampler.steps == 0:
         return
+    setup.state.check_weights()
     sync_batchnorm_stats(setup.fabric, setup.state.model)
     if setup.fabric.global_rank == 0:
-        setup.state.save(setup.checkpoints / "last.pt")
+        setup.run.save(setup.state, "last.pt")
 
 # %% ../../nbs/3_training/15_training.ipynb #558f9d85
 def validate(setup: Setup) -> dict:  # task -> metric -> value
@@ -106,6 +112,7 @@ def finish_epoch(setup: Setup, epoch: int):  # epoch: how many are finished now
     "Validates, logs, and writes `model_best.pt` after the best epoch so far, and `last.pt`."
     state = setup.state
     state.epoch = epoch
+    state.check_weights()
     sync_batchnorm_stats(setup.fabric, state.model)
     if setup.fabric.global_rank == 0:
         scores = {}
@@ -116,8 +123,8 @@ def finish_epoch(setup: Setup, epoch: int):  # epoch: how many are finished now
         if scores and checkpoint_score(scores) > state.best:
             state.best = checkpoint_score(scores)
             state.best_epoch = epoch
-            state.save(setup.checkpoints / "model_best.pt")
-        state.save(setup.checkpoints / "last.pt")
+            setup.run.save(state, "model_best.pt")
+        setup.run.save(state, "last.pt")
     setup.fabric.barrier()
 
 # %% ../../nbs/3_training/15_training.ipynb #13ae5453
@@ -127,24 +134,25 @@ def train(
     progress: bool = True,  # show a bar
     fabric: Fabric | None = None,  # started here unless given
     prepare: Callable = prepare_data,  # (config, progress): makes or checks the data, in the first process
+    overwrite: bool = False,  # begin although results_dir holds a run, and replace it
 ) -> TrainState:
     """Trains one model on the config's tasks and writes checkpoints and logs to `results_dir`.
 
-    Raises `UserError` for broken data, a loss that is not a number, or a checkpoint that does not
-    fit.
+    Raises `UserError` for broken data, a loss that is not a number, a checkpoint that does not fit,
+    or an earlier run in `results_dir`.
     """
-    setup = set_up(config, resume, progress, fabric, prepare)
-    fabric = setup.fabric
-    state = setup.state
-    for epoch in range(state.epoch, config.epochs):
-        start_epoch(setup, epoch)
-        for batch, clock in with_waiting_time(setup.train_loader):
-            batch = fabric.to_device(batch)
-            learning_rate = state.scheduler.get_last_lr()[0]
-            step = train_step(fabric, state, batch, state.step / setup.total_steps, setup.gradient_log)
-            state.advance()
-            setup.log.step(state, batch, step, learning_rate, clock)
-            save_if_due(setup)
-        finish_epoch(setup, epoch + 1)
-    setup.log.end(state)
-    return state
+    with set_up(config, resume, overwrite, progress, fabric, prepare) as setup:
+        fabric = setup.fabric
+        state = setup.state
+        for epoch in range(state.epoch, config.epochs):
+            start_epoch(setup, epoch)
+            for batch, clock in with_waiting_time(setup.train_loader):
+                batch = fabric.to_device(batch)
+                learning_rate = state.scheduler.get_last_lr()[0]
+                step = train_step(fabric, state, batch, state.step / setup.total_steps, setup.gradient_log)
+                state.advance()
+                setup.log.step(state, batch, step, learning_rate, clock)
+                save_if_due(setup)
+            finish_epoch(setup, epoch + 1)
+        setup.log.end(state)
+        return state

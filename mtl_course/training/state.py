@@ -1,9 +1,6 @@
 """Everything that changes while training, how it is saved, and how a run goes on from it."""
 
-import contextlib
 import time
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +9,7 @@ from lightning_fabric import Fabric
 
 from ..config import Config, config_from_dict
 from ..core.errors import UserError
-from ..core.files import atomic_write, resolve
+from ..core.files import atomic_write
 from ..core.seeds import get_random_states, set_random_states
 from ..core.task import TASKS
 from ..losses import Balancer, balancer_options, make_balancer
@@ -20,7 +17,7 @@ from ..models.checkpoint import load_weights, read_checkpoint
 from ..models.multi_task_model import MultiTaskModel, model_from_config
 from .optimizer import make_optimizer
 
-__all__ = ["TrainState", "checkpoint_to_resume", "create_train_state", "pending_run", "resume_or_start_fresh"]
+__all__ = ["TrainState", "create_train_state"]
 
 _FIELDS_FREE_ON_RESUME = {
     "num_workers",
@@ -79,6 +76,15 @@ class TrainState:
         )
         return states | {name: getattr(self, name) for name in _COUNTERS}
 
+    def check_weights(self):
+        "Raises `UserError` when a weight is not a number: nothing can go on from there."
+        for name, weight in self.model.named_parameters():
+            if not weight.isfinite().all():
+                raise UserError(
+                    f"step {self.step}: weight {name} is not finite: expected numbers; the last checkpoint is older, "
+                    "so lower learning_rate, or set gradient_clip, and train again"
+                )
+
     def save(self, path: Path):
         "Writes the checkpoint beside `path` and renames it."
         with atomic_write(path) as temporary:
@@ -134,66 +140,3 @@ def create_train_state(
     balancer = make_balancer(config.balancer, config.tasks, **options)
     optimizer = fabric.setup_optimizers(optimizer)
     return TrainState(config, model, optimizer, scheduler, balancer, precision=fabric._precision)
-
-
-def checkpoint_to_resume(
-    results: Path,  # the run's folder
-    warn: bool = True,  # when it is not `last.pt`
-) -> Path | None:  # None: there is none of this run, so that it begins anew
-    "The checkpoint from which a run goes on: `last.pt`, or `model_best.pt` if only that is left."
-    folder = results / "checkpoints"
-    checkpoints = [p for p in (folder / "last.pt", folder / "model_best.pt") if p.exists()]
-    if (folder / "next.json").exists():
-        checkpoints = []  # they are an earlier run's, see `pending_run`
-    if warn and not checkpoints:
-        warnings.warn(f"{results.name}: this run has no checkpoint to go on from, so it begins at step 0", stacklevel=4)
-    elif warn and checkpoints[0].name != "last.pt":
-        warnings.warn(f"{results.name}: last.pt is missing, so the run goes on from model_best.pt", stacklevel=4)
-    return checkpoints[0] if checkpoints else None
-
-
-def config_to_resume(results: Path) -> Path:  # which need not exist
-    "The config of the run that `checkpoint_to_resume` is about."
-    pending = results / "checkpoints" / "next.json"
-    return pending if pending.exists() else results / "config.json"
-
-
-@contextlib.contextmanager
-def pending_run(
-    fabric: Fabric,
-    config: Config,
-    new: bool,  # False: the run is resumed, and nothing is written
-) -> Iterator[None]:
-    """While a new run is prepared its config lies beside the checkpoints, as `next.json`.
-
-    They are an earlier run's until `resume_or_start_fresh` removes them. A mistake in the block
-    takes the file back.
-    """
-    note = resolve(config.results_dir) / "checkpoints" / "next.json"
-    if new and fabric.global_rank == 0:
-        config.save(note)
-    try:
-        yield
-    except (UserError, OSError):
-        if new and fabric.global_rank == 0:
-            note.unlink(missing_ok=True)
-        raise
-
-
-def resume_or_start_fresh(
-    state: TrainState,
-    folder: Path,  # of the checkpoints
-    checkpoint: Path | None,  # None: a new run, which removes the checkpoints of an earlier one
-    fabric: Fabric,
-):
-    "Loads the checkpoint, or begins anew; then saves the run's config."
-    fabric.barrier()  # no process looks for a checkpoint any more
-    if checkpoint:
-        state.load(checkpoint)
-    if fabric.global_rank:
-        return
-    if not checkpoint:
-        for old in [*folder.glob("*.pt"), *folder.glob(".*.tmp.pt")]:
-            old.unlink()
-    state.config.save(folder.parent / "config.json")
-    (folder / "next.json").unlink(missing_ok=True)

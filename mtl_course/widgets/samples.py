@@ -25,6 +25,7 @@ CHECKPOINTS = (  # where trained networks lie, the first choice first
     "results/checkpoints",
     "results/seeds/*/checkpoints",
     "results/smoke/checkpoints",
+    "results/widgets/checkpoints",
 )
 
 
@@ -42,7 +43,7 @@ def find_checkpoint(
 def trained_model(
     steps: int = 80,  # of training where there is no network yet; 80 take about a minute on two cores
     places: Sequence[str] = CHECKPOINTS,  # where to look for one
-    results_dir: str = "results/smoke",  # where a new one goes
+    results_dir: str = "results/widgets",  # where a new one goes
     progress: bool = True,
 ) -> MultiTaskModel:
     """A trained network: the first checkpoint found, else one trained for some steps."""
