@@ -25,7 +25,6 @@ from mtl_course.core import process
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.core.statistics import mean_and_interval
 from mtl_course.studies.scores import headline_scores
-from mtl_course.metrics.scores import PRIMARY_METRIC
 from mtl_course.models import MultiTaskModel
 from mtl_course.studies.sharing import sharing_effect, sharing_rows
 from mtl_course.studies.plans import study_command
@@ -238,7 +237,7 @@ def quality() -> list[dict]:
         what="quality",
     )
     found = [
-        dict(model=model, part=t, metric=PRIMARY_METRIC[t])
+        dict(model=model, part=t, metric=TASKS[t].primary_metric)
         | dict(zip(("value", "low", "high"), mean_and_interval(scores.loc[run][t])))
         for run, model in (("equal", "shared"), ("alone", "three single"))
         for t in TASKS

@@ -11,7 +11,7 @@ from fastcore.script import Param, call_parse
 from mtl_course.config import make_config
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.data.loaders import prepare_data
-from mtl_course.plots.comparison import count_data
+from mtl_course.plots.data_counts import count_data
 
 
 @call_parse

@@ -1,7 +1,6 @@
 """One small object that says everything about a run, so that a run can be repeated."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from .core.errors import UserError
@@ -15,16 +14,6 @@ DETECTION_CLASSES = ("Car", "Pedestrian", "Cyclist", "Van", "Truck", "Tram", "Mi
 EQUAL_WEIGHTS = dict(detection=1.0, lane=1.0, classification=1.0)
 BOOSTED_WEIGHTS = dict(detection=5.0, lane=30.0, classification=1.0)  # the specification's remedy for imbalance
 
-OKABE_ITO = dict(
-    black="#000000",
-    orange="#E69F00",
-    sky="#56B4E9",
-    green="#009E73",
-    yellow="#F0E442",
-    blue="#0072B2",
-    vermillion="#D55E00",
-    purple="#CC79A7",
-)
 RENAMED_FIELDS = {"split": "split_rule"}  # old name, as in stored configs and hashes -> the name now
 
 _RUN_FIELDS = (
@@ -382,24 +371,3 @@ def load_config(path: str | Path) -> Config:  # a json file written by `Config.s
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a json object with config fields")
     return config_from_dict(values)
-
-
-class _TaskAttribute(Mapping):
-    "Task -> one of its attributes, read when it is asked for."
-
-    def __init__(self, attribute):
-        self.attribute = attribute
-
-    def __getitem__(self, task):
-        return getattr(TASKS[task], self.attribute)
-
-    def __iter__(self):
-        return iter(TASKS)
-
-    def __len__(self):
-        return len(TASKS)
-
-
-TASK_COLOURS = _TaskAttribute("colour")  # to go: TASKS[task].colour
-TASK_MARKERS = _TaskAttribute("marker")  # to go: TASKS[task].marker
-TASK_LABELS = _TaskAttribute("title")  # to go: TASKS[task].title

@@ -7,21 +7,19 @@ from mtl_course.core.errors import UserError
 from mtl_course.world.signs import SIGN_NAMES
 from mtl_course.evaluation.evaluate import TaskResult
 from mtl_course.evaluation.results import read_table, write_results
+from mtl_course.plots.drawing import draw_predictions
 from mtl_course.plots.figures import (
-    CLASS_COLOURS,
-    FIGURES,
-    TASK_COLOURS,
+    RUN_FIGURES,
     confusion_matrix_figure,
-    draw_predictions,
     evaluation_summary,
     figure_1_loss_convergence,
     figure_2_accuracy_progression,
     figure_4_per_class_accuracy,
     make_figures,
     select_run,
-    side_by_side,
 )
-from mtl_course.metrics import PRIMARY_METRIC, class_scores, classification_scores, lane_scores
+from mtl_course.plots.style import CLASS_COLOURS
+from mtl_course.metrics import class_scores, classification_scores, lane_scores
 
 
 def write_log(folder, tasks=TASKS, steps=30):
@@ -34,7 +32,7 @@ def write_log(folder, tasks=TASKS, steps=30):
         dict(kind="epoch", epoch=e, step=15 * e, task=t, metric=m, value=0.2 * e + 0.1 * k)
         for e in (1, 2)
         for k, t in enumerate(tasks)
-        for m in (PRIMARY_METRIC[t], "f1")
+        for m in (TASKS[t].primary_metric, "f1")
     ]
     (folder / "logs").mkdir(parents=True)
     pd.DataFrame(rows).to_csv(folder / "logs" / "training.csv", index=False)
@@ -67,19 +65,19 @@ def results(tmp_path):
 
 def test_all_figures_are_made_and_the_same_again(results):
     files = make_figures(results)
-    assert [f.name for f in files] == [f"{n}.png" for n in FIGURES] and {
+    assert [f.name for f in files] == [f"{n}.png" for n in RUN_FIGURES] and {
         "figure_1_loss_convergence",
         "figure_2_accuracy_progression",
         "figure_4_per_class_accuracy",
         "evaluation_summary",
-    } <= set(FIGURES)
+    } <= set(RUN_FIGURES)
     before = [f.read_bytes() for f in files]
     assert (
         all(b.startswith(b"\x89PNG") for b in before)
         and make_figures(results, names=[files[1].stem])[0].read_bytes() == before[1]
     )
     assert sorted(p.suffix for p in results.iterdir() if p.is_file()) == [".csv"] * 5 + [".png"] * len(
-        FIGURES
+        RUN_FIGURES
     )  # nothing temporary is left
     assert make_figures(results, "pdf", ["evaluation_summary"])[0].read_bytes().startswith(b"%PDF")
 
@@ -88,8 +86,8 @@ def test_lines_hold_the_values_of_the_log(results):
     log = read_table(results / "logs" / "training.csv")
     fig = figure_2_accuracy_progression(results)
     for line, task in zip(fig.axes[0].lines, TASKS):
-        rows = log[(log["kind"] == "epoch") & (log["task"] == task) & (log["metric"] == PRIMARY_METRIC[task])]
-        assert line.get_color() == TASK_COLOURS[task] and line.get_ydata() == pytest.approx(rows["value"].to_numpy())
+        rows = log[(log["kind"] == "epoch") & (log["task"] == task) & (log["metric"] == TASKS[task].primary_metric)]
+        assert line.get_color() == TASKS[task].colour and line.get_ydata() == pytest.approx(rows["value"].to_numpy())
     fig = figure_1_loss_convergence(results)
     assert len(fig.axes) == 3
     for ax, task in zip(fig.axes, TASKS):
@@ -205,14 +203,3 @@ def test_drawing_lanes_signs_and_masks():
     assert not tinted[:50].any() and (tinted[70:].argmax(-1) == 1).all()  # green
     banner = draw_predictions(image, sign=SIGN_NAMES[14], sign_score=0.987)
     assert banner[:20].any() and not banner[60:].any()
-
-
-def test_side_by_side():
-    a, b = np.zeros((50, 80, 3), np.uint8), np.full((50, 80, 3), 9, np.uint8)
-    out = side_by_side({"input": a, "truth": b}, gap=4)
-    assert (
-        out.shape[1] == 164
-        and (out[-50:, :80] == a).all()
-        and (out[-50:, 84:] == b).all()
-        and (out[-50:, 80:84] == 255).all()
-    )

@@ -6,27 +6,23 @@ import contextlib, io, json, shutil
 from pathlib import Path
 import numpy as np, pandas as pd, pytest
 from mtl_course.plots.architecture import (
-    ARCHITECTURE_FIGURES,
     architecture_diagram,
     figure_6_resnet50_architecture,
     layer_table,
     run_model,
     stages_read,
 )
-from mtl_course.cli.figures import ALL_FIGURES, mtl_figures
+from mtl_course.cli.figures import mtl_figures
+from mtl_course.plots.catalogue import FIGURES
 from mtl_course.plots.comparison import (
-    COMPARISON_FIGURES,
-    EFFICIENCY_COLUMNS,
     SCORES,
-    count_data,
-    efficiency_analysis,
     evaluation_comparison,
     benefits_of_single_runs,
     compare_single_runs,
-    data_counts_figure,
     pick_score,
-    write_data_counts,
 )
+from mtl_course.plots.data_counts import count_data, data_counts_figure, write_data_counts
+from mtl_course.plots.efficiency import EFFICIENCY_COLUMNS, efficiency_analysis
 from mtl_course.studies.sharing import relative_change
 from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
@@ -35,12 +31,10 @@ from mtl_course.data.loaders import make_reader
 from mtl_course.evaluation.results import RESULT_COLUMNS
 from mtl_course.plots.figures import make_figures
 from mtl_course.metrics.intervals import interval_of_difference
-from mtl_course.metrics.scores import PRIMARY_METRIC
 from mtl_course.metrics.gtsrb_files import write_gtsrb
 from mtl_course.metrics.kitti_files import kitti_lines, write_kitti
 from mtl_course.metrics.tusimple_files import write_tusimple
 from mtl_course.plots.predictions import (
-    PREDICTION_FIGURES,
     frame_f1,
     pick_cases,
     precision_recall,
@@ -49,6 +43,10 @@ from mtl_course.plots.predictions import (
     qualitative_signs,
 )
 
+FROM_A_RUN = (
+    "figure_6_resnet50_architecture architecture_diagram data_counts evaluation_comparison efficiency_analysis "
+    "qualitative_signs qualitative_detection qualitative_lanes precision_recall"
+).split()
 VALUES = dict(zip(SCORES, (0.91, 0.52, 0.66, 0.41, 0.37, 0.63, 0.87)))
 
 
@@ -142,17 +140,12 @@ def made(smoke, tmp_path_factory):
 
 def test_all_are_made_in_every_format(made):
     for form, start in (("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")):
-        figures = (
-            ARCHITECTURE_FIGURES | COMPARISON_FIGURES | PREDICTION_FIGURES
-            if form == "png"
-            else {k: ALL_FIGURES[k] for k in ("precision_recall", "mtl_benefits")}
-        )
-        files = make_figures(made, form, figures=figures)
-        assert [f.name for f in files] == [f"{n}.{form}" for n in figures] and all(
-            f.read_bytes().startswith(start) for f in files
-        )
+        names = FROM_A_RUN if form == "png" else ("precision_recall", "mtl_benefits")
+        files = make_figures(made, form, figures={name: FIGURES[name] for name in names})
+        assert [f.name for f in files] == [f"{name}.{form}" for name in names]
+        assert all(f.read_bytes().startswith(start) for f in files)
     before = files[0].read_bytes()
-    assert make_figures(made, "svg", ["precision_recall"], ALL_FIGURES)[0].read_bytes() == before  # the same again
+    assert make_figures(made, "svg", ["precision_recall"], FIGURES)[0].read_bytes() == before  # the same again
 
 
 def test_the_table_of_figures_holds_the_named_ones():
@@ -170,7 +163,7 @@ def test_the_table_of_figures_holds_the_named_ones():
         "efficiency_analysis "
         "mtl_benefits "
     )
-    assert set(named.split()) <= set(ALL_FIGURES)
+    assert set(named.split()) <= set(FIGURES)
 
 
 def run_command(**options):
@@ -194,7 +187,7 @@ def test_the_command_names_what_is_missing(smoke, tmp_path):
         "data_counts",
     } and "pdf" in out
     lines = {line.split(" is left out: ")[0]: line for line in err.splitlines()}
-    assert set(lines) == set(ALL_FIGURES) - {Path(line).stem for line in out.split()}
+    assert set(lines) == set(FIGURES) - {Path(line).stem for line in out.split()}
     assert (
         "efficiency.csv" in lines["efficiency_analysis"] and "benchmarks/efficiency.py" in lines["efficiency_analysis"]
     )
@@ -242,7 +235,7 @@ def test_without_validation_rows_the_log_is_used(made, tmp_path):
     write_scores(tmp_path / "evaluation_results.csv", "multi_task")
     (tmp_path / "logs").mkdir()
     log = [
-        dict(kind="epoch", epoch=e, step=e, task=t, metric=PRIMARY_METRIC[t], value=v)
+        dict(kind="epoch", epoch=e, step=e, task=t, metric=TASKS[t].primary_metric, value=v)
         for e, values in ((1, (0.5, 0.5, 0.5)), (2, (0.9, 0.8, 0.1)), (3, (0.2, 0.3, 0.4)))
         for t, v in zip(TASKS, values)
     ]

@@ -7,7 +7,8 @@ from torch import nn
 import mtl_course.training.steps as training
 from mtl_course.core.errors import UserError
 from mtl_course.config import make_config
-from mtl_course.plots.gradients import GRADIENT_FIGURES, figure_11_gradient_flow
+from mtl_course.plots.catalogue import FIGURES
+from mtl_course.plots.gradients import figure_11_gradient_flow
 from mtl_course.training.gradients import (
     GRADIENT_COLUMNS,
     GradientLog,
@@ -358,7 +359,7 @@ def test_a_process_that_is_not_the_first_writes_nothing(tmp_path):
 
 
 def test_the_figure_is_drawn_from_the_file_alone(watched, tmp_path):
-    assert GRADIENT_FIGURES == {"figure_11_gradient_flow": figure_11_gradient_flow}
+    assert FIGURES["figure_11_gradient_flow"] is figure_11_gradient_flow
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "gradients.csv").write_bytes((watched / "logs" / "gradients.csv").read_bytes())
     figure = figure_11_gradient_flow(tmp_path)

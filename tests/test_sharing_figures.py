@@ -11,8 +11,8 @@ from scipy import stats
 from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
 from mtl_course.studies.runner import config_hash, run_configs
-from mtl_course.metrics.scores import PRIMARY_METRIC
-from mtl_course.plots.sharing import SHARING_FIGURES, mtl_benefits, performance_comparison
+from mtl_course.plots.catalogue import FIGURES
+from mtl_course.plots.sharing import mtl_benefits, performance_comparison
 from mtl_course.studies.sharing import sharing_effect, sharing_rows, study_parameters
 
 ALONE_SCORES = {"classification": (0.50, 0.52, 0.54), "detection": (0.04, 0.05, 0.03), "lane": (0.2, 0.25, 0.3)}
@@ -25,7 +25,7 @@ def write(folder, alone=ALONE_SCORES, shared=SHARED_SCORES, steps=200, more=(), 
         for task, split in itertools.product(scores, ("val", "test")):
             for seed, value in enumerate(scores[task]):
                 shift = float(split == "val")
-                rows.append((run, config, seed, steps, split, task, PRIMARY_METRIC[task], value + shift))
+                rows.append((run, config, seed, steps, split, task, TASKS[task].primary_metric, value + shift))
     pd.DataFrame(rows, columns=["run", "config", "seed", "steps", "part", "task", "metric", "value"]).to_csv(
         folder / "studies.csv", index=False
     )
@@ -116,7 +116,8 @@ def test_without_a_study_the_single_runs_are_drawn(tmp_path, monkeypatch):
     from mtl_course.plots import comparison as comparison_figures
 
     single = dict(performance_comparison="compare_single_runs", mtl_benefits="benefits_of_single_runs")
-    for name, figure in SHARING_FIGURES.items():
+    for name in single:
+        figure = FIGURES[name]
         with pytest.raises(UserError, match="evaluation_results.csv.*mtl_compare"):
             figure(tmp_path)
         monkeypatch.setattr(comparison_figures, single[name], lambda folder: f"{name} of {folder}")

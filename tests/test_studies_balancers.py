@@ -25,7 +25,6 @@ from mtl_course.studies.balancers import (
     select_on_validation,
     verdict,
 )
-from mtl_course.metrics.scores import PRIMARY_METRIC
 from mtl_course.studies.plans import BALANCER_RUNS, not_in
 
 BASE = (0.60, 0.10, 0.30)
@@ -43,7 +42,7 @@ def study(gains, seeds=(0, 1, 2), noise=0.002, rng=0, splits=("val", "test"), lu
         for seed, split, (task, base) in itertools.product(seeds, splits, zip(TASKS, BASE)):
             value = base * shift[seed] * (1 + by_split[split] / 100) * (1 + noise * rng.standard_normal())
             row = dict(run=run, config="x", seed=seed, steps=200, part=split, task=task)
-            rows.append(row | dict(metric=PRIMARY_METRIC[task], value=value))
+            rows.append(row | dict(metric=TASKS[task].primary_metric, value=value))
     return pd.DataFrame(rows)
 
 

@@ -12,8 +12,10 @@ from matplotlib.colors import to_hex
 from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import project_root
-from mtl_course.plots.figures import TASK_COLOURS, make_figures, style
-from mtl_course.plots.imbalance import IMBALANCE_FIGURES, figure_12_data_imbalance, learning_curves
+from mtl_course.plots.catalogue import FIGURES
+from mtl_course.plots.figures import make_figures
+from mtl_course.plots.style import style
+from mtl_course.plots.imbalance import figure_12_data_imbalance, learning_curves
 from mtl_course.studies.imbalance import (
     GROUPS,
     cause_sentences,
@@ -38,7 +40,7 @@ from mtl_course.studies.scores import (
     scores_of,
     seeds_text,
 )
-from mtl_course.metrics.scores import PRIMARY_METRIC, lane_scores
+from mtl_course.metrics.scores import lane_scores
 from mtl_course.studies.plans import CURVE_RUNS, IMBALANCE_RUNS, curve_name, missing_sentence
 
 LUCK = (0.04, 0.0, -0.04)  # of the seeds, in every run and task
@@ -52,7 +54,7 @@ def table_of(values, seeds=3, split="test"):
             if score is None:
                 continue
             row = dict(run=run, config="x", seed=seed, steps=200, part=split, task=task)
-            rows.append(row | dict(metric=PRIMARY_METRIC[task], value=score + LUCK[seed]))
+            rows.append(row | dict(metric=TASKS[task].primary_metric, value=score + LUCK[seed]))
             if task == "classification":  # a score that is not the primary one
                 rows.append(row | dict(metric="macro_f1", value=score + LUCK[seed] + 0.1))
     return pd.DataFrame(rows)
@@ -422,7 +424,7 @@ def test_figure_12_has_a_row_per_run_and_a_column_per_task(folder, causes):
     )
     hollow = [l.get_markerfacecolor() == "white" for _, l in points(lane).values()]
     assert sum(hollow) == 2 and {to_hex(l.get_color()) for _, l in points(lane).values()} == {
-        TASK_COLOURS["lane"].lower()
+        TASKS["lane"].colour.lower()
     }
     assert (
         f"{len(IMBALANCE_RUNS) - len(CAUSES)} of {len(IMBALANCE_RUNS)} runs are not made yet: "
@@ -459,10 +461,8 @@ def test_panels_without_input_are_left_out_and_come_with_it(folder):
 
 def test_the_table_is_found_above_a_run(folder):
     (folder / "laptop").mkdir()
-    assert (
-        make_figures(folder / "laptop", names=["figure_12_data_imbalance"], figures=IMBALANCE_FIGURES)[0].stat().st_size
-        > 10_000
-    )
+    (file,) = make_figures(folder / "laptop", names=["figure_12_data_imbalance"], figures=FIGURES)
+    assert file.stat().st_size > 10_000
 
 
 def test_without_the_study_the_counts_are_drawn(tmp_path):

@@ -299,6 +299,10 @@ class TaskRegistry(Mapping):
     def __repr__(self):
         return f"TASKS({', '.join(self)})"
 
+    def primary_metrics(self) -> dict:
+        """Name -> the metric by which the task is judged."""
+        return {name: task.primary_metric for name, task in self.items()}
+
     def index(self, name: str) -> int:
         """The number of a task in the order of registration; it enters the sampler's seeds."""
         return list(self).index(self[name].name)

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..core.task import TASKS
-from .figures import style
+from .style import style
 
 __all__ = ["affinity_figure"]
 

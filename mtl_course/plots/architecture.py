@@ -1,18 +1,22 @@
 """A painted diagram shows what its painter believed. This one asks the network."""
 
-__all__ = []
-
 from pathlib import Path
-import pandas as pd, torch
+
+import pandas as pd
+import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import nn
-from .figures import PART_COLOURS, TASK_COLOURS, TASK_LABELS, run_config
+
 from ..core.task import TASKS
 from ..models.backbone import STRIDES, Backbone
 from ..models.multi_task_model import MultiTaskModel, model_from_config
 from ..models.sharing import HardSharing
+from .figures import run_config
+from .style import WIDTH, part_colours
+
+__all__ = []
 
 
 def _parts(module, prefix):  # -> (name, module), down to the layers worth a line; parts without parameters left out
@@ -109,17 +113,19 @@ def figure_6_resnet50_architecture(results_dir: str | Path) -> Figure:  # reads 
     "The network layer by layer: kind, shape of the output for the run's images, parameters."
     config, model = run_model(results_dir)
     table = layer_table(model, {t: config.image_size_of(t) for t in model.tasks})
-    fig = Figure(figsize=(3.5, 0.7 + 0.155 * (len(table) + 1.2 * table["part"].nunique())))
+    fig = Figure(figsize=(WIDTH, 0.7 + 0.155 * (len(table) + 1.2 * table["part"].nunique())))
     text, bars = fig.subplots(1, 2, width_ratios=[3.2, 1], sharey=True)
-    y, second = 0, 0.32 if table["layer"].str.len().max() < 20 else 0.44
+    colours = part_colours()
+    second = 0.32 if table["layer"].str.len().max() < 20 else 0.44  # where the second column begins
+    y = 0
     for part, rows in table.groupby("part", sort=False):
         task = config.tasks[0] if part == "trunk" else part
-        title = f"trunk, {config.backbone_name}" if part == "trunk" else TASK_LABELS[part]
+        title = f"trunk, {config.backbone_name}" if part == "trunk" else TASKS[part].title
         text.text(
             0,
             y,
             f"{title} (images 3×{_size_text(config.image_size_of(task))}): {rows['parameters'].sum() / 1e6:.2f} M",
-            color=PART_COLOURS[part] if part != "trunk" else "#444444",
+            color=colours[part] if part != "trunk" else "#444444",
             fontweight="bold",
             fontsize=6,
             va="center",
@@ -128,7 +134,7 @@ def figure_6_resnet50_architecture(results_dir: str | Path) -> Figure:  # reads 
             y += 1
             for x, words in ((0.02, row.layer), (second, row.kind), (0.99, row.output)):
                 text.text(x, y, words, fontsize=5.5, va="center", ha="right" if x > 0.9 else "left")
-            bars.barh(y, row.parameters / 1e6, color=PART_COLOURS[part], height=0.75)
+            bars.barh(y, row.parameters / 1e6, color=colours[part], height=0.75)
             bars.text(
                 row.parameters / 1e6,
                 y,
@@ -183,82 +189,68 @@ def _light(colour):
     return tuple(0.35 * v + 0.65 for v in to_rgb(colour))
 
 
+def _millions(module: nn.Module) -> str:
+    return f"{sum(p.numel() for p in module.parameters()) / 1e6:.2f} M"
+
+
 def architecture_diagram(results_dir: str | Path) -> Figure:  # reads config.json
     """Inputs of every task, the shared trunk with its stages, and the heads with what they read,
     give and weigh.
     """
     config, model = run_model(results_dir)
-    millions, reads = lambda m: f"{sum(p.numel() for p in m.parameters()) / 1e6:.2f} M", stages_read(model)
-    fig = Figure(figsize=(3.5, 2.9))
+    fig = Figure(figsize=(WIDTH, 2.9))
     ax = fig.subplots()
     ax.set(xlim=(0, 5), ylim=(-0.62, 3.9))
     ax.axis("off")
     columns = {t: 5 * (k + 0.5) / len(model.tasks) for k, t in enumerate(model.tasks)}
-    resnets = [m for m in model.backbone.modules() if isinstance(m, Backbone)]
-    stages = {"stem": resnets[0].stem, **dict(zip(STRIDES, resnets[0].stages()))}
-    at = {name: k + 0.5 for k, name in enumerate(stages)}
-    for task, x in columns.items():
-        _box(
-            ax,
-            x,
-            3.5,
-            f"{TASK_LABELS[task]}\nimage 3×{_size_text(config.image_size_of(task))}",
-            _light(TASK_COLOURS[task]),
-            1.55,
-        )
-        ax.annotate(
-            "",
-            (0.5, 2.36),
-            (x, 3.17),
-            arrowprops=dict(
-                arrowstyle="->", color=TASK_COLOURS[task], lw=1, connectionstyle="arc3,rad=0.12" if x > 1 else None
-            ),
-        )
-    for name, module in stages.items():
-        about = (
-            f"stem, stride 4\n{millions(module)}"
-            if name == "stem"
-            else f"{name}, stride {STRIDES[name]}\n{model.backbone.channels[name]} channels\n{millions(module)}"
-        )
-        _box(ax, at[name], 2, about, "#e3e3e3", 0.86, 0.7)
-        if name != "c5":
-            ax.annotate(
-                "",
-                (at[name] + 0.58, 2),
-                (at[name] + 0.42, 2),
-                arrowprops=dict(arrowstyle="->", lw=0.8, shrinkA=0, shrinkB=0, mutation_scale=6),
-            )
-    trunk = "shared trunk" if type(model.backbone) is HardSharing else f"{config.sharing} trunk, {len(resnets)} ×"
-    ax.text(
-        2.5,
-        2.47,
-        f"{trunk} {config.backbone_name}: {millions(model.backbone)} parameters",
-        ha="center",
-        fontsize=6,
-        zorder=5,
-        bbox=dict(fc="white", ec="none", pad=0.6),
-    )
-    outputs = layer_table(model, {t: config.image_size_of(t) for t in model.tasks}).groupby("part")["output"].last()
-    for task, x in columns.items():
-        for k, stage in enumerate(reads[task]):
-            ax.plot(
-                [at[stage], x + 0.14 * (k - (len(reads[task]) - 1) / 2)], [1.65, 0.45], color=TASK_COLOURS[task], lw=1.2
-            )
-        gives = TASKS[task].output or outputs[task]
-        _box(
-            ax,
-            x,
-            0.05,
-            f"{task} head\n{millions(model.heads[task])} parameters\n→ {gives}",
-            _light(TASK_COLOURS[task]),
-            1.55,
-            0.8,
-        )
-    ax.text(2.5, -0.55, f"{millions(model)} parameters in all", ha="center", fontsize=6)
+    _draw_inputs(ax, config, columns)
+    stages = _draw_trunk(ax, config, model)
+    _draw_heads(ax, config, model, columns, stages)
+    ax.text(2.5, -0.55, f"{_millions(model)} parameters in all", ha="center", fontsize=6)
     return fig
 
 
-ARCHITECTURE_FIGURES = {
-    "figure_6_resnet50_architecture": figure_6_resnet50_architecture,
-    "architecture_diagram": architecture_diagram,
-}  # file name -> function of the results folder
+def _draw_inputs(ax, config, columns: dict):  # task -> x
+    "The images of each task, with an arrow into the trunk."
+    for task, x in columns.items():
+        title = f"{TASKS[task].title}\nimage 3×{_size_text(config.image_size_of(task))}"
+        colour = TASKS[task].colour
+        _box(ax, x, 3.5, title, _light(colour), 1.55)
+        bend = "arc3,rad=0.12" if x > 1 else None
+        arrow = dict(arrowstyle="->", color=colour, lw=1, connectionstyle=bend)
+        ax.annotate("", (0.5, 2.36), (x, 3.17), arrowprops=arrow)
+
+
+def _draw_trunk(ax, config, model) -> dict:  # stage -> x
+    "The stages of the trunk from left to right, and its name above them."
+    resnets = [module for module in model.backbone.modules() if isinstance(module, Backbone)]
+    stages = {"stem": resnets[0].stem, **dict(zip(STRIDES, resnets[0].stages()))}
+    places = {name: k + 0.5 for k, name in enumerate(stages)}
+    arrow = dict(arrowstyle="->", lw=0.8, shrinkA=0, shrinkB=0, mutation_scale=6)
+    for name, module in stages.items():
+        about = f"stem, stride 4\n{_millions(module)}"
+        if name != "stem":
+            channels = model.backbone.channels[name]
+            about = f"{name}, stride {STRIDES[name]}\n{channels} channels\n{_millions(module)}"
+        _box(ax, places[name], 2, about, "#e3e3e3", 0.86, 0.7)
+        if name != "c5":
+            ax.annotate("", (places[name] + 0.58, 2), (places[name] + 0.42, 2), arrowprops=arrow)
+    trunk = "shared trunk" if type(model.backbone) is HardSharing else f"{config.sharing} trunk, {len(resnets)} ×"
+    title = f"{trunk} {config.backbone_name}: {_millions(model.backbone)} parameters"
+    ax.text(2.5, 2.47, title, ha="center", fontsize=6, zorder=5, bbox=dict(fc="white", ec="none", pad=0.6))
+    return places
+
+
+def _draw_heads(ax, config, model, columns: dict, stages: dict):  # task -> x; stage -> x
+    "The heads, with lines to the stages that they read."
+    sizes = {task: config.image_size_of(task) for task in model.tasks}
+    outputs = layer_table(model, sizes).groupby("part")["output"].last()
+    reads = stages_read(model)
+    for task, x in columns.items():
+        colour = TASKS[task].colour
+        for k, stage in enumerate(reads[task]):
+            foot = x + 0.14 * (k - (len(reads[task]) - 1) / 2)
+            ax.plot([stages[stage], foot], [1.65, 0.45], color=colour, lw=1.2)
+        gives = TASKS[task].output or outputs[task]
+        about = f"{task} head\n{_millions(model.heads[task])} parameters\n→ {gives}"
+        _box(ax, x, 0.05, about, _light(colour), 1.55, 0.8)

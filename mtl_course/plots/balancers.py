@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..config import TASKS
+from ..core.colours import OKABE_ITO
 from ..core.statistics import mean_and_interval
-from ..metrics.scores import PRIMARY_METRIC
+from ..core.task import TASKS
 from ..studies.balancers import is_fixed, run_kind
 from ..studies.scores import delta_m, headline_scores, pareto_front
-from ..config import OKABE_ITO
-from .figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, style
+from .style import primary_label, style
 
 __all__ = ["answer_figure", "delta_m_figure", "front_figure", "task_change_figure"]
 
@@ -103,11 +102,11 @@ def task_change_figure(block: pd.DataFrame, split: str = "test", clip: float = 1
         for ax, task in zip(fig.subplots(1, len(changes.columns), sharey=True), changes):
             for y, value in enumerate(changes[task]):
                 x = np.clip(value, -clip, clip)
-                ax.plot(x, y, TASK_MARKERS[task], color=TASK_COLOURS[task], ms=4.5, clip_on=False)
+                ax.plot(x, y, TASKS[task].marker, color=TASKS[task].colour, ms=4.5, clip_on=False)
                 if x != value:
                     ax.annotate(f"{value:+.0f}", (x, y), (-5, 0), textcoords="offset points", **_LEFT_OF_POINT)
             ax.axvline(0, color="black", lw=0.6, ls=":")
-            ax.set(xlim=(-clip, clip), title=TASK_LABELS[task], xlabel="change, percent")
+            ax.set(xlim=(-clip, clip), title=TASKS[task].title, xlabel="change, percent")
             ax.set_yticks(range(len(order)), order, fontsize=8)
             ax.tick_params(axis="x", labelsize=8)
     return fig
@@ -137,8 +136,8 @@ def front_figure(
                 ax.plot(x, y, ls="", ms=8 if run == "alone" else 4.5, **KIND_STYLES[run_kind(run)])
                 if run in named:
                     ax.annotate(run, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=8)
-            ax.set_xlabel(f"{TASK_LABELS[a]}: {METRIC_LABELS[PRIMARY_METRIC[a]]}")
-            ax.set_ylabel(f"{TASK_LABELS[b]}: {METRIC_LABELS[PRIMARY_METRIC[b]]}")
+            ax.set_xlabel(f"{TASKS[a].title}: {primary_label(a)}")
+            ax.set_ylabel(f"{TASKS[b].title}: {primary_label(b)}")
             ax.tick_params(labelsize=8)
             ax.margins(0.14)
         marks = [ax.plot([], [], ls="", ms=5, label=kind, **look)[0] for kind, look in KIND_STYLES.items()]

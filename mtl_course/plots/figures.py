@@ -1,63 +1,25 @@
 """A figure is a function of result files. Nobody types a number into a picture."""
 
-__all__ = ["style"]
-
 import sys
 from pathlib import Path
-import cv2, matplotlib, numpy as np, pandas as pd, seaborn as sns
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
-from ..config import DETECTION_CLASSES, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, TASKS, Config, load_config
+
+from ..config import DETECTION_CLASSES, Config, load_config
 from ..core.errors import UserError
-from ..core.statistics import wilson_interval
 from ..core.files import atomic_write
-from ..world.signs import SIGN_NAMES
+from ..core.statistics import wilson_interval
+from ..core.task import TASKS
 from ..evaluation.results import RESULT_COLUMNS, read_table
-from ..metrics.scores import PRIMARY_METRIC
+from ..world.signs import SIGN_NAMES
+from .style import METRIC_LABELS, WIDTH, primary_label, style
 
-PART_COLOURS = {"trunk": "#999999", **TASK_COLOURS}  # parts of the network: the trunk belongs to no task
-METRIC_LABELS = {
-    "accuracy": "top-1 accuracy",
-    "macro_precision": "macro precision",
-    "macro_recall": "macro recall",
-    "macro_f1": "macro F1",
-    "map50": "mAP50",
-    "map50_95": "mAP50:95",
-    "pixel_accuracy": "pixel accuracy",
-    "iou": "IoU",
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-}
-
-
-def style():
-    """The context in which every figure is drawn: `with style(): …`; small type for half a page of
-    width.
-    """
-    base = sns.axes_style("ticks") | sns.plotting_context("paper")
-    return matplotlib.rc_context(
-        base
-        | {
-            "font.size": 8,
-            "axes.titlesize": 8.5,
-            "axes.labelsize": 8,
-            "xtick.labelsize": 7,
-            "ytick.labelsize": 7,
-            "legend.fontsize": 7,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "grid.color": "#e6e6e6",
-            "grid.linewidth": 0.6,
-            "lines.linewidth": 1.4,
-            "figure.constrained_layout.use": True,
-            "savefig.dpi": 200,
-            "pdf.fonttype": 42,
-            "svg.hashsalt": "mtl_course",
-        }
-    )  # without it each svg gets other names inside
-
+__all__ = ["make_figures"]
 
 LOG_FIELDS = ["kind", "epoch", "step", "task", "loss", "metric", "value"]  # of training.csv, those that figures use
 
@@ -82,18 +44,18 @@ def figure_1_loss_convergence(results_dir: str | Path) -> Figure:  # reads logs/
     """
     log = _read_log(results_dir, "step")
     tasks = _tasks_in(log)
-    fig = Figure(figsize=(3.5, 1.35 * len(tasks) + 0.3))
+    fig = Figure(figsize=(WIDTH, 1.35 * len(tasks) + 0.3))
     for ax, task in zip(fig.subplots(len(tasks), 1, sharex=True, squeeze=False)[:, 0], tasks):
         rows = log[log["task"] == task].sort_values("step")
         smooth = rows["loss"].rolling(max(1, len(rows) // 20), center=True, min_periods=1).median()
-        ax.plot(rows["step"], rows["loss"], color=TASK_COLOURS[task], alpha=0.3, lw=0.6)
-        ax.plot(rows["step"], smooth, color=TASK_COLOURS[task])
+        ax.plot(rows["step"], rows["loss"], color=TASKS[task].colour, alpha=0.3, lw=0.6)
+        ax.plot(rows["step"], smooth, color=TASKS[task].colour)
         if (rows["loss"] > 0).all():
             ax.set_yscale("log")
             ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.set(title=TASK_LABELS[task])
+        ax.set(title=TASKS[task].title)
         ax.annotate(
             f"{smooth.iloc[-1]:.2f}",
             (rows["step"].iloc[-1], smooth.iloc[-1]),
@@ -110,17 +72,17 @@ def figure_1_loss_convergence(results_dir: str | Path) -> Figure:  # reads logs/
 def figure_2_accuracy_progression(results_dir: str | Path) -> Figure:  # reads logs/training.csv
     "Validation headline score of each task against epoch, in per cent."
     log = _read_log(results_dir, "epoch")
-    fig = Figure(figsize=(3.5, 2.5))
+    fig = Figure(figsize=(WIDTH, 2.5))
     ax = fig.subplots()
     for task in _tasks_in(log):
-        rows = log[(log["task"] == task) & (log["metric"] == PRIMARY_METRIC[task])].sort_values("epoch")
+        rows = log[(log["task"] == task) & (log["metric"] == TASKS[task].primary_metric)].sort_values("epoch")
         ax.plot(
             rows["epoch"],
             rows["value"],
-            marker=TASK_MARKERS[task],
+            marker=TASKS[task].marker,
             ms=3.5,
-            color=TASK_COLOURS[task],
-            label=f"{TASK_LABELS[task]}: {METRIC_LABELS[PRIMARY_METRIC[task]]}",
+            color=TASKS[task].colour,
+            label=f"{TASKS[task].title}: {primary_label(task)}",
         )
         if len(rows):
             ax.annotate(
@@ -130,7 +92,7 @@ def figure_2_accuracy_progression(results_dir: str | Path) -> Figure:  # reads l
                 textcoords="offset points",
                 va="center",
                 fontsize=7,
-                color=TASK_COLOURS[task],
+                color=TASKS[task].colour,
             )
     ax.set(xlabel="epoch", ylabel="validation score", ylim=(0, 1.02))
     ax.xaxis.get_major_locator().set_params(integer=True)
@@ -198,13 +160,13 @@ def figure_4_per_class_accuracy(results_dir: str | Path, **choice) -> Figure:  #
         .reset_index()
     )
     total = wide.groupby("class")[["accuracy", "images"]].mean().reindex(SIGN_NAMES).fillna(0)
-    fig = Figure(figsize=(3.5, 6.2))
+    fig = Figure(figsize=(WIDTH, 6.2))
     ax = fig.subplots()
     y, seen = np.arange(len(total)), (total["images"] > 0).to_numpy()
     share, n = total["accuracy"][seen], total["images"][seen]
     low, high = wilson_interval(share, n)
-    ax.hlines(y[seen], low, high, color=TASK_COLOURS["classification"], alpha=0.45, lw=2)
-    ax.plot(share, y[seen], "o", ms=3, color=TASK_COLOURS["classification"])
+    ax.hlines(y[seen], low, high, color=TASKS["classification"].colour, alpha=0.45, lw=2)
+    ax.plot(share, y[seen], "o", ms=3, color=TASKS["classification"].colour)
     for k in y:
         ax.text(1.03, k, f"{int(total['images'].iloc[k])}", fontsize=5.5, va="center", color="#666666")
     ax.text(1.03, -1.6, "images", fontsize=5.5, color="#666666")
@@ -249,37 +211,45 @@ def _bars(ax, table, labels, colour):
     ax.grid(axis="y", visible=False)
 
 
+class _Panel(NamedTuple):
+    """The bars of one task."""
+
+    task: str
+    table: pd.DataFrame  # has the columns key and value
+    labels: dict  # key -> what stands beside its bar
+    title: str
+
+
+def _score_panels(rows: pd.DataFrame) -> list[_Panel]:  # RESULT_COLUMNS
+    "A panel per task, and one with the detector's AP50 of each class."
+    panels = []
+    for task in _tasks_in(rows):
+        table = rows[(rows["task"] == task) & (rows["class"] == "all")]
+        labels = {metric: label for metric, label in METRIC_LABELS.items() if metric in set(table["metric"])}
+        panels.append(_Panel(task, table.assign(key=table["metric"]), labels, TASKS[task].title))
+    if "detection" in _tasks_in(rows):
+        table = rows[(rows["task"] == "detection") & (rows["metric"] == "ap50")]
+        labels = {name: name for name in DETECTION_CLASSES}
+        panels.append(_Panel("detection", table.assign(key=table["class"]), labels, "detection: AP50 per class"))
+    return panels
+
+
 def evaluation_summary(results_dir: str | Path, **choice) -> Figure:  # reads evaluation_results.csv
     """The scores of every task, and the detector's AP50 per class; bars are means over seeds, lines
     their range (of one seed: its 95 % bootstrap interval).
     """
     rows = read_scores(results_dir, **choice)
-    panels = [
-        (
-            t,
-            rows[(rows["task"] == t) & (rows["class"] == "all")].assign(key=lambda r: r["metric"]),
-            {
-                m: METRIC_LABELS[m]
-                for m in METRIC_LABELS
-                if m in set(rows.loc[(rows["task"] == t) & (rows["class"] == "all"), "metric"])
-            },
-            TASK_LABELS[t],
-        )
-        for t in _tasks_in(rows)
-    ]
-    if any(t == "detection" for t, *_ in panels):
-        each = rows[(rows["task"] == "detection") & (rows["metric"] == "ap50")].assign(key=lambda r: r["class"])
-        panels.append(("detection", each, {c: c for c in DETECTION_CLASSES}, "detection: AP50 per class"))
-    heights = [0.4 + 0.17 * len(labels) for *_, labels, _ in panels]
-    fig = Figure(figsize=(3.5, sum(heights) + 0.3))
+    panels = _score_panels(rows)
+    heights = [0.4 + 0.17 * len(panel.labels) for panel in panels]
+    fig = Figure(figsize=(WIDTH, sum(heights) + 0.3))
     axes = fig.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for ax, (task, table, labels, title) in zip(axes, panels):
-        _bars(ax, table, labels, TASK_COLOURS[task])
-        ax.set_title(title)
-    first, seeds = rows.iloc[0], rows["seed"].nunique()
-    fig.suptitle(
-        f"{first['model']} on {first['data_set']}, {first['split']} split, {seeds} seed{'s' * (seeds > 1)}", fontsize=8
-    )
+    for ax, panel in zip(axes, panels):
+        _bars(ax, panel.table, panel.labels, TASKS[panel.task].colour)
+        ax.set_title(panel.title)
+    run = rows.iloc[0]
+    seeds = rows["seed"].nunique()
+    title = f"{run['model']} on {run['data_set']}, {run['split']} split, {seeds} seed{'s' * (seeds > 1)}"
+    fig.suptitle(title, fontsize=8)
     return fig
 
 
@@ -298,7 +268,7 @@ def confusion_matrix_figure(
         .to_numpy()
     )
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    fig = Figure(figsize=(3.5, 5.0))
+    fig = Figure(figsize=(WIDTH, 5.0))
     ax, side = fig.subplots(2, 1, height_ratios=[5, 3])
     side.axis("off")
     image = ax.imshow(share, cmap="Blues", norm=matplotlib.colors.PowerNorm(0.5, 0, 1))
@@ -306,25 +276,25 @@ def confusion_matrix_figure(
     ax.grid(False)
     bar = fig.colorbar(image, ax=ax, shrink=0.75, format=PercentFormatter(1, decimals=0))
     bar.set_label("share of the true class", fontsize=7)
-    wrong = counts * (1 - np.eye(43))
-    order = [i for i in np.argsort(-wrong, axis=None)[:top] if wrong.flat[i] > 0]
-    lines = [
-        f"{SIGN_NAMES[t]} ({t})\n   → {SIGN_NAMES[p]} ({p}): {int(counts[t, p])} of {int(counts[t].sum())}"
-        for t, p in (divmod(i, 43) for i in order)
-    ]
-    side.text(
-        0,
-        1,
-        "\n".join(["most frequent confusions", *lines] if lines else ["no confusion at all"]),
-        transform=side.transAxes,
-        va="top",
-        fontsize=6,
-        linespacing=1.4,
-    )
+    text = "\n".join(_largest_confusions(counts, top))
+    side.text(0, 1, text, transform=side.transAxes, va="top", fontsize=6, linespacing=1.4)
     return fig
 
 
-FIGURES = {
+def _largest_confusions(counts: np.ndarray, top: int) -> list[str]:  # (43, 43), true class by predicted one
+    "Lines that name the most frequent confusions."
+    wrong = counts * (1 - np.eye(43))
+    order = [i for i in np.argsort(-wrong, axis=None)[:top] if wrong.flat[i] > 0]
+    if not order:
+        return ["no confusion at all"]
+    lines = ["most frequent confusions"]
+    for true, predicted in (divmod(i, 43) for i in order):
+        share = f"{int(counts[true, predicted])} of {int(counts[true].sum())}"
+        lines.append(f"{SIGN_NAMES[true]} ({true})\n   → {SIGN_NAMES[predicted]} ({predicted}): {share}")
+    return lines
+
+
+RUN_FIGURES = {
     "figure_1_loss_convergence": figure_1_loss_convergence,
     "figure_2_accuracy_progression": figure_2_accuracy_progression,
     "figure_4_per_class_accuracy": figure_4_per_class_accuracy,
@@ -347,7 +317,7 @@ def make_figures(
     results_dir: str | Path = "results",  # holds logs/ and the tables; figures are written here
     format: str = "png",  # png, pdf or svg
     names: list | None = None,  # some of `figures`; None: all whose input is there
-    figures: dict = FIGURES,  # file name -> function of the results folder
+    figures: dict = RUN_FIGURES,  # file name -> function of the results folder
 ) -> list[Path]:  # the files written
     """Draws figures from result files; raises `UserError` for an unknown name or format, and for
     missing input of a named figure (or of all).
@@ -371,115 +341,3 @@ def make_figures(
     for name, e in missing.items():
         print(f"{name} is left out: {e}", file=sys.stderr)
     return files
-
-
-CLASS_COLOURS = dict(
-    zip(DETECTION_CLASSES, ("#56B4E9", "#E69F00", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#FFFFFF"))
-)
-LANE_COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#D55E00")
-
-
-def _rgb(colour):
-    return tuple(int(255 * v) for v in matplotlib.colors.to_rgb(colour))
-
-
-def _text(picture, text, x, y, size, colour):
-    """Black on a coloured ground (white if the ground is dark), the lower left corner at (x, y),
-    kept inside the picture.
-    """
-    (w, h), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
-    x, y = max(0, min(int(x), picture.shape[1] - w - 2)), max(h + 2, min(int(y), picture.shape[0] - below))
-    cv2.rectangle(picture, (x, y - h - 2), (x + w + 2, y + below), colour, -1)
-    ink = (0, 0, 0) if np.dot(colour, (0.3, 0.59, 0.11)) > 110 else (255, 255, 255)
-    cv2.putText(picture, text, (x + 1, y), cv2.FONT_HERSHEY_SIMPLEX, size, ink, 1, cv2.LINE_AA)
-
-
-def draw_predictions(
-    image: np.ndarray,  # uint8 (H, W, 3), RGB
-    boxes=(),  # (N, 4) XYXY in pixels of `image`
-    labels=(),  # (N,) 1..7
-    scores=None,  # (N,) in 0..1; None for true boxes
-    lanes=(),  # lists of x in pixels of `image`, negative where absent, one per h_samples
-    h_samples=(),  # heights in pixels of `image`
-    lane_mask=None,  # (h, w) probability or mask in 0..1, any size
-    sign: str = "",  # the name of a sign, as a banner
-    sign_score: float | None = None,  # its probability, 0..1
-    ignore=(),  # (M, 4) regions to be ignored, drawn in grey
-    min_score: float = 0.0,  # boxes below are left out
-) -> np.ndarray:  # uint8 (H, W, 3), RGB, a new array
-    "Draws boxes, lanes and a sign's name on a copy of an image."
-    picture = np.ascontiguousarray(image).copy()
-    height, width = picture.shape[:2]
-    line, size = max(1, round(width / 500)), min(0.9, max(0.3, width / 1600))
-    if lane_mask is not None:
-        share = (
-            0.55
-            * cv2.resize(np.asarray(lane_mask, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
-        )
-        picture = (picture * (1 - share) + share * np.array(_rgb(TASK_COLOURS["lane"]))).astype(np.uint8)
-    for k, lane in enumerate(lanes):
-        points = [(round(16 * float(x)), round(16 * float(y))) for x, y in zip(lane, h_samples) if x >= 0]
-        if len(points) > 1:
-            cv2.polylines(
-                picture,
-                [np.array(points, np.int32)],
-                False,
-                _rgb(LANE_COLOURS[k % len(LANE_COLOURS)]),
-                2 * line,
-                cv2.LINE_AA,
-                4,
-            )
-    for box in np.asarray(ignore, np.float64).reshape(-1, 4):
-        _box(picture, box, (150, 150, 150), line)
-    boxes, labels = np.asarray(boxes, np.float64).reshape(-1, 4), np.asarray(labels, np.int64).reshape(-1)
-    shown = (
-        range(len(boxes)) if scores is None else [k for k in np.argsort(scores) if scores[k] >= min_score]
-    )  # the surest on top
-    for k in shown:
-        name = DETECTION_CLASSES[labels[k] - 1]
-        colour = _rgb(CLASS_COLOURS[name])
-        _box(picture, boxes[k], colour, line)
-        _text(
-            picture,
-            name if scores is None else f"{name} {100 * float(scores[k]):.0f}",
-            boxes[k][0],
-            boxes[k][1] - 2,
-            0.8 * size,
-            colour,
-        )
-    if sign:
-        _text(
-            picture,
-            sign if sign_score is None else f"{sign} {100 * sign_score:.0f} %",
-            0,
-            0,
-            size,
-            _rgb(TASK_COLOURS["classification"]),
-        )
-    return picture
-
-
-def _box(picture, box, colour, line):
-    x1, y1, x2, y2 = (int(round(v)) for v in box)
-    cv2.rectangle(picture, (x1, y1), (x2, y2), (0, 0, 0), line + 2)
-    cv2.rectangle(picture, (x1, y1), (x2, y2), colour, line)
-
-
-def side_by_side(
-    panels: dict,  # caption -> uint8 (H, W, 3) RGB, all of one size
-    gap: int = 4,
-) -> np.ndarray:  # uint8 RGB
-    "Pictures in a row with captions: input, prediction, truth."
-    pictures = list(panels.values())
-    height = pictures[0].shape[0]
-    size = max(0.35, min(0.8, pictures[0].shape[1] / 700))
-    bar = round(34 * size)
-    columns = []
-    for caption, picture in panels.items():
-        column = np.full((height + bar, picture.shape[1], 3), 255, np.uint8)
-        column[bar:] = picture
-        cv2.putText(
-            column, caption, (2, bar - round(10 * size)), cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 1, cv2.LINE_AA
-        )
-        columns += [column, np.full((height + bar, gap, 3), 255, np.uint8)]
-    return np.hstack(columns[:-1])

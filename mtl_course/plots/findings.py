@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
-from ..config import OKABE_ITO, TASK_COLOURS, TASK_LABELS, TASK_MARKERS, TASKS
+from ..core.colours import OKABE_ITO
 from ..core.statistics import mean_and_interval
-from ..metrics.scores import PRIMARY_METRIC
-from .figures import METRIC_LABELS, style
+from ..core.task import TASKS
 from .predictions import plain_sign
+from .style import GREY, part_colours, primary_label, style
 
 __all__ = [
     "draw_class_precision",
@@ -31,8 +31,6 @@ __all__ = [
 ]
 
 _WIDTH = 7.0  # inches, of a figure in a notebook
-_GREY = "#999999"
-_PART_COLOURS = {"backbone": _GREY, **TASK_COLOURS}
 VERDICT_COLOURS = {
     "reproduced": "#009E73",
     "not reproduced": "#D55E00",
@@ -61,12 +59,12 @@ def draw_seed_scores(scores: pd.DataFrame) -> Figure:  # rows of laptop_seeds.cs
     with _style():
         figure, ax = _new_figure(1.9)
         for y, task in enumerate(TASKS):
-            rows = scores[(scores.task == task) & (scores.metric == PRIMARY_METRIC[task])]
+            rows = scores[(scores.task == task) & (scores.metric == TASKS[task].primary_metric)]
             mean, low, high = mean_and_interval(rows.value)
-            ax.hlines(y, low, high, color=TASK_COLOURS[task], lw=5, alpha=0.3)
-            ax.plot(rows.value, [y] * len(rows), TASK_MARKERS[task], color=TASK_COLOURS[task], ms=4)
+            ax.hlines(y, low, high, color=TASKS[task].colour, lw=5, alpha=0.3)
+            ax.plot(rows.value, [y] * len(rows), TASKS[task].marker, color=TASKS[task].colour, ms=4)
             ax.annotate(f"{mean:.3f}", (high, y), xytext=(6, 0), textcoords="offset points", va="center")
-        labels = [f"{TASK_LABELS[task]}: {METRIC_LABELS[PRIMARY_METRIC[task]]}" for task in TASKS]
+        labels = [f"{TASKS[task].title}: {primary_label(task)}" for task in TASKS]
         ax.set(yticks=range(len(TASKS)), yticklabels=labels, ylim=(len(TASKS) - 0.5, -0.5), xlim=(0, 1.05))
         ax.set(xlabel="score on the test split (points: seeds; bars: 95 % interval of the mean)")
         return figure
@@ -80,15 +78,15 @@ def draw_log(log: pd.DataFrame) -> Figure:  # training.csv
         figure = Figure(figsize=(_WIDTH, 3.8), layout="constrained")
         for (above, below), task in zip(figure.subplots(2, len(TASKS)).T, TASKS):
             loss = steps[steps.task == task].set_index("step").loss
-            above.plot(loss, lw=0.5, alpha=0.4, color=TASK_COLOURS[task])
-            above.plot(loss.rolling(25, center=True).median(), color=TASK_COLOURS[task])
-            above.set(title=TASK_LABELS[task], xlabel="step", yscale="log")
+            above.plot(loss, lw=0.5, alpha=0.4, color=TASKS[task].colour)
+            above.plot(loss.rolling(25, center=True).median(), color=TASKS[task].colour)
+            above.set(title=TASKS[task].title, xlabel="step", yscale="log")
             above.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             above.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             above.yaxis.set_minor_formatter(NullFormatter())
-            rows = epochs[(epochs.task == task) & (epochs.metric == PRIMARY_METRIC[task])]
-            below.plot(rows.epoch, rows.value, marker=TASK_MARKERS[task], ms=5, color=TASK_COLOURS[task])
-            below.set(title=METRIC_LABELS[PRIMARY_METRIC[task]], xlabel="epoch", ylim=(0, 1), xticks=rows.epoch)
+            rows = epochs[(epochs.task == task) & (epochs.metric == TASKS[task].primary_metric)]
+            below.plot(rows.epoch, rows.value, marker=TASKS[task].marker, ms=5, color=TASKS[task].colour)
+            below.set(title=primary_label(task), xlabel="epoch", ylim=(0, 1), xticks=rows.epoch)
         figure.axes[0].set_ylabel("training loss")
         figure.axes[len(TASKS)].set_ylabel("validation score")
         return figure
@@ -100,7 +98,7 @@ def draw_class_precision(classes: pd.DataFrame) -> Figure:  # index: names; mean
     with _style():
         figure, axes = _new_figure(2.7, 2, sharey=True)
         for ax, (column, label) in zip(axes, axes_labels.items()):
-            ax.scatter(classes[column], classes["mean"], color=TASK_COLOURS["detection"], s=18)
+            ax.scatter(classes[column], classes["mean"], color=TASKS["detection"].colour, s=18)
             for name, row in classes.iterrows():
                 ax.annotate(name, (row[column], row["mean"]), xytext=(4, -9), textcoords="offset points")
             ax.set(xlabel=label, ylim=(0, 1))
@@ -111,7 +109,7 @@ def draw_class_precision(classes: pd.DataFrame) -> Figure:  # index: names; mean
 
 def draw_error_rates(rows: pd.DataFrame) -> Figure:  # index: what was trained; accuracy, low, high, trained_on
     "Error rate on real signs with its 95 % interval; the colour says what a network learned from."
-    colours = {"drawings": OKABE_ITO["orange"], "real signs": TASK_COLOURS["classification"]}
+    colours = {"drawings": OKABE_ITO["orange"], "real signs": TASKS["classification"].colour}
     with _style():
         figure, ax = _new_figure(0.7 + 0.32 * len(rows))
         for y, row in enumerate(rows.itertuples()):
@@ -176,7 +174,7 @@ def draw_latency_ratios(ratios: pd.DataFrame) -> Figure:  # rows of efficiency.c
             names = [f"{int(batch)}×, {precision}, {mode}" for batch, precision, mode in parts]
             ax.hlines(range(len(rows)), rows.low, rows.high, color="black", lw=1)
             ax.plot(rows.value, range(len(rows)), "o", ms=4, color="black")
-            ax.axvline(3, color=_GREY, lw=0.8, ls="--")
+            ax.axvline(3, color=GREY, lw=0.8, ls="--")
             ax.set(title=f"image {size}", yticks=range(len(rows)), ylim=(len(rows) - 0.5, -0.5), xlim=(1, 3.1))
             ax.set_yticklabels(names, fontsize=8)
         figure.supxlabel("time of three passes / time of one (points: median; lines: quartiles)", fontsize=8)
@@ -197,7 +195,7 @@ def draw_scenes(
             ax.set_title(title)
             ax.axis("off")
             for x1, y1, x2, y2 in boxes:
-                box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=TASK_COLOURS["detection"], lw=1.2)
+                box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=TASKS["detection"].colour, lw=1.2)
                 ax.add_patch(box)
         if band is not None:
             top, bottom = band
@@ -215,8 +213,8 @@ def draw_single_pass(single: pd.DataFrame) -> Figure:  # rows of single_pass.csv
             rows = single[single.metric == metric]
             passes = zip(rows.trunk_passes, rows.statistics)
             names = ["one pass for each head" if n == 2 else f"one pass, {name} statistics" for n, name in passes]
-            colour = TASK_COLOURS[rows.task.iloc[0]]
-            bars = ax.barh(names, rows.value, color=[colour if n == 1 else _GREY for n in rows.trunk_passes])
+            colour = TASKS[rows.task.iloc[0]].colour
+            bars = ax.barh(names, rows.value, color=[colour if n == 1 else GREY for n in rows.trunk_passes])
             ax.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
             ax.set(title=title, xlim=(0, 0.75), xlabel="score")
         axes[0].invert_yaxis()
@@ -230,11 +228,12 @@ def draw_parameter_sums(
     "Stacked bars of parameters, with the total that is stated as a line."
     with _style():
         figure, ax = _new_figure(1.8)
+        colours = {"backbone": GREY, **part_colours()}
         for y, parts in enumerate(sums.values()):
             left = 0
             for part, millions in parts.items():
                 label = part if y == 0 else None
-                ax.barh(y, millions, left=left, color=_PART_COLOURS[part], height=0.6, label=label)
+                ax.barh(y, millions, left=left, color=colours[part], height=0.6, label=label)
                 left += millions
             ax.annotate(f"{left:.2f} M", (left, y), xytext=(6, 0), textcoords="offset points", va="center")
         ax.axvline(total, color="black", lw=1, ls="--")

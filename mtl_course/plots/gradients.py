@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, StrMethodFormatter
 from ..core.errors import UserError
 from ..core.task import TASKS
 from ..training.gradients import read_gradients
-from .figures import style
+from .style import style
 
 __all__ = ["gradient_flow_figure", "norm_map", "run_figure"]
 
@@ -227,6 +227,3 @@ def figure_11_gradient_flow(
         return gradient_flow_figure(read_gradients(results_dir))
     table = pd.read_csv(study).query("run == 'equal'")
     return gradient_flow_figure(table, "weights 1/1/1 in benchmarks/gradient_flow.py")
-
-
-GRADIENT_FIGURES = {"figure_11_gradient_flow": figure_11_gradient_flow}  # file name -> function of the results folder

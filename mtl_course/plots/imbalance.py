@@ -9,17 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from ..config import TASKS
 from ..core.errors import UserError
 from ..core.statistics import mean_and_interval
-from ..metrics.scores import PRIMARY_METRIC
+from ..core.task import TASKS
 from ..studies.imbalance import GROUPS, run_label, training_images
 from ..studies.learning_curves import curve_runs
 from ..studies.plans import CURVE_RUNS, IMBALANCE_RUNS, SIZES, not_in, study_command
 from ..studies.gradient_shares import read_gramians, share_text, step_shares
 from ..studies.scores import floor_score, read_runs, scores_of
-from .comparison import data_counts_figure
-from .figures import METRIC_LABELS, TASK_COLOURS, TASK_LABELS, TASK_MARKERS
+from .data_counts import data_counts_figure
+from .style import primary_label
 
 __all__ = ["figure_12_data_imbalance", "learning_curves"]
 
@@ -72,13 +71,13 @@ def _write_labels(ax, rows: list[_Row], height: float):
 
 def _draw_run(ax, row: _Row, values: pd.Series, task: str):
     "Mean, interval and seeds of one run."
-    colour = TASK_COLOURS[task]
+    colour = TASKS[task].colour
     mean, low, high = mean_and_interval(values)
     if np.isfinite(low):
         ax.plot([low, high], [row.y, row.y], color=colour, lw=1)
     ax.plot(values, [row.y] * len(values), "|", color=colour, ms=4, mew=0.7)
     face = "white" if row.is_remedy else colour
-    ax.plot(mean, row.y, TASK_MARKERS[task], color=colour, mfc=face, ms=4.5, mew=1)
+    ax.plot(mean, row.y, TASKS[task].marker, color=colour, mfc=face, ms=4.5, mew=1)
 
 
 def _forest(ax, table: pd.DataFrame, task: str, rows: list[_Row], split: str):
@@ -97,7 +96,7 @@ def _forest(ax, table: pd.DataFrame, task: str, rows: list[_Row], split: str):
     if len(seen):  # wide intervals of few seeds must not squeeze the means together
         room = max(0.02, 0.35 * np.ptp(seen))
         ax.set_xlim(max(0, seen.min() - room), min(1, seen.max() + room))
-    ax.set_title(f"{TASK_LABELS[task]}\n{METRIC_LABELS[PRIMARY_METRIC[task]]}", color=TASK_COLOURS[task], fontsize=8)
+    ax.set_title(f"{TASKS[task].title}\n{primary_label(task)}", color=TASKS[task].colour, fontsize=8)
     ax.tick_params(axis="y", length=0, labelleft=False)
     ax.tick_params(axis="x", labelsize=8)
     ax.grid(axis="y", visible=False)
@@ -116,10 +115,10 @@ def _flat_bars(ax, labels: list[str], title: str):
 
 
 def _image_bars(ax, counts: pd.Series):  # task -> training images
-    ax.barh(range(len(counts)), counts, color=[TASK_COLOURS[t] for t in counts.index], height=0.75)
+    ax.barh(range(len(counts)), counts, color=[TASKS[t].colour for t in counts.index], height=0.75)
     for k, n in enumerate(counts):
         ax.text(n, k, f" {n:,} ({n / counts.sum():.1%})", va="center", fontsize=8)
-    _flat_bars(ax, [TASK_LABELS[t] for t in counts.index], "training images")
+    _flat_bars(ax, [TASKS[t].title for t in counts.index], "training images")
     ax.set_xlim(0, 1.35 * counts.max())
     ax.grid(axis="y", visible=False)
     ax.xaxis.get_major_locator().set_params(nbins=4)
@@ -139,7 +138,7 @@ def _share_bars(ax, gramians: np.ndarray):  # (S, T, T)
         shares = np.clip(by_step.mean(0), 0, None)
         left = 0.0
         for task, share, hatch in zip(TASKS, shares / shares.sum(), _HATCHES):
-            ax.barh(k, share, left=left, color=TASK_COLOURS[task], hatch=hatch, edgecolor="white", lw=0.3, height=0.72)
+            ax.barh(k, share, left=left, color=TASKS[task].colour, hatch=hatch, edgecolor="white", lw=0.3, height=0.72)
             left += share
         ax.text(1.01, k, f"lane {share_text(by_step[:, lane]).partition(' (')[0]}", va="center", fontsize=8)
     title = "parts of the summed gradient, before clipping and Adam (plain: signs, lines: objects, dots: lanes)"
@@ -238,10 +237,10 @@ def _draw_curve(ax, table: pd.DataFrame, task: str, full: int | None, shared: bo
     if not points:
         return
     x, mean, low, high = np.array(points).T
-    colour = TASK_COLOURS[task]
+    colour = TASKS[task].colour
     line, face = ("-", colour) if shared else ("--", "white")
     ax.vlines(x, low, high, color=colour, lw=1)
-    ax.plot(x, mean, line, marker=TASK_MARKERS[task], color=colour, mfc=face, ms=4.5)
+    ax.plot(x, mean, line, marker=TASKS[task].marker, color=colour, mfc=face, ms=4.5)
 
 
 def learning_curves_figure(
@@ -262,9 +261,9 @@ def learning_curves_figure(
         ax.set_xlim(min(sizes) / 1.6, max(sizes) * 1.6)
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set_xticks(sizes, [_thousands(n) for n in sizes], fontsize=8)
-        ax.set_title(TASK_LABELS[task], color=TASK_COLOURS[task], fontsize=8.5)
+        ax.set_title(TASKS[task].title, color=TASKS[task].colour, fontsize=8.5)
         ax.set_xlabel("training images")
-        ax.set_ylabel(METRIC_LABELS[PRIMARY_METRIC[task]])
+        ax.set_ylabel(primary_label(task))
         ax.tick_params("y", labelsize=8)
         means = [line.get_ydata() for line in ax.lines]
         if means:
@@ -293,9 +292,3 @@ def learning_curves(
         command = study_command("learning_curves")
         raise UserError(f"studies.csv has no run with fewer images yet; `{command}` makes them")
     return learning_curves_figure(table, _optional(training_images, results_dir))
-
-
-IMBALANCE_FIGURES = {
-    "figure_12_data_imbalance": figure_12_data_imbalance,
-    "learning_curves": learning_curves,
-}  # file name -> function of the results folder

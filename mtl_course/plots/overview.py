@@ -9,7 +9,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon
 from ..core.task import TASKS
 from ..world.scene import draw_scene
 from ..world.signs import SIGN_NAMES
-from .figures import style
+from .style import style
 
 __all__ = []
 

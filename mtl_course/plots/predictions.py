@@ -12,7 +12,9 @@ from ..core.errors import UserError
 from ..core.files import resolve
 from ..data.images import read_image
 from ..world.signs import SIGN_NAMES, draw_sign
-from .figures import CLASS_COLOURS, LANE_COLOURS, TASK_COLOURS, run_config
+from ..core.task import TASKS
+from .figures import run_config
+from .style import CLASS_COLOURS, LANE_COLOURS, WIDTH
 from ..metrics.kitti_files import kitti_ap
 from ..metrics.kitti_frames import KITTI_CLASSES
 from ..metrics.matching import paired_ioa, paired_iou
@@ -37,10 +39,8 @@ def data_folder(results_dir: str | Path, predictions: Path) -> Path:
     """The data root of config.json, which must be the one of the predictions; raises `UserError`
     when it is missing or another.
     """
-    root, used = (
-        resolve(run_config(results_dir).data_root),
-        json.loads((predictions / "run.json").read_text(encoding="utf-8"))["data_set"],
-    )
+    root = resolve(run_config(results_dir).data_root)
+    used = json.loads((predictions / "run.json").read_text(encoding="utf-8"))["data_set"]
     if root.name != used:
         raise UserError(
             f"{predictions} holds predictions on {used}, and config.json names {root.name}; "
@@ -66,11 +66,9 @@ def pick_cases(scores: dict, worst: int = 2) -> dict:  # image -> score; 1…4 -
 
 def _read_boxes(path, first):  # first: column of x1 -> names, boxes (N, 4), last column
     rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return (
-        [r[0] for r in rows],
-        np.array([[float(v) for v in r[first : first + 4]] for r in rows]).reshape(-1, 4),
-        np.array([float(r[-1]) for r in rows]),
-    )
+    names = [row[0] for row in rows]
+    boxes = np.array([row[first : first + 4] for row in rows], float).reshape(-1, 4)
+    return names, boxes, np.array([float(row[-1]) for row in rows])
 
 
 def match_boxes(
@@ -155,7 +153,7 @@ def qualitative_detection(
     cases = pick_cases(scored, worst=1)
     images = {f: _pixels(next((root / "kitti" / "training" / "image_2").glob(f"{f}.*"))) for f in cases.values()}
     height = 3.5 * max(i.shape[0] / i.shape[1] for i in images.values()) + 0.12
-    fig = Figure(figsize=(3.5, 3 * height * len(cases)))
+    fig = Figure(figsize=(WIDTH, 3 * height * len(cases)))
     axes = fig.subplots(3 * len(cases), 1)
     for k, (caption, f) in enumerate(cases.items()):
         truth, found, score = frames[f]
@@ -196,7 +194,7 @@ def qualitative_lanes(
         for f, t in truth.items()
     }
     cases = pick_cases(scores)
-    fig = Figure(figsize=(3.5, 0.85 * len(cases)))
+    fig = Figure(figsize=(WIDTH, 0.85 * len(cases)))
     axes = fig.subplots(len(cases), 3, squeeze=False)
     for row, (caption, f) in zip(axes, cases.items()):
         image = _pixels(root / "tusimple" / f)
@@ -240,7 +238,7 @@ def qualitative_signs(results_dir: str | Path) -> Figure:  # reads predictions/<
     cases = pick_cases(
         {name: (found[name] == label) + right[label] / total[label] / 2 for name, label in truth.items()}, worst=4
     )
-    fig = Figure(figsize=(3.5, 0.3 + 0.62 * len(cases)))
+    fig = Figure(figsize=(WIDTH, 0.3 + 0.62 * len(cases)))
     axes = fig.subplots(len(cases), 4, squeeze=False, width_ratios=[1, 1, 1, 3.4])
     for ax, title in zip(axes[0], ("input", "prediction", "truth")):
         ax.set_title(title, fontsize=6.5)
@@ -262,7 +260,7 @@ def precision_recall(results_dir: str | Path) -> Figure:  # reads predictions/<p
     """
     place = prediction_folder(results_dir, "kitti")
     scores = kitti_ap(place / "label_2", place / "data")
-    fig = Figure(figsize=(3.5, 2.1))
+    fig = Figure(figsize=(WIDTH, 2.1))
     axes = fig.subplots(1, len(KITTI_CLASSES), sharey=True)
     for ax, name in zip(axes, KITTI_CLASSES):
         for level, (difficulty, line) in enumerate((("easy", ":"), ("moderate", "-"), ("hard", "--"))):
@@ -270,7 +268,7 @@ def precision_recall(results_dir: str | Path) -> Figure:  # reads predictions/<p
                 np.linspace(0, 1, 41),
                 scores[name]["precision"][level],
                 line,
-                color=TASK_COLOURS["detection"],
+                color=TASKS["detection"].colour,
                 lw=1,
                 label=difficulty,
             )
@@ -282,11 +280,3 @@ def precision_recall(results_dir: str | Path) -> Figure:  # reads predictions/<p
     axes[0].set_ylabel("precision")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=3, frameon=False)
     return fig
-
-
-PREDICTION_FIGURES = {
-    "qualitative_signs": qualitative_signs,
-    "qualitative_detection": qualitative_detection,
-    "qualitative_lanes": qualitative_lanes,
-    "precision_recall": precision_recall,
-}  # file name -> function of the results folder

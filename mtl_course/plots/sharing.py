@@ -9,13 +9,12 @@ from matplotlib.figure import Figure
 
 from ..core.errors import UserError
 from ..core.statistics import mean_and_interval
-from ..metrics.scores import PRIMARY_METRIC
+from ..core.task import TASKS
 from ..studies.plans import study_command
 from ..studies.scores import headline_scores
 from ..studies.sharing import BOTH_WAYS, sharing_effect, sharing_rows, study_parameters
 from . import comparison
 from .comparison import SCORES, benefit_figure, score_figure
-from .figures import TASK_COLOURS
 
 __all__ = ["mtl_benefits", "performance_comparison"]
 
@@ -39,7 +38,7 @@ def performance_comparison(
     if rows is None:
         return _of_single_runs(comparison.compare_single_runs, results_dir)
     scores = headline_scores(rows, "test")
-    keys = {s[0]: s for s in SCORES if s[1] == PRIMARY_METRIC[s[0]] and s[0] in scores}
+    keys = {s.task: s for s in SCORES if s.metric == TASKS[s.task].primary_metric and s.task in scores}
     series = {}
     for run, name in BOTH_WAYS.items():
         series[name] = {keys[task]: mean_and_interval(scores.loc[run][task]) for task in keys}
@@ -48,7 +47,7 @@ def performance_comparison(
         for y, task in enumerate(keys):
             seeds = scores.loc[run][task]
             at = [y + 0.17 * (2 * k - 1)] * len(seeds)
-            fig.axes[0].plot(seeds, at, "|", ms=5, mew=0.7, color=TASK_COLOURS[task])
+            fig.axes[0].plot(seeds, at, "|", ms=5, mew=0.7, color=TASKS[task].colour)
     return fig
 
 
@@ -75,9 +74,3 @@ def _of_single_runs(figure, results_dir: str | Path) -> Figure:
     except UserError as error:
         command = study_command(runs=BOTH_WAYS)
         raise UserError(f"{error}; or, with several seeds: `{command}` makes studies.csv") from None
-
-
-SHARING_FIGURES = {
-    "performance_comparison": performance_comparison,
-    "mtl_benefits": mtl_benefits,
-}  # file name -> function of the results folder

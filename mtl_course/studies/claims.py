@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..core.statistics import mean_and_interval
-from ..metrics.scores import PRIMARY_METRIC
+from ..core.task import TASKS
 from .plans import ENOUGH_SEEDS, study_command
 
 __all__ = ["rounds_to", "verdict"]
@@ -135,7 +135,7 @@ class Measurements:
         study = self.study
         if study is None:
             return None
-        headline = study[(study.part == part) & (study.metric == study.task.map(PRIMARY_METRIC))]
+        headline = study[(study.part == part) & (study.metric == study.task.map(TASKS.primary_metrics()))]
         table = headline.pivot_table(index="seed", columns=["run", "task"], values="value")
         if not {run, against} <= set(table.columns.get_level_values("run")):
             return None

@@ -1,7 +1,7 @@
 """Claims about weights, sharing and stability, judged by runs over seeds and by the log."""
 
 from ..config import BOOSTED_WEIGHTS
-from ..metrics.scores import PRIMARY_METRIC
+from ..core.task import TASKS, default_tasks
 from .claims import HERE, above_zero, all_of, compare, span, told
 from .plans import study_command
 
@@ -151,7 +151,7 @@ def _arrows(values) -> str:
 
 def _audit_stability(audit, tables):
     "Drops and scatter in the log."
-    headline = tables.scores[[f"{t} {m}" for t, m in PRIMARY_METRIC.items()]]
+    headline = tables.scores[[f"{t} {TASKS[t].primary_metric}" for t in default_tasks()]]
     drop = (headline.shift() - headline).max().clip(lower=0)
     audit.add(
         "generalisation",

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..config import TASKS
 from ..core.errors import UserError
 from ..core.statistics import mean_and_interval, mean_p_value
+from ..core.task import TASKS
 from ..evaluation.results import read_table
-from ..metrics.scores import PRIMARY_METRIC
 from .plans import CURVE_RUNS, IMBALANCE_RUNS, study_command
 from .runner import STUDY_COLUMNS
 
@@ -65,7 +64,7 @@ def read_runs(
 
 def headline_scores(table: pd.DataFrame, split: str) -> pd.DataFrame:  # index (run, seed), one column per task
     """The primary metric of every task, for each run and seed."""
-    rows = table[(table.part == split) & (table.metric == table.task.map(PRIMARY_METRIC))]
+    rows = table[(table.part == split) & (table.metric == table.task.map(TASKS.primary_metrics()))]
     wide = rows.pivot_table(index=["run", "seed"], columns="task", values="value", sort=False)
     return wide[[t for t in TASKS if t in wide]]
 
@@ -79,7 +78,7 @@ def scores_of(
 ) -> pd.Series:  # index seed
     """A run's score of one task for each seed; empty when there is none."""
     rows = table[(table["run"] == run) & (table["task"] == task) & (table["part"] == split)]
-    rows = rows[rows["metric"] == (metric or PRIMARY_METRIC[task])]
+    rows = rows[rows["metric"] == (metric or TASKS[task].primary_metric)]
     return rows.drop_duplicates("seed", keep="last").set_index("seed")["value"].dropna().sort_index()
 
 

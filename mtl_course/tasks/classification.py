@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..config import OKABE_ITO
+from ..core.colours import OKABE_ITO
 from ..core.fields import Field
 from ..core.files import resolve
 from ..core.task import LabelIndex, Task, is_crop, register_task
@@ -169,7 +169,7 @@ Layout: {GTSRB_LAYOUT};
         return dict(sign=signs)
 
     def draw(self, picture, described: dict):
-        from ..plots.figures import draw_predictions  # late: matplotlib is loaded with it
+        from ..plots.drawing import draw_predictions  # late: matplotlib is loaded with it
 
         if "sign" not in described:
             return picture

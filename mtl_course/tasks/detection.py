@@ -13,7 +13,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2.functional import clamp_bounding_boxes
 
-from ..config import DETECTION_CLASSES, OKABE_ITO
+from ..config import DETECTION_CLASSES
+from ..core.colours import OKABE_ITO
 from ..core.fields import RATIOS, Field
 from ..core.files import resolve
 from ..core.task import LabelIndex, Task, register_task
@@ -187,7 +188,7 @@ Layout: {KITTI_LAYOUT}"""
         return dict(detections=detections)
 
     def draw(self, picture, described: dict):
-        from ..plots.figures import draw_predictions  # late: matplotlib is loaded with it
+        from ..plots.drawing import draw_predictions  # late: matplotlib is loaded with it
 
         detections = described.get("detections", [])
         return draw_predictions(

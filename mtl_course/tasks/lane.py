@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..config import OKABE_ITO
+from ..core.colours import OKABE_ITO
 from ..core.fields import Field
 from ..core.files import resolve
 from ..core.task import LabelIndex, Task, register_task
@@ -143,7 +143,7 @@ Layout: {TUSIMPLE_LAYOUT};
         return dict(lanes=mask_to_lanes(probability, heights, picture_size), h_samples=heights)
 
     def draw(self, picture, described: dict):
-        from ..plots.figures import draw_predictions  # late: matplotlib is loaded with it
+        from ..plots.drawing import draw_predictions  # late: matplotlib is loaded with it
 
         return draw_predictions(picture, lanes=described.get("lanes", ()), h_samples=described.get("h_samples", ()))
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from traitlets import Unicode
 
 from ..core.errors import UserError
-from ..plots.figures import style
+from ..plots.style import style
 
 __all__ = ["choice"]
 

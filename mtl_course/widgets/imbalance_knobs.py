@@ -14,7 +14,7 @@ from ..core.task import TASKS, default_tasks
 from ..data.loaders import prepare_data
 from ..data.sampling import subsample_indices, task_probabilities
 from ..evaluation.results import read_table
-from ..plots.comparison import COUNT_COLUMNS, count_data
+from ..plots.data_counts import COUNT_COLUMNS, count_data
 from ..studies.gradient_shares import update_shares
 from ..studies.plans import STUDIES
 from ..core.statistics import mean_and_interval

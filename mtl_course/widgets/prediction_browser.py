@@ -20,7 +20,7 @@ from ..data.images import read_image
 from ..data.loaders import prepare_data
 from ..models.checkpoint import load_model
 from ..models.multi_task_model import MultiTaskModel
-from ..config import OKABE_ITO
+from ..core.colours import OKABE_ITO
 from .base import Picture, Widget, button, checked_number, choice, row, slider, tick
 from .samples import Sample, held_out_samples, own_samples, trained_model
 from .sheet import Sheet, SheetAxes, rgb

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..config import OKABE_ITO
+from ..core.colours import OKABE_ITO
 
 __all__ = []
 

@@ -8,13 +8,14 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from ..config import DETECTION_CLASSES, OKABE_ITO
+from ..config import DETECTION_CLASSES
+from ..core.colours import OKABE_ITO
 from ..core.errors import UserError
 from ..core.task import TASKS, Task
 from ..data.loaders import normalise
 from ..evaluation.predictions import evaluation_mode
 from ..models.multi_task_model import MultiTaskModel
-from ..plots.figures import draw_predictions
+from ..plots.drawing import draw_predictions
 from ..plots.predictions import SHOWN_SCORE, plain_sign
 from ..tasks.classification import SignClassification
 from ..tasks.detection import ObjectDetection
