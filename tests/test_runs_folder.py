@@ -30,6 +30,10 @@ def files_in(folder) -> dict:  # path -> bytes
     return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
+def names_in(folder) -> set:
+    return {path.relative_to(folder) for path in files_in(folder)}
+
+
 @pytest.fixture(scope="module")
 def finished(smoke, tmp_path_factory):
     "A finished run; tests copy it."
@@ -89,8 +93,9 @@ def test_overwriting_keeps_the_old_run_until_a_checkpoint(earlier, monkeypatch, 
 def test_overwriting_ends_with_the_new_run_alone(earlier, tmp_path):
     lane_run(tmp_path / "alone", seed=1)
     lane_run(earlier, overwrite=True, seed=1)
-    names = [sorted(str(p.relative_to(f)) for p in f.rglob("*")) for f in (earlier, tmp_path / "alone")]
-    assert names[0] == names[1]
+    names = names_in(earlier)
+    expected = names_in(tmp_path / "alone")
+    assert names == expected
     assert load_config(earlier / "config.json").seed == 1
     logs = [pd.read_csv(f / "logs" / "training.csv")[["kind", "step", "loss"]] for f in (earlier, tmp_path / "alone")]
     pd.testing.assert_frame_equal(*logs)

@@ -1,12 +1,13 @@
 """Processes: what one of them needs, and a function that runs in a new one."""
 
+import contextlib
 import json
 import os
 import pkgutil
 import resource
+import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -14,8 +15,12 @@ from pathlib import Path
 import torch
 
 from .errors import UserError
+from .files import temporary_folder
 
 __all__ = ["ProcessError", "peak_memory", "run_in_subprocess"]
+
+_PACKAGES = str(Path(__file__).parents[2])  # last on the path: another place comes first, as here
+_ANSWER = f"import sys; sys.path.append({_PACKAGES!r}); from mtl_course.core.process import _answer; _answer()"
 
 
 def process_status(field: str) -> int | None:  # such as VmHWM, the largest memory so far
@@ -74,23 +79,55 @@ def run_in_subprocess(
     function: str,  # "module:name"
     arguments: dict,  # by name, of what JSON knows
     threads: int | None = None,  # OMP_NUM_THREADS there; None: as here
+    stop: threading.Event | None = None,  # when it is set, the process is ended
 ):
     """What a function answers (again as JSON) in a new process, so that its memory is its own.
 
-    Raises `ProcessError` when the process ends in any other way.
+    Python files in the current folder are no modules there. The process has a session of its own:
+    Ctrl-C reaches the caller alone, and when an exception ends the caller's waiting, or `stop` is
+    set, the process ends, too. Raises `ProcessError` when it ends in any other way.
     """
     environment = dict(os.environ)
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         order = dict(function=function, arguments=arguments, answer=f"{folder}/answer.json", parent=os.getpid())
-        done = subprocess.run(
-            [sys.executable, "-c", "from mtl_course.core.process import _answer; _answer()"],
-            input=json.dumps(order),
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _ANSWER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            capture_output=True,
             env=environment,
+            start_new_session=True,
         )
-        if done.returncode:
-            raise ProcessError(done.returncode, done.stderr)
+        try:
+            stderr = _talk(process, json.dumps(order), stop)
+        except BaseException:
+            _end(process)
+            raise
+        if process.returncode:
+            raise ProcessError(process.returncode, stderr)
         return json.loads(Path(order["answer"]).read_text(encoding="utf-8"))
+
+
+def _talk(process: subprocess.Popen, order: str, stop: threading.Event | None) -> str:  # stderr
+    "Gives a process its order and waits for its end; raises `ProcessError` when it is to stop."
+    text = order
+    while True:
+        try:
+            return process.communicate(text, timeout=0.2)[1]
+        except subprocess.TimeoutExpired:
+            text = None  # it has it
+        if stop is not None and stop.is_set():
+            raise ProcessError(-signal.SIGINT, "stopped")
+
+
+def _end(process: subprocess.Popen):
+    "Interrupts a process and all that it has started; kills those that do not end by themselves."
+    for number, seconds in ((signal.SIGINT, 5), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=seconds)
+            return

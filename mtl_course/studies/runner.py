@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from ..config import RENAMED_FIELDS, TASKS, Config, make_config
 from ..core.errors import UserError
-from ..core.files import atomic_write, resolve
+from ..core.files import atomic_write, locked, resolve, temporary_folder
 from ..core.process import peak_memory, run_in_subprocess
 from ..data.loaders import evaluation_loader, prepare_data
 from ..evaluation.evaluate import evaluate_task
@@ -72,9 +72,9 @@ def train_and_score(config: Config) -> list[dict]:  # rows with part, task, metr
 
     Seconds, seconds per step and peak memory stand under the task `all`.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         began = time.perf_counter()
-        fields = dict(results_dir=folder, evaluate_every=config.epochs, checkpoint_every=0)
+        fields = dict(results_dir=str(folder), evaluate_every=config.epochs, checkpoint_every=0)
         run = train(make_config(**config.to_dict() | fields), progress=False)
         log = pd.read_csv(f"{folder}/logs/training.csv")
         seconds = time.perf_counter() - began
@@ -111,13 +111,16 @@ def _train_fields(configs: list[dict]) -> list[dict]:
     return _train_run([make_config(**fields) for fields in configs])
 
 
-def train_run_apart(configs: list[Config]) -> list[dict]:  # rows of all its trainings
+def train_run_apart(
+    configs: list[Config],
+    stop: threading.Event | None = None,  # when it is set, the process is ended
+) -> list[dict]:  # rows of all its trainings
     """All trainings of one run in a process of its own, on one thread.
 
     Raises `UserError` with the last line of what went wrong there.
     """
     fields = [config.to_dict() for config in configs]
-    return run_in_subprocess("mtl_course.studies.runner:_train_fields", dict(configs=fields), threads=1)
+    return run_in_subprocess("mtl_course.studies.runner:_train_fields", dict(configs=fields), threads=1, stop=stop)
 
 
 # many runs in one table
@@ -138,9 +141,12 @@ def read_study(path: str | Path) -> pd.DataFrame:  # STUDY_COLUMNS
     return table.reindex(columns=STUDY_COLUMNS)
 
 
-def _write_study(path: Path, table: pd.DataFrame):
-    with atomic_write(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
+def _store_rows(path: Path, job: _Job, rows):
+    "Adds a run's rows to the table on the disk, to which another study may have added others."
+    with locked(path):
+        table = _add_rows(read_study(path), job, rows)
+        with atomic_write(path) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
 
 
 def missing_runs(
@@ -190,7 +196,7 @@ def _copy_same_runs(path: Path, table: pd.DataFrame, jobs: list[_Job]) -> tuple[
             left.append(job)
             continue
         table = _add_rows(table, job, rows)
-        _write_study(path, table)
+        _store_rows(path, job, rows)
     return table, left
 
 
@@ -215,7 +221,8 @@ def run_study(
 
     A run with the fields of another that is in the table already is not trained again: its rows are
     written
-    under both names. Raises `UserError` for a field that does not exist.
+    under both names. Raises `UserError` for a field that does not exist. After Ctrl-C nothing new
+    starts, the trainings end, and what was finished is in the table.
     """
     path = resolve(path)
     table = read_study(path)
@@ -223,21 +230,27 @@ def run_study(
     _prepare_all_data(jobs, recipe, progress)
     workers = workers or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
     failures = []
-    with (
-        concurrent.futures.ThreadPoolExecutor(workers) as pool,
-        tqdm(total=len(jobs), desc=path.stem, unit="run", disable=not progress) as bar,
-    ):
-        running = {pool.submit(train_run_apart, job.configs): job for job in jobs}
-        for future in concurrent.futures.as_completed(running):
+    stored = set()
+    stop = threading.Event()
+    pool = concurrent.futures.ThreadPoolExecutor(workers)
+    running = {pool.submit(train_run_apart, job.configs, stop): job for job in jobs}
+    try:
+        for future in tqdm(
+            concurrent.futures.as_completed(running), path.stem, len(jobs), unit="run", disable=not progress
+        ):
             job = running[future]
-            try:
-                table = _add_rows(table, job, future.result())
-            except UserError as error:
-                failures.append(f"{job.run}, seed {job.seed}: {error}")
-            else:
-                _write_study(path, table)
-            bar.update()
-            bar.set_postfix_str(f"{job.run}, seed {job.seed}")
+            if isinstance(future.exception(), UserError):
+                failures.append(f"{job.run}, seed {job.seed}: {future.exception()}")
+                continue
+            table = _add_rows(table, job, future.result())
+            _store_rows(path, job, future.result())
+            stored.add(future)
+    finally:  # after Ctrl-C, too
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+        for future in running.keys() - stored:
+            if not future.cancelled() and future.exception() is None:
+                _store_rows(path, running[future], future.result())
     for line in failures:
         print(f"failed: {line}", file=sys.stderr)
     return table
