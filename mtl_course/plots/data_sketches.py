@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from ..config import DETECTION_CLASSES
 from ..world.signs import SIGN_NAMES
 
-__all__ = ["show_labelled_lanes", "show_masks", "show_objects", "show_pairs", "show_tracks"]
+__all__ = ["show_class_counts", "show_labelled_lanes", "show_masks", "show_objects", "show_pairs", "show_tracks"]
 
 _COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")  # Okabe and Ito's
 
@@ -50,6 +50,38 @@ def show_pairs(
             ax.set(xticks=[], yticks=[])
         row[0].set_ylabel(title, fontsize=10)
     return _as_jpeg(fig)
+
+
+def show_split_scores(scores: dict[str, list]) -> Figure:  # rule of splitting -> accuracies, 0..1, one a seed
+    """Mean accuracy of each rule as a bar, its seeds as dots."""
+    fig = Figure(figsize=(7, 1.9), layout="constrained")
+    ax = fig.subplots()
+    ax.barh(list(scores), [np.mean(s) for s in scores.values()], color=["#D55E00", "#0072B2"])
+    for y, accuracies in enumerate(scores.values()):
+        ax.plot(accuracies, [y] * len(accuracies), "k.")
+    ax.invert_yaxis()
+    ax.set(xlim=(0, 1), xlabel="accuracy of 1-nearest-neighbour (dots: three seeds)")
+    ax.set_title("one classifier, two splits")
+    return fig
+
+
+def show_class_counts(
+    splits: dict,  # split -> its GTSRB reader
+    named: tuple = (1, 7, 13, 19, 25, 32, 38),  # classes whose names are written below
+) -> Figure:
+    """Tracks of each class, one split on top of the other."""
+    fig = Figure(figsize=(9, 2.4), layout="constrained")
+    ax = fig.subplots()
+    bottom = np.zeros(len(SIGN_NAMES))
+    for split, reader in splits.items():
+        class_of_track = dict(zip(reader.tracks[reader.tracks >= 0], reader.labels[reader.tracks >= 0]))
+        counts = np.bincount(list(class_of_track.values()), minlength=len(bottom))
+        ax.bar(range(len(bottom)), counts, bottom=bottom, label=split)
+        bottom += counts
+    ax.set_xticks(named, [SIGN_NAMES[k] for k in named], fontsize=9)
+    ax.set(ylabel="tracks", title="tracks of each class (every sixth or so is named)")
+    ax.legend()
+    return fig
 
 
 def show_objects(
