@@ -8,7 +8,7 @@ import torch
 from ..core.statistics import safe_divide
 from .matching import greedy_match, pairs_within_frames
 
-__all__ = ["match_coco", "with_ignored_regions"]
+__all__ = ["match_coco", "plain_tensors", "with_ignored_regions"]
 
 _MOST_DETECTIONS = 100  # of one class and image that COCO looks at
 
@@ -33,6 +33,15 @@ def with_ignored_regions(
         labels=np.r_[_as_array(target["labels"]).ravel(), labels].astype(np.int64),
         crowd=np.r_[np.zeros(len(boxes), np.int64), np.ones(len(labels), np.int64)],
     )
+
+
+def plain_tensors(item: dict, *keys: str) -> dict[str, torch.Tensor]:
+    "Plain tensors on the CPU: evaluators edit boxes in place and must not edit the data set."
+    tensors = {}
+    for key in keys:
+        tensor = torch.as_tensor(item[key]).detach().cpu().clone().as_subclass(torch.Tensor)
+        tensors[key] = tensor.float() if tensor.is_floating_point() else tensor
+    return tensors
 
 
 class _Boxes(NamedTuple):

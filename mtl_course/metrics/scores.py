@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..config import DETECTION_CLASSES, TASKS
 from ..core.statistics import safe_divide
-from .coco_matching import with_ignored_regions
+from .coco_matching import plain_tensors, with_ignored_regions
 
 # %% ../../nbs/3_training/12_metrics.ipynb #45a4cc03
 def confusion_matrix(
@@ -53,7 +53,7 @@ def class_ratios(
         f1=safe_divide(2 * right, images + called),
     )
 
-
+# %% ../../nbs/3_training/12_metrics.ipynb #46627cd7
 def class_scores(confusion: np.ndarray) -> pd.DataFrame:  # (K, K) counts -> one row per class
     "Columns images, accuracy, precision, recall, f1, in 0..1; NaN for classes without an image."
     images = confusion.sum(1)
@@ -189,9 +189,9 @@ class DetectionMetric:
             raise ValueError(f"{len(predictions)} predictions for {len(targets)} images: give one for each")
         for target in targets:
             self.objects += np.bincount(target["labels"].cpu().numpy() - 1, minlength=len(self.class_names))
-        given = [_plain(item, "boxes", "labels", "scores") for item in predictions]
+        given = [plain_tensors(item, "boxes", "labels", "scores") for item in predictions]
         objects = [with_ignored_regions(target, len(self.class_names)) for target in targets]
-        expected = [_plain(dict(item, iscrowd=item["crowd"]), "boxes", "labels", "iscrowd") for item in objects]
+        expected = [plain_tensors(dict(item, iscrowd=item["crowd"]), "boxes", "labels", "iscrowd") for item in objects]
         self.metric.update(given, expected)
 
     def per_class(self) -> pd.DataFrame:
@@ -206,25 +206,13 @@ class DetectionMetric:
         return table
 
     def compute(self) -> dict[str, float]:
-        """map50 and map50_95: means over the classes that have an object, in 0..1.
-
-        NaN when there is none.
-        """
+        "map50 and map50_95: means over the classes that have an object, in 0..1; NaN without any."
         return self.summary(self.per_class())
 
     @staticmethod
     def summary(per_class: pd.DataFrame) -> dict[str, float]:  # what `per_class` returned
         "The means of `compute`, from a table that is at hand already."
         return dict(map50=float(per_class["ap50"].mean()), map50_95=float(per_class["ap50_95"].mean()))
-
-
-def _plain(item: dict, *keys: str) -> dict[str, Tensor]:
-    "Plain tensors on the CPU: evaluators edit boxes in place and must not edit the data set."
-    tensors = {}
-    for key in keys:
-        tensor = torch.as_tensor(item[key]).detach().cpu().clone().as_subclass(Tensor)
-        tensors[key] = tensor.float() if tensor.is_floating_point() else tensor
-    return tensors
 
 # %% ../../nbs/3_training/12_metrics.ipynb #cd132555
 PRIMARY_METRIC = {"classification": "accuracy", "detection": "map50", "lane": "iou"}  # the score that judges a task
