@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import mtl_course.training.loop as loop
+import mtl_course.training.setup as setup
 from mtl_course.config import load_config, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import locked
@@ -59,7 +60,7 @@ def stopped(*_, **__):
 
 def stop_in(monkeypatch, where, folder, **options):
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
-        m.setattr(loop, where, stopped)
+        m.setattr(loop if hasattr(loop, where) else setup, where, stopped)
         lane_run(folder, **options)
 
 

@@ -4,7 +4,7 @@ import os, re, signal, subprocess, sys, time
 from pathlib import Path
 import pandas as pd, pytest, torch
 from lightning_fabric.plugins.precision import MixedPrecision
-import mtl_course.models.backbone as backbone, mtl_course.training.loop as training
+import mtl_course.models.backbone as backbone, mtl_course.training.setup as setup
 from mtl_course.core.errors import UserError
 from mtl_course.core.seeds import derive_seed
 from mtl_course.config import load_config, make_config
@@ -125,7 +125,7 @@ def test_a_run_killed_while_it_is_prepared_resumes_as_itself(smoke, tmp_path, mo
                 make_config("smoke", results_dir=str(tmp_path / "both"), seed=1, **LANE), progress=False, prepare=killed
             )
         else:
-            m.setattr(training, where, killed)
+            m.setattr(setup, where, killed)
             lane_run(tmp_path / "both", seed=1)
     asked = config_to_resume(tmp_path / "both")
     assert load_config(asked).seed == 1

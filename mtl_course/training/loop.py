@@ -6,76 +6,19 @@
 __all__ = ['train']
 
 # %% ../../nbs/3_training/15_training.ipynb #355ab7c4
-import contextlib
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Callable
 
 from lightning_fabric import Fabric
-from torch.utils.data import DataLoader
 
 from ..config import Config
-from ..core.seeds import seed_everything
-from ..data.loaders import evaluation_loader, prepare_data, training_loader
+from ..data.loaders import prepare_data
 from ..evaluation.evaluate import score_task
-from ..losses.schedules import parse_schedule
 from ..metrics.scores import checkpoint_score
-from .distributed import run_on_rank_zero, start_fabric, sync_batchnorm_stats
-from .gradients import GradientLog
-from .log import TrainingLog, with_waiting_time
-from .run_folder import RunFolder, open_run, pending_run
-from .state import TrainState, create_train_state
+from .distributed import sync_batchnorm_stats
+from .log import with_waiting_time
+from .setup import Setup, set_up
+from .state import TrainState
 from .steps import train_step
-
-# %% ../../nbs/3_training/15_training.ipynb #73788f9f
-class Setup(NamedTuple):
-    "What is made before the first step."
-
-    fabric: Fabric
-    state: TrainState
-    train_loader: DataLoader
-    val_loaders: dict  # task -> its validation loader
-    log: TrainingLog
-    gradient_log: GradientLog
-    total_steps: int  # of the whole run
-    run: RunFolder  # where checkpoints and logs go
-
-
-def make_loaders(
-    fabric: Fabric,
-    config: Config,
-    progress: bool = True,
-) -> tuple[DataLoader, dict]:  # the second: task -> its validation loader
-    "This process's training loader and one validation loader per task."
-    train_loader = training_loader(config, fabric.global_rank, fabric.world_size, progress)
-    return train_loader, {task: evaluation_loader(config, "val", (task,)) for task in config.tasks}
-
-# %% ../../nbs/3_training/15_training.ipynb #7a631200
-@contextlib.contextmanager
-def set_up(
-    config: Config, resume: bool, overwrite: bool, progress: bool, fabric: Fabric | None, prepare: Callable
-) -> Iterator[Setup]:
-    "Makes what the loop needs, and holds the run's folder; the arguments are those of `train`."
-    parse_schedule(config.weight_schedule, config.tasks)  # a mistake is told before anything is made
-    fabric = fabric or start_fabric(config)
-    first = fabric.global_rank == 0
-    with open_run(fabric, config, resume, overwrite) as run:
-        with pending_run(fabric, run, config):
-            run_on_rank_zero(fabric, partial(prepare, config, progress))
-            seed_everything(config.seed)
-            train_loader, val_loaders = make_loaders(fabric, config, progress and first)
-            state = create_train_state(fabric, config, train_loader, imagenet=run.checkpoint is None)
-        if run.checkpoint:
-            state.load(run.checkpoint)
-        if first:
-            run.begin(config)
-        total_steps = train_loader.batch_sampler.steps * config.epochs
-        with contextlib.closing(TrainingLog(run.place, state.step, first, total_steps if progress else None)) as log:
-            log.begin(state, run.checkpoint is not None, total_steps, fabric)
-            gradient_log = GradientLog(run.place, config.gradient_log_every, state.step, first)
-            run.logs = [log, gradient_log]
-            state.start_clock()
-            yield Setup(fabric, state, train_loader, val_loaders, log, gradient_log, total_steps, run)
 
 # %% ../../nbs/3_training/15_training.ipynb #e9353bae
 def start_epoch(setup: Setup, epoch: int):  # epoch: from 0
@@ -87,7 +30,7 @@ def start_epoch(setup: Setup, epoch: int):  # epoch: from 0
     if setup.state.config.task_sampling == "loss":
         sampler.draw.losses = setup.fabric.broadcast(setup.log.mean_losses(epoch))
 
-
+# %% ../../nbs/3_training/15_training.ipynb #a8e54e03
 def save_if_due(setup: Setup):
     "Saves `last.pt` every `checkpoint_every` steps; the end of an epoch saves anyway."
     every = setup.state.config.checkpoint_every
@@ -107,7 +50,7 @@ def validate(setup: Setup) -> dict:  # task -> metric -> value
     loaders = setup.val_loaders.items()
     return {task: score_task(setup.state.model, loader, task, device, precision) for task, loader in loaders}
 
-
+# %% ../../nbs/3_training/15_training.ipynb #00d355dd
 def finish_epoch(setup: Setup, epoch: int):  # epoch: how many are finished now
     "Validates, logs, and writes `model_best.pt` after the best epoch so far, and `last.pt`."
     state = setup.state
