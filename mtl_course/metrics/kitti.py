@@ -152,7 +152,7 @@ def class_difficulties(labels: FlatLabels, detections: FlatDetections) -> Iterat
         for level in range(len(DIFFICULTIES)):
             yield ClassDifficulty(labels, detections, name, level, pairs, covered)
 
-
+# %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #555ebd61
 def score_flat(labels: FlatLabels, detections: FlatDetections, corrected: bool = False) -> dict:
     "Class -> entry, as `kitti_ap` describes it."
     entries = {}
