@@ -12,8 +12,15 @@ number (value: a count, or the median; low, high: the quartiles). Rows of anothe
 stay.
 """
 
-import multiprocessing, os, statistics, tempfile, time
-import pandas as pd, torch
+import itertools
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+
+import pandas as pd
+import torch
 from fastcore.script import Param, call_parse, store_true
 from lightning_fabric.utilities import move_data_to_device
 from torch.utils.flop_counter import FlopCounterMode
@@ -46,10 +53,9 @@ def sizes_on_disk(models: dict) -> list[dict]:
     rows = []
     for name, model in models.items():
         parts = {"trunk": model.backbone} | dict(model.heads.items())
-        rows += [
-            dict(what="parameters", model=name, part=p, metric="count", value=sum(q.numel() for q in m.parameters()))
-            for p, m in parts.items()
-        ]
+        for part, module in parts.items():
+            count = sum(p.numel() for p in module.parameters())
+            rows.append(dict(what="parameters", model=name, part=part, metric="count", value=count))
         optimizer = torch.optim.Adam(model.parameters())
         for p in model.parameters():
             p.grad = torch.zeros_like(p)
@@ -162,7 +168,7 @@ def step_costs(backbone: str, neck: str, size: tuple, batch: int, repeats: int, 
     data = made_up(size, batch, device)
     optimizers = {
         True: torch.optim.Adam(models["shared"].parameters()),
-        False: torch.optim.Adam([p for t in TASKS for p in models[t].parameters()]),
+        False: torch.optim.Adam(all_parameters(models[t] for t in TASKS)),
     }
 
     def step(shared):
@@ -192,7 +198,7 @@ def peak_memory(backbone: str, neck: str, size: tuple, batch: int, device: str, 
     """
     models = {n: m.train().to(device) for n, m in networks(backbone, neck, ("shared",) if shared else TASKS).items()}
     data = made_up(size, batch, device)
-    optimizer = torch.optim.Adam([p for m in models.values() for p in m.parameters()])
+    optimizer = torch.optim.Adam(all_parameters(models.values()))
     for _ in range(2):
         training_step(models, shared, data)
         optimizer.step()
@@ -236,20 +242,19 @@ def quality() -> list[dict]:
         detection_neck=f"{config.detection_neck}, {config.neck_channels} channels",
         what="quality",
     )
-    found = [
-        dict(model=model, part=t, metric=TASKS[t].primary_metric)
-        | dict(zip(("value", "low", "high"), mean_and_interval(scores.loc[run][t])))
-        for run, model in (("equal", "shared"), ("alone", "three single"))
-        for t in TASKS
-    ]
-    return [
-        about | r
-        for r in [
-            *found,
-            dict(model="shared", part="all", metric="delta_m percent")
-            | {k: 100 * change[c] for k, c in (("value", "change"), ("low", "low"), ("high", "high"))},
-        ]
-    ]
+    records = []
+    for (run, model), task in itertools.product((("equal", "shared"), ("alone", "three single")), TASKS):
+        value, low, high = mean_and_interval(scores.loc[run][task])
+        metric = TASKS[task].primary_metric
+        records.append(about | dict(model=model, part=task, metric=metric, value=value, low=low, high=high))
+    value, low, high = 100 * change[["change", "low", "high"]]
+    gain = dict(model="shared", part="all", metric="delta_m percent", value=value, low=low, high=high)
+    return [*records, about | gain]
+
+
+def all_parameters(models) -> list:  # networks
+    "The parameters of several networks, one after another."
+    return list(itertools.chain.from_iterable(model.parameters() for model in models))
 
 
 def _pairs(text: str) -> list[tuple]:
@@ -285,14 +290,9 @@ def main(
     for size in _pairs(sizes):
         rows += operations(models, size, device)
     models = {n: m.to(memory_format=torch.channels_last) for n, m in models.items()}
-    jobs = [
-        (s, b, p, m)
-        for s in _pairs(sizes)
-        for b in map(int, batches.split(","))
-        for p in precisions.split(",")
-        for m in modes.split(",")
-        if b * s[0] * s[1] <= largest * 1e6
-    ]
+    counts = map(int, batches.split(","))
+    jobs = itertools.product(_pairs(sizes), counts, precisions.split(","), modes.split(","))
+    jobs = [(size, count, *job) for size, count, *job in jobs if count * size[0] * size[1] <= largest * 1e6]
     for job in tqdm(jobs, desc="latencies"):
         rows += latencies(models, *job, repeats, device)
     del models

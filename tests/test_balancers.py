@@ -146,7 +146,7 @@ def _cagrad_by_interior_points(J, c):
 
 
 def _polished(w, gramian, pull, radius):
-    """The minimum of pull·w + radius·‖w‖ on the face of the simplex where `w` lies, by Newton's method.
+    """The minimum of pull·w + radius·‖w‖ on the simplex's face where `w` lies, by Newton's method.
 
     Its value tells the minimum's place to 1e-6 at best, its gradient to 1e-12.
     """
@@ -170,7 +170,10 @@ def _polished(w, gramian, pull, radius):
 @pytest.mark.filterwarnings("ignore::UserWarning")  # the tolerance is tighter than the solver can promise
 @pytest.mark.parametrize("c", [0.2, 0.5, 0.9])
 def test_cagrad_is_torchjds(c):
-    """Interior points find the minimum's face, Newton's method its place; TorchJD's tolerance leaves 1e-4."""
+    """Interior points find the minimum's face, Newton's method its place.
+
+    TorchJD's default tolerance leaves 1e-4.
+    """
     from torchjd.aggregation import CAGrad
 
     for family, T, seed in GRID[::3]:
@@ -274,7 +277,7 @@ def test_min_norm_has_no_duality_gap_for_ten_tasks():
         assert (d @ d - J @ d <= 1e-6 * d @ d + 1e-13 * lengths * (w * lengths).max()).all()
 
 
-def test_projection_of_any_vector_obeys_the_optimality_conditions():
+def test_a_projection_obeys_the_optimality_conditions():
     for family in FAMILIES:
         for T in (1, 4, 9):
             J = jacobian(family, T, 5)

@@ -1,6 +1,8 @@
 """Configs are checked, saved and read back; files are written whole or not at all."""
 
+import itertools
 import json
+
 import pytest
 from mtl_course.training.random_batch import with_batch_size
 from mtl_course.config import BOOSTED_WEIGHTS, RECIPES, TASKS, Config, load_config, make_config
@@ -118,7 +120,7 @@ def test_atomic_write_leaves_nothing_half_written(tmp_path):
 
 def test_seeds_are_fixed_for_ever():
     assert derive_seed(0, 700) == 4239950804794081051
-    assert len({derive_seed(s, k) for s in range(20) for k in range(20)}) == 400
+    assert len({derive_seed(*keys) for keys in itertools.product(range(20), range(20))}) == 400
 
 
 def test_device_and_precision():

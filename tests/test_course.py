@@ -229,7 +229,8 @@ def test_files_named_in_prose_exist(path):
     links = [first or second for first, second in LINK.findall(prose)]
     local = [link for link in links if not re.match(r"[a-z]+:|attachment:", link)]
     missing = [link for link in local if not (path.parent / link).exists()]
-    missing += [name for name in NOTEBOOK_NAME.findall(prose) if name not in {p.stem for p in NOTEBOOKS}]
+    stems = {path.stem for path in NOTEBOOKS}
+    missing += [name for name in NOTEBOOK_NAME.findall(prose) if name not in stems]
     missing += [name for name in FILE_NAME.findall(prose) if not (ROOT / name).exists() and not is_made(name)]
     assert not missing
 

@@ -130,7 +130,7 @@ def test_the_truth_scores_full_marks_from_the_files(perfect):
     )
 
 
-def test_files_are_in_the_official_formats_and_in_original_pixels(perfect, data):
+def test_files_have_official_formats_and_original_pixels(perfect, data):
     out = perfect[0] / "predictions" / "all"
     for file in sorted((data / "kitti/training/label_2").iterdir()):
         rows = [l.split() for l in (out / "kitti" / "data" / file.name).read_text().splitlines()]

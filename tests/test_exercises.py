@@ -5,6 +5,7 @@ import builtins
 import contextlib
 import importlib
 import io
+import itertools
 import json
 import re
 import warnings
@@ -73,7 +74,7 @@ def defined_names(statement):
         return {statement.name}
     if not isinstance(statement, ast.Assign):
         return set()
-    nodes = [node for target in statement.targets for node in ast.walk(target)]
+    nodes = itertools.chain.from_iterable(map(ast.walk, statement.targets))
     return {node.id for node in nodes if isinstance(node, ast.Name)}
 
 

@@ -1,6 +1,10 @@
 """Figures are functions of result files; pictures show what they are given."""
 
-import numpy as np, pandas as pd, pytest
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
 from mtl_course.config import DETECTION_CLASSES, TASKS
 from mtl_course.core.statistics import wilson_interval
 from mtl_course.core.errors import UserError
@@ -23,17 +27,13 @@ from mtl_course.metrics import class_scores, classification_scores, lane_scores
 
 
 def write_log(folder, tasks=TASKS, steps=30):
-    rows = [
-        dict(kind="step", epoch=1, step=s, task=t, loss=2 / s + k, weight=1, learning_rate=1e-3, seconds=s)
-        for s in range(1, steps + 1)
-        for k, t in enumerate(tasks)
-    ]
-    rows += [
-        dict(kind="epoch", epoch=e, step=15 * e, task=t, metric=m, value=0.2 * e + 0.1 * k)
-        for e in (1, 2)
-        for k, t in enumerate(tasks)
-        for m in (TASKS[t].primary_metric, "f1")
-    ]
+    rows = []
+    for step, (k, task) in itertools.product(range(1, steps + 1), enumerate(tasks)):
+        row = dict(kind="step", epoch=1, step=step, task=task, loss=2 / step + k)
+        rows.append(row | dict(weight=1, learning_rate=1e-3, seconds=step))
+    for epoch, (k, task) in itertools.product((1, 2), enumerate(tasks)):
+        row = dict(kind="epoch", epoch=epoch, step=15 * epoch, task=task, value=0.2 * epoch + 0.1 * k)
+        rows += [row | dict(metric=TASKS[task].primary_metric), row | dict(metric="f1")]
     (folder / "logs").mkdir(parents=True)
     pd.DataFrame(rows).to_csv(folder / "logs" / "training.csv", index=False)
 
@@ -130,7 +130,8 @@ def test_confusion_names_the_largest(results):
     fig = confusion_matrix_figure(results)
     shares = np.asarray(fig.axes[0].images[0].get_array())
     assert shares[5, 3] == pytest.approx(9 / 14) and shares[5, 5] == pytest.approx(5 / 14) and shares[0].sum() == 0
-    text = next(t.get_text() for ax in fig.axes for t in ax.texts if "confusions" in t.get_text())
+    texts = itertools.chain.from_iterable(ax.texts for ax in fig.axes)
+    text = next(t.get_text() for t in texts if "confusions" in t.get_text())
     assert f"{SIGN_NAMES[5]} (5)\n   → {SIGN_NAMES[3]} (3): 18 of 28" in text and text.index(
         SIGN_NAMES[5]
     ) < text.index(SIGN_NAMES[7])

@@ -2,7 +2,11 @@
 the numbers of those files.
 """
 
-import contextlib, io, json, shutil
+import contextlib
+import io
+import itertools
+import json
+import shutil
 from pathlib import Path
 import numpy as np, pandas as pd, pytest
 from mtl_course.plots.architecture import (
@@ -87,11 +91,9 @@ def write_efficiency(path, config):
         for b in (1, 4)
     ]
     for b in (1, 2):
-        rows += [
-            dict(what=w, model=m, size="64x64", batch=b, metric="x", value=k * b, low=l, high=l)
-            for w, l in (("training step", 0.5), ("training memory", np.nan))
-            for m, k in (("shared", 1), ("three single", 2))
-        ]
+        for what, limit in (("training step", 0.5), ("training memory", np.nan)):
+            row = dict(what=what, size="64x64", batch=b, metric="x", low=limit, high=limit)
+            rows += [row | dict(model="shared", value=b), row | dict(model="three single", value=2 * b)]
     pd.DataFrame([about | r for r in rows]).reindex(columns=EFFICIENCY_COLUMNS).to_csv(path, index=False)
 
 
@@ -110,7 +112,7 @@ def write_predictions(folder, config):
     write_tusimple(
         place / "tusimple",
         records,
-        [[[x + 15 * i if x >= 0 else -2 for x in l] for l in r.lanes.tolist()] for i, r in enumerate(records)],
+        [np.where(record.lanes >= 0, record.lanes + 15 * i, -2).tolist() for i, record in enumerate(records)],
         10.0,
     )
     write_gtsrb(
@@ -234,11 +236,10 @@ def test_comparisons_draw_the_numbers_of_the_files(made):
 def test_without_validation_rows_the_log_is_used(made, tmp_path):
     write_scores(tmp_path / "evaluation_results.csv", "multi_task")
     (tmp_path / "logs").mkdir()
-    log = [
-        dict(kind="epoch", epoch=e, step=e, task=t, metric=TASKS[t].primary_metric, value=v)
-        for e, values in ((1, (0.5, 0.5, 0.5)), (2, (0.9, 0.8, 0.1)), (3, (0.2, 0.3, 0.4)))
-        for t, v in zip(TASKS, values)
-    ]
+    log = []
+    for epoch, values in ((1, (0.5, 0.5, 0.5)), (2, (0.9, 0.8, 0.1)), (3, (0.2, 0.3, 0.4))):
+        row = dict(kind="epoch", epoch=epoch, step=epoch)
+        log += [row | dict(task=t, metric=TASKS[t].primary_metric, value=v) for t, v in zip(TASKS, values)]
     pd.DataFrame(log).to_csv(tmp_path / "logs" / "training.csv", index=False)
     fig = evaluation_comparison(tmp_path)
     assert (
@@ -265,7 +266,7 @@ def test_benefits(made):
     assert np.isnan(relative_change((0.5, 0, 1), (0.0, 0, 1))).all()
 
 
-def test_a_difference_has_the_lower_reach_of_one_side_and_the_upper_of_the_other():
+def test_a_difference_reaches_from_one_side_to_the_other():
     assert interval_of_difference((3, 2, 7), (1, 0, 13)) == pytest.approx((2, 2 - np.hypot(1, 12), 2 + np.hypot(4, 1)))
     change, low, high = interval_of_difference((3, np.nan, np.nan), (1, 0, 2))
     assert change == 2 and np.isnan([low, high]).all()
@@ -352,7 +353,8 @@ def test_pictures_show_the_predictions(made):
     )
     lanes = qualitative_lanes(made)
     assert "100 %" in lanes.axes[0].get_title(loc="left") and len(lanes.axes[1].lines) == len(lanes.axes[2].lines) > 0
-    signs = [t.get_text() for ax in qualitative_signs(made).axes for t in ax.texts]
+    texts = itertools.chain.from_iterable(ax.texts for ax in qualitative_signs(made).axes)
+    signs = [text.get_text() for text in texts]
     assert "best: right" in signs[0] and "wrong" in signs[-1] and " 0 of " in signs[-1]
 
 

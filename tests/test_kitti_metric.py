@@ -777,7 +777,7 @@ def test_corrected_by_hand(what, labels, found, level, expected, n):
     assert entry_of(labels, found, n, corrected=True)["corrected"]["r40"][level] == pytest.approx(expected, abs=1e-9)
 
 
-def test_corrected_is_nan_without_objects_and_absent_unless_asked_for():
+def test_corrected_is_nan_without_objects_and_only_on_demand():
     assert np.isnan(entry_of("", f"Car {A} .9", corrected=True)["corrected"]["r40"]).all()
     assert entry_of(f"Car {A}", "", corrected=True)["corrected"]["r40"] == [0, 0, 0]
     assert "corrected" not in entry_of(f"Car {A}", f"Car {A} .9")

@@ -1,6 +1,9 @@
 """Batches are a function of seed and step; augmentation moves labels with the picture."""
 
-import pytest, torch
+import itertools
+
+import pytest
+import torch
 from torchvision import tv_tensors
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
@@ -52,7 +55,9 @@ def test_one_epoch_leads_to_the_next(smoke, workers):
     setting it.
     """
     loader, _ = create_dataloaders(make_config("smoke", tasks="lane", steps_per_epoch=3, num_workers=workers))
-    plain = [[b["files"]["lane"] for b in loader] for _ in range(3)]
+    plain = []
+    for _ in range(3):
+        plain.append([batch["files"]["lane"] for batch in loader])
     assert [len(e) for e in plain] == [3, 3, 3] and plain[0] != plain[1] != plain[2] != plain[0]
     for epoch, start in ((1, 0), (0, 2), (2, 1)):
         loader.batch_sampler.epoch, loader.batch_sampler.start = epoch, start
@@ -69,13 +74,17 @@ def test_the_batch_size_that_is_asked_for(smoke):
     assert {t: len(x) for t, x in batch["images"].items()} == dict.fromkeys(TASKS, 4)
 
 
+def _images_drawn(seed):
+    "Three passes of seven images in steps of three."
+    sampler = MultiTaskBatchSampler({"lane": 7}, {"lane": 3}, seed=seed)
+    keys = itertools.chain.from_iterable(map(sampler.keys, range(7)))
+    return [image for _, image, _ in keys]
+
+
 def test_every_image_comes_once_per_pass():
-    s = MultiTaskBatchSampler({"lane": 7}, {"lane": 3}, seed=1)
-    first = [i for step in range(7) for _, i, _ in s.keys(step)]
+    first = _images_drawn(seed=1)
     assert sorted(first[:7]) == sorted(first[7:14]) == sorted(first[14:]) == list(range(7)) and first[:7] != first[7:14]
-    assert first != [
-        i for step in range(7) for _, i, _ in MultiTaskBatchSampler({"lane": 7}, {"lane": 3}, seed=2).keys(step)
-    ]
+    assert first != _images_drawn(seed=2)
 
 
 def test_processes_share_a_step_without_overlap():
@@ -161,8 +170,10 @@ def test_a_batch_does_not_alias_the_data_set(smoke):
 
 def test_evaluation_sees_every_image_once(smoke):
     for part in ("val", "test"):
-        files = [f for b in evaluation_loader(smoke, part) for t in b["files"] for f in b["files"][t]]
-        expected = [f for t in TASKS for f in make_reader(smoke, t, part).files]
+        files = []
+        for batch in evaluation_loader(smoke, part):
+            files += itertools.chain.from_iterable(batch["files"].values())
+        expected = list(itertools.chain.from_iterable(make_reader(smoke, task, part).files for task in TASKS))
         assert files == expected and len(set(files)) == len(files)
 
 

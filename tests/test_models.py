@@ -149,10 +149,10 @@ def test_losses_are_means_over_images():
         ],
     )
     whole = m.compute_losses(m(x), y)
-    halves = [
-        m.compute_losses(m({t: v[i : i + 1] for t, v in x.items()}), {t: v[i : i + 1] for t, v in y.items()})
-        for i in (0, 1)
-    ]
+    halves = []
+    for i in (0, 1):
+        images = {task: batch[i : i + 1] for task, batch in x.items()}
+        halves.append(m.compute_losses(m(images), {task: labels[i : i + 1] for task, labels in y.items()}))
     for t in TASKS:
         torch.testing.assert_close(whole[t], (halves[0][t] + halves[1][t]) / 2, rtol=1e-4, atol=1e-5)
 

@@ -159,7 +159,9 @@ def test_schedules_that_cannot_be_read_are_refused(tmp_path):
 
 
 def test_focal_and_class_balanced_losses(smoke, tmp_path):
-    head, logits, labels = ClassificationHead(8, 3), torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 1, 0])
+    head = ClassificationHead(8, 3)
+    logits = torch.randn(6, 3)
+    labels = torch.tensor([0, 1, 2, 2, 1, 0])
     plain = torch.nn.functional.cross_entropy(logits, labels)
     assert torch.isclose(head.loss(logits, labels), plain)
     head.focal_gamma = 1.5

@@ -344,7 +344,7 @@ def test_a_frozen_backbone_keeps_its_resnets_and_trains_the_rest(sharing):
 
 @every
 @pytest.mark.parametrize("balancer", ["fixed", "mgda"])
-def test_the_engine_runs_with_a_frozen_backbone_and_a_missing_task(sharing, balancer):
+def test_the_engine_runs_frozen_and_without_a_task(sharing, balancer):
     model, (images, labels) = built(sharing, freeze_backbone=True).train(), a_batch()
     closures = {task: partial(task_loss, model, task, images, labels) for task in ("classification", "lane")}
     step = streamed_backward(model.shared_parameters(), closures, make_balancer(balancer, TASKS))

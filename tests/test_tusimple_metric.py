@@ -220,7 +220,7 @@ def test_a_frame_predicted_twice_counts_twice(tmp_path):
     assert close(triple(got["corrected"]), (0, 1 / 2, 1))  # the first answer for a is wrong, b has none
 
 
-def test_a_frame_labelled_twice_is_one_divisor_and_its_last_line_wins(tmp_path):
+def test_of_a_frame_labelled_twice_the_last_line_counts(tmp_path):
     got = score(tmp_path, [answer("a"), answer("a")], [label("a", row(900)), label("a")], corrected=True)
     assert close(triple(got), (2, 0, 0)) and close(triple(got["corrected"]), (1, 0, 0))
 
@@ -355,7 +355,7 @@ def test_what_python_says_where_the_program_lets_it(tmp_path, entry, sentence):
     assert str(e.value) == sentence
 
 
-def test_content_is_not_looked_at_where_the_program_does_not_look(tmp_path):
+def test_content_is_ignored_where_the_program_ignores_it(tmp_path):
     nonsense = [["x"] * 20]
     assert triple(score(tmp_path, [answer(lanes=nonsense, run_time=300)], [label()])) == (0, 0, 1)
     assert triple(score(tmp_path, [answer(lanes=nonsense)], [label(lanes=[])])) == (0, 1, 0)
@@ -492,7 +492,7 @@ def test_corrected_by_hand(name):
     )
 
 
-def test_corrected_accuracy_is_a_share_of_the_heights_at_which_something_is():
+def test_corrected_accuracy_is_a_share_of_the_filled_heights():
     got = tusimple_scores([straight(400, first=12)], [straight(400, first=10)], HEIGHTS, corrected=True)["corrected"]
     assert close(triple(got), (8 / 10, 1, 1))  # ten heights, eight right: below 0.85
     got = tusimple_scores([straight(400, first=9)], [straight(400, first=10)], HEIGHTS, corrected=True)["corrected"]
@@ -529,7 +529,7 @@ def test_the_assignment_finds_a_match_for_both():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_corrected_scores_lie_between_0_and_1_and_are_never_milder_in_matches(seed):
+def test_corrected_scores_are_in_0_to_1_and_no_milder_in_matches(seed):
     rng = np.random.default_rng(100 + seed)
     for _ in range(25):
         pred, truth, heights, milliseconds = random_frame(rng)

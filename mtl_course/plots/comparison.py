@@ -65,7 +65,8 @@ def score_figure(
     """Dots with intervals, one row per score, one kind of dot per series: the first hollow, the
     last filled.
     """
-    keys = [score for score in SCORES if any(score in scores for scores in series.values())]
+    scored = set().union(*series.values())
+    keys = [score for score in SCORES if score in scored]
     fig = Figure(figsize=(WIDTH, 0.9 + 0.27 * len(keys)))
     ax = fig.subplots()
     for k, (name, scores) in enumerate(series.items()):

@@ -77,7 +77,7 @@ Layout: {KITTI_LAYOUT}"""
         return KITTI(resolve(config.data_root), split, config.split_rule, size=config.image_size_of(self.name))
 
     def collate(self, samples: list) -> list[dict]:
-        return [{key: sample[key].as_subclass(Tensor) for key in _LABELS} for sample in samples]
+        return [_plain_labels(sample) for sample in samples]
 
     def finish_augmentation(self, sample: dict) -> dict:
         """Clips boxes to the image and drops those of which next to nothing is left."""
@@ -233,6 +233,11 @@ Layout: {KITTI_LAYOUT}"""
         labels = np.concatenate([*reader.labels, np.zeros(0, np.int64)])
         counts = np.bincount(labels, minlength=len(DETECTION_CLASSES) + 1)[1:]  # without background
         return "objects", dict(zip(DETECTION_CLASSES, counts))
+
+
+def _plain_labels(sample: dict) -> dict:
+    "The labels of a sample as plain tensors."
+    return {key: sample[key].as_subclass(Tensor) for key in _LABELS}
 
 
 def _random_boxes(count: int, height: int, width: int) -> Tensor:  # (count, 4)
