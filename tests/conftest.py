@@ -2,18 +2,21 @@
 with real data, benchmarks as modules.
 """
 
-import importlib.util, os, sys
+import importlib.util
+import os
+import sys
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
-import pytest, torch
+os.environ.setdefault("OMP_NUM_THREADS", "2")  # before PyTorch is loaded
+
+import pytest
+import torch
+
 from mtl_course.config import make_config
 from mtl_course.core.files import real_data_root
 from mtl_course.data.loaders import prepare_data
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
-
 THOROUGH = {  # modules of tests that take minutes: official scores, mutations, kills, studies, commands
     "test_affinity",
     "test_balancer_mutations",
@@ -23,7 +26,11 @@ THOROUGH = {  # modules of tests that take minutes: official scores, mutations, 
     "test_claims_audit",
     "test_commands",
     "test_commands_seeds",
+    "test_figures_imbalance",
+    "test_kitti_curve",
+    "test_kitti_files",
     "test_kitti_metric",
+    "test_kitti_official",
     "test_process",
     "test_runs_folder",
     "test_sharing",
@@ -31,12 +38,16 @@ THOROUGH = {  # modules of tests that take minutes: official scores, mutations, 
     "test_studies_runner",
     "test_studies_stop",
     "test_training",
+    "test_training_processes",
+    "test_tusimple_files",
     "test_tusimple_metric",
     "test_widgets_gradient_arrows",
     "test_widgets_imbalance_lab",
     "test_widgets_new_task",
     "test_widgets_playground",
+    "test_widgets_playground_threads",
     "test_widgets_prediction_browser",
+    "test_widgets_replay",
 }
 
 

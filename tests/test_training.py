@@ -1,7 +1,6 @@
 """The loop: the same digits again, after a kill, in two processes; what it refuses."""
 
 import os, re, signal, subprocess, sys, time
-from pathlib import Path
 import pandas as pd, pytest, torch
 from lightning_fabric.plugins.precision import MixedPrecision
 import mtl_course.models.backbone as backbone, mtl_course.training.setup as setup
@@ -18,13 +17,9 @@ from mtl_course.training.optimizer import learning_rate_factor, make_optimizer
 from mtl_course.training.run_folder import config_to_resume
 from mtl_course.training.state import TrainState, create_train_state
 from mtl_course.training.steps import compute_gradients, evaluate_losses, train_step
+from training_examples import log_of
 
-SAME = ["kind", "epoch", "step", "task", "loss", "weight", "learning_rate", "metric", "value"]
 SHORT = dict(steps_per_epoch=6, epochs=2, checkpoint_every=2, classification_batch_size=8)
-
-
-def log_of(folder):
-    return pd.read_csv(Path(folder) / "logs" / "training.csv")[SAME]
 
 
 @pytest.fixture(scope="module")
@@ -227,52 +222,6 @@ def test_the_random_states_of_gpus_come_back(smoke, tmp_path, monkeypatch, gpus,
     assert len(got) == 2 * restored and all(torch.equal(a, b) for a, b in zip(got, states))
 
 
-@pytest.mark.parametrize("balancer", ["fixed", "mgda"])
-def test_two_processes_average_to_one(smoke, tmp_path, balancer):
-    script = Path(__file__).with_name("two_processes.py")
-    environment = os.environ | dict(OMP_NUM_THREADS="1")
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--nproc_per_node=2",
-            "--master_port=29517",
-            str(script),
-            str(tmp_path / "two.pt"),
-            balancer,
-        ],
-        check=True,
-        env=environment,
-    )
-    subprocess.run([sys.executable, str(script), str(tmp_path / "one.pt"), balancer], check=True, env=environment)
-    two, one = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in ("two", "one"))
-    assert (two["processes"], one["processes"]) == (2, 1)
-    assert two["weights"] == pytest.approx(
-        one["weights"], rel=1e-3
-    )  # MGDA's from the Gramian of the averaged gradients
-    if balancer == "mgda":
-        assert torch.allclose(two["gramian"], one["gramian"], rtol=1e-3)
-    for name, g in one["gradients"].items():  # … and the average is the whole batch's gradient
-        assert (two["gradients"][name] - g).norm() <= 1e-3 * g.norm() + 1e-7, name
-
-
-def test_the_loop_runs_in_two_processes(smoke, tmp_path):
-    code = (
-        "from mtl_course.config import make_config\nfrom mtl_course.training.loop import train\n"
-        "short = dict(steps_per_epoch=2, epochs=1, tasks='classification,lane')\n"
-        f"train(make_config('smoke', results_dir={str(tmp_path)!r}, **short), progress=False)\n"
-    )
-    script = tmp_path / "run.py"
-    script.write_text(code)
-    subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29518", str(script)],
-        check=True,
-        env=os.environ | dict(OMP_NUM_THREADS="1"),
-    )
-    assert read_checkpoint(tmp_path / "checkpoints" / "last.pt")["step"] == 2 and len(log_of(tmp_path)) > 4
-
-
 def test_streamed_gradient_is_the_gradient_of_the_sum(smoke):
     config = make_config(
         "smoke", precision="32-true", lane_weight=30.0, cache_images=False, classification_batch_size=4
@@ -428,64 +377,6 @@ def test_the_factor_of_float16_losses_is_resumed(smoke, tmp_path):
     without.load(tmp_path / "last.pt")
     without.save(tmp_path / "plain.pt")
     second.load(tmp_path / "plain.pt")  # one without the factor can be read, too
-
-
-def two_processes(script, *options):
-    "Exit code and stderr of a training command in two processes, as Lightning Fabric starts them."
-    command = [
-        sys.executable,
-        script,
-        "--recipe",
-        "smoke",
-        "--num_processes",
-        "2",
-        "--tasks",
-        "lane",
-        "--epochs",
-        "1",
-        "--steps_per_epoch",
-        "2",
-        *map(str, options),
-    ]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | dict(OMP_NUM_THREADS="1"), timeout=600
-    )
-    return done.returncode, done.stderr
-
-
-def test_a_mistake_in_two_processes_is_one_sentence(tmp_path):
-    code, err = two_processes(
-        Path(sys.executable).with_name("mtl_train"), "--data_root", "nowhere/at/all", "--results_dir", tmp_path
-    )
-    assert code == 2 and "Traceback" not in err, err
-    assert [line for line in err.splitlines() if "mtl_train:" in line or "rror" in line] == [
-        line for line in err.splitlines() if "nowhere/at/all: no such folder" in line
-    ]
-    assert err.count("no such folder") == 1
-
-
-@pytest.mark.parametrize(
-    "rank, sentences",
-    [
-        (0, ["mtl_train: image 7 is broken"]),
-        (1, ["mtl_train: another process of this run ended", "mtl_train: image 7 is broken"]),
-    ],
-)
-def test_a_mistake_of_one_process_ends_the_other(smoke, tmp_path, rank, sentences):
-    script = tmp_path / "run.py"
-    script.write_text(
-        "import os, mtl_course.training.loop as training\nfrom mtl_course.core.errors import UserError\n"
-        "from mtl_course.cli.train import mtl_train\n"
-        "def broken(*args, real=training.train_step, **options):\n"
-        f"    if os.environ.get('LOCAL_RANK', '0') == '{rank}': raise UserError('image 7 is broken')\n"
-        "    return real(*args, **options)\n"
-        "training.train_step = broken\nif __name__ == '__main__': mtl_train()\n"
-    )
-    code, err = two_processes(script, "--results_dir", tmp_path / "results")
-    assert code != 0 and "Traceback" not in err, err
-    assert sorted(re.findall(r"mtl_train: [^;\n]*", err)) == sentences, (
-        err
-    )  # a progress bar may stand before it on the line
 
 
 def test_the_checkpoint_holds_what_it_should(whole):
