@@ -311,7 +311,7 @@ class TaskRegistry(Mapping):
 class UnknownTask(UserError, KeyError):
     """A name that no registered task has."""
 
-    __str__ = Exception.__str__  # a KeyError would put the sentence in quotes
+    __str__ = UserError.__str__  # a KeyError would put the sentence in quotes
 
 
 TASKS = TaskRegistry()

@@ -1,0 +1,72 @@
+"""What users hand in, checked before it is used: files that may never end, odd arrays."""
+
+import stat
+from pathlib import Path
+
+import numpy as np
+
+from .errors import UserError
+
+__all__ = ["check_array", "check_picture", "refuse_special_file"]
+
+
+def refuse_special_file(path: str | Path, name: str = ""):  # name: how to call it in errors; default: the path
+    "Raises `UserError` for a pipe, a device or a socket, whose reading might never end."
+    mode = Path(path).stat().st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise UserError(f"{name or path}: is a pipe or a device: expected a regular file; copy the data into one")
+
+
+def check_picture(
+    image,  # what a user took for a picture
+    name: str = "image",  # what it is called in errors
+) -> np.ndarray:  # the same
+    "Raises `UserError` unless `image` is a picture of this package: RGB, uint8, (H, W, 3)."
+    if not isinstance(image, np.ndarray):
+        remedy = "np.asarray(image) makes an array of a PIL picture, and image.permute(1, 2, 0).numpy() of a tensor"
+        raise UserError(f"{name} is of type {type(image).__name__}: expected {_PICTURE}; {remedy}")
+    if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and min(image.shape[:2]) > 0:
+        return image
+    raise UserError(f"{name} is {image.dtype} of shape {image.shape}: expected {_PICTURE}; {_picture_remedy(image)}")
+
+
+_PICTURE = "an RGB picture, a NumPy array of uint8 with shape (height, width, 3)"
+
+
+def _picture_remedy(image: np.ndarray) -> str:
+    if 0 in image.shape:
+        return "give a picture that has pixels"
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
+        return "cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) makes one of a gray picture"
+    if image.ndim == 3 and image.shape[2] == 4:
+        return "image[..., :3] leaves the alpha channel out"
+    if image.ndim == 3 and image.shape[2] != 3 and image.shape[0] == 3:
+        return "image.transpose(1, 2, 0) puts the channels last"
+    if image.ndim == 4:
+        return "give one picture at a time"
+    if np.issubdtype(image.dtype, np.floating):
+        return "(255 * image).round().astype(np.uint8) makes one of values in 0..1"
+    return "give one as cv2.imread(file)[..., ::-1] reads it"
+
+
+def check_array(
+    values,  # an array, a tensor or nested lists of numbers
+    shape: tuple,  # a number, or a name such as "N" where any length will do, for each dimension
+    name: str,  # what it is called in errors
+    low: float = -np.inf,  # range of the values; the ends belong to it
+    high: float = np.inf,
+):
+    "Raises `UserError` unless `values` are numbers of this shape and range (or NaN)."
+    expected = f"numbers of shape ({', '.join(map(str, shape))})"
+    expected += f" in {low:g}..{high:g}" if np.isfinite([low, high]).all() else ""
+    try:
+        array = np.asarray(values)
+        fits = np.issubdtype(array.dtype, np.number) or array.dtype == bool
+    except (TypeError, ValueError, RuntimeError):  # ragged lists, objects, a tensor with a gradient
+        raise UserError(f"{name} is no array of numbers: expected {expected}") from None
+    fits = fits and array.ndim == len(shape)
+    fits = fits and all(isinstance(n, str) or n == m for n, m in zip(shape, array.shape))
+    if not fits:
+        raise UserError(f"{name} is {array.dtype} of shape {array.shape}: expected {expected}")
+    if ((array < low) | (array > high)).any():
+        raise UserError(f"{name} has values from {array.min():g} to {array.max():g}: expected {expected}")
