@@ -31,6 +31,7 @@ _DATA_FIELDS = (
         ("held_out", "specification"),
     ),
     Field("batch_size", 4, "images per task and step", least=1),
+    Field("empty_labels", "refuse", "a label of 0 bytes; ok: nothing is there", ("refuse", "ok")),
     Field("num_workers", 0, "processes that prepare batches; 0: in the training process"),
     Field("cache_images", False, "keep decoded, resized images in memory"),
     Field(

@@ -20,7 +20,8 @@ from mtl_course.core.files import real_data_root
 from mtl_course.data.base import split_groups
 from mtl_course.data.gtsrb import GTSRB
 from mtl_course.data.gtsrb_tables import CSV_COLUMNS, FINAL_TRAINING, TEST_CSV, TEST_IMAGES, TRAINING
-from mtl_course.data.images import read_image, whole_image_size
+from mtl_course.data.image_headers import image_header
+from mtl_course.data.images import read_image
 from mtl_course.data.kitti import KITTI
 from mtl_course.data.kitti_labels import IMAGES, LABELS
 from mtl_course.data.tusimple import TuSimple, draw_lanes
@@ -397,10 +398,10 @@ def test_a_split_without_images(data):
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".ppm"])
 def test_cut_images_are_refused_at_every_length(ending):
     encoded = cv2.imencode(ending, picture(24, 33))[1].tobytes()
-    assert whole_image_size(encoded) == (24, 33)
+    assert image_header(encoded).size == (24, 33)
     for keep in range(len(encoded)):
         with pytest.raises(ValueError):
-            whole_image_size(encoded[:keep])
+            image_header(encoded[:keep])
 
 
 def test_every_flipped_byte_of_a_png_is_noticed(tmp_path):
@@ -408,9 +409,9 @@ def test_every_flipped_byte_of_a_png_is_noticed(tmp_path):
     for at in range(8, len(encoded)):
         encoded[at] ^= 0x10
         with pytest.raises(ValueError):
-            whole_image_size(bytes(encoded))
+            image_header(bytes(encoded))
         encoded[at] ^= 0x10
-    assert whole_image_size(bytes(encoded)) == (8, 9)
+    assert image_header(bytes(encoded)).size == (8, 9)
 
 
 def test_formats_of_other_writers(tmp_path):

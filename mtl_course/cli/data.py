@@ -51,6 +51,7 @@ def mtl_data(
     lane_test: Param("make: lane images of the test set", int) = None,
     joint: Param("make: scenes labelled for all three tasks", int) = None,
     workers: Param("make: drawing processes; default: one per core", int) = None,
+    empty_labels: Param("check: a label of 0 bytes; ok: nothing is there", str, choices=["refuse", "ok"]) = "refuse",
 ):
     "Makes the built-in driving world, checks data, or says how to get the real data sets."
     class_weights = _parse_class_weights(class_weights)
@@ -67,7 +68,7 @@ def mtl_data(
     if action == "make":
         _make(data_root, size, seed, options)
     elif action == "check":
-        _check(data_root, tasks)
+        _check(data_root, tasks, empty_labels)
     else:
         for task in tasks:
             print(how_to_get(task) if action == "get" else _download(task, data_root))
@@ -79,13 +80,13 @@ def _make(data_root: str, size: str, seed: int, options: dict):
     print(f"{data_root}: {counts}; seed {manifest['seed']}, hash {manifest['hash'][:16]}")
 
 
-def _check(data_root: str, tasks: tuple):
+def _check(data_root: str, tasks: tuple, empty_labels: str):
     root = resolve(data_root)
     if not root.is_dir():
         folders = [f"{TASKS[task].folder}/" for task in default_tasks()]
         names = f"{', '.join(folders[:-1])} and {folders[-1]}"
         raise UserError(f"{data_root}: no such folder, expected one that holds {names}")
-    report = check_data(root, tasks)
+    report = check_data(root, tasks, empty_labels=empty_labels)
     print(report)
     refuse_problems(report, data_root)
 

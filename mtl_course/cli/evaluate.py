@@ -45,6 +45,9 @@ def mtl_evaluate(
     split: Param("held-out split to score (default: test)", str, choices=_SPLITS) = None,
     tasks: Param("tasks to score, comma-separated; default: all that the model has", str) = None,
     device: Param("auto: a GPU where there is one", str, choices=["auto", "cpu", "cuda"]) = "auto",
+    empty_labels: Param(
+        "a label of 0 bytes; ok: nothing is there; default: as in training", str, choices=["refuse", "ok"]
+    ) = None,
     results_dir: Param("folder for the tables; default: the one above the checkpoint's", str) = None,
     part: Param("the former name of --split", str, choices=_SPLITS) = None,
 ):
@@ -53,7 +56,7 @@ def mtl_evaluate(
     device = choose_device(device)
     model = load_model(checkpoint, device)
     check_tasks(make_config(tasks=tasks).tasks if tasks else None, model, checkpoint)
-    asked = dict(data_root=data_root, tasks=tasks)
+    asked = dict(data_root=data_root, tasks=tasks, empty_labels=empty_labels)
     changes = {name: value for name, value in asked.items() if value is not None}
     config = model.config.replace(device=device, **changes)
     results = resolve(results_dir) if results_dir else checkpoint.parent.parent

@@ -64,7 +64,7 @@ def _choose_config(recipe: str, resume: bool, overrides: dict) -> Config:
 def _prepare_and_check(config: Config, progress: bool = True):
     "Makes the world where it is missing and reads every label."
     prepare_data(config, progress)
-    report = check_labels(resolve(config.data_root), config.tasks)
+    report = check_labels(resolve(config.data_root), config.tasks, config.empty_labels)
     if report.problems:
         print(report, file=sys.stderr)
     note = f" (labels only; `mtl_data check {config.data_root}` also decodes every image)"

@@ -12,7 +12,7 @@ from ..core.errors import UserError
 from ..core.files import resolve
 from ..core.task import TASKS, LabelIndex, default_tasks, known_tasks
 from .images import read_pixels
-from .validation import Problem, raise_problems
+from .validation import Problem, raise_problems, without_empty_labels
 
 __all__ = []
 
@@ -67,26 +67,34 @@ def _area(size: str) -> int:
 def check_labels(
     data_root: str | Path,  # folder with gtsrb/, kitti/ and tusimple/
     tasks: tuple | None = None,  # the tasks to check; default: the three of the course
+    empty_labels: str = "refuse",  # or ok: a label of 0 bytes says that nothing is there
 ) -> Report:
     """Checks all labels and that each has its file, without opening an image: seconds for the full
     data sets.
     """
     report = Report(resolve(data_root))
-    for task, index in _index_labels(data_root, tasks, report).items():
+    for task, index in _index_labels(data_root, tasks, report, empty_labels).items():
         report.counts[task] = index.counts
     return report
 
 
-def _index_labels(data_root: str | Path, tasks: tuple | None, report: Report) -> dict[str, LabelIndex]:
-    "The labels of each task; their problems go into the report."
+def _index_labels(
+    data_root: str | Path, tasks: tuple | None, report: Report, empty_labels: str
+) -> dict[str, LabelIndex]:
+    "The labels of each task; their problems go into the report. What cannot be read ends no other."
     tasks = known_tasks(default_tasks() if tasks is None else tasks)
     if not report.data_root.is_dir():
         fault = "no such folder, expected one that holds gtsrb/, kitti/ and tusimple/: give another data_root"
         report.problems.append(Problem(str(data_root), "", fault))
         return {}
-    indices = {task: TASKS[task].index_labels(report.data_root) for task in tasks}
-    for index in indices.values():
-        report.problems += index.problems
+    indices = {}
+    for task in tasks:
+        try:
+            indices[task] = TASKS[task].index_labels(report.data_root)
+        except OSError as e:
+            fault = f"cannot be read ({e.strerror or e}), expected a readable file or folder: mend its permissions"
+            indices[task] = LabelIndex({}, {}, [Problem(str(e.filename or TASKS[task].folder), "", fault)])
+        report.problems += without_empty_labels(indices[task].problems, empty_labels)
     return indices
 
 
@@ -95,6 +103,7 @@ def check_data(
     tasks: tuple | None = None,  # the tasks to check; default: the three of the course
     progress: bool = True,  # show a bar with the time left
     threads: int = 2,  # that decode images
+    empty_labels: str = "refuse",  # or ok: a label of 0 bytes says that nothing is there
 ) -> Report:
     """Checks all labels and decodes every image; lists every problem with its file and line, and
     counts what is there.
@@ -102,7 +111,7 @@ def check_data(
     Images whose label is broken have to be whole, too.
     """
     report = Report(resolve(data_root))
-    indices = _index_labels(data_root, tasks, report)
+    indices = _index_labels(data_root, tasks, report, empty_labels)
     files = {}
     for task, index in indices.items():
         files[task] = sorted(TASKS[task].image_files(report.data_root) | index.labels.keys())

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from .base import ReaderBase, split_groups
-from .gtsrb_tables import index_gtsrb
+from .gtsrb_tables import index_gtsrb, size_faults
 from .images import read_image
-from .validation import raise_problems
+from .validation import raise_problems, refuse_misfit
 
 # %% ../../nbs/1_data/01_signs.ipynb #signs012
 def _deal_out(index, split_rule: str, seed: int) -> np.ndarray:  # (images,) 0 train, 1 val, 2 test
@@ -83,7 +83,8 @@ class GTSRB(ReaderBase):
         "Image `i`, decoded now, with its class."
         file = str(self.files[i])
         crop = None if self.roi_margin is None else _grow(self.rois[i], self.sizes[i], self.roi_margin)
-        image, _ = read_image(self.path(i), self.size, crop, file)
+        image, native = read_image(self.path(i), self.size, crop, file)
+        refuse_misfit(file, size_faults(self.sizes[i], native))
         return {"image": image, "label": int(self.labels[i]), "file": file}
 
     def record(self, i: int) -> SignRecord:  # all that the csv says

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .validation import Problem, read_label_text
+from ..core.errors import UserError
+from ..core.inputs import refuse_special_file
+from .validation import Problem, other_tasks_hint, read_label_text
 
-__all__ = ["CSV_COLUMNS", "TRAINING", "index_gtsrb"]
+__all__ = ["CSV_COLUMNS", "TRAINING", "index_gtsrb", "size_faults"]
 
 CSV_COLUMNS = ("Filename", "Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2", "ClassId")
 TRAINING = "gtsrb/GTSRB/Training"  # torchvision's archive
@@ -91,6 +93,7 @@ def _class_folders(root, base, needed, problems) -> list[str]:
     if not (root / base).is_dir():
         if needed or not (root / TEST_CSV).is_file():
             fault = f"no such folder in {root.name or root}, expected {GTSRB_LAYOUT}: unpack the archive there"
+            fault += other_tasks_hint(root, "gtsrb") if not (root / "gtsrb").exists() else ""
             problems.append(Problem(base, "", fault))
         return []
     folders = sorted(e.name for e in os.scandir(root / base) if e.is_dir() and not e.name.startswith("."))
@@ -116,6 +119,18 @@ def _folder_fault(folder: Path) -> str:
     return ""
 
 
+def size_faults(
+    csv_size,  # (height, width) that the csv says
+    image_size: tuple,  # (height, width) of the file
+) -> list[str]:
+    "Why an image is not the one that its csv speaks of: the Roi is in pixels of the latter."
+    height, width = image_size
+    if tuple(csv_size) == (height, width):
+        return []
+    said = f"{csv_size[1]}x{csv_size[0]}"
+    return [f"has {width}x{height} pixels, but its csv says {said}: copy the image again or mend the csv"]
+
+
 def _index_folder(root, folder, csv, folder_class, problems) -> _Folder:
     "Good rows of one csv; faults go to `problems`, in the order of the lines."
     found = []
@@ -133,8 +148,8 @@ def _index_folder(root, folder, csv, folder_class, problems) -> _Folder:
             numbers[i] = int(name[:5]), int(name[6:11])
     found += [Problem(csv, f"line {rows.lines[i]}", sentence) for i, sentence in faults]
     problems += sorted(found, key=lambda p: int(p.where[5:] or 0))
-    if (root / csv).is_file():  # where the csv is missing, that is the problem, and not each of its images
-        named = _names_in(root / csv) if present - seen.keys() else seen
+    named = _names_in(root / csv) if present - seen.keys() else seen
+    if named is not None:  # where the csv cannot be read, that is the problem, and not each of its images
         fault = f"has no line in {Path(csv).name}: add one, or remove the image"
         problems += [Problem(f"{folder}/{name}", "", fault) for name in sorted(present - set(named))]
     broken = {i for i, _ in faults}
@@ -142,12 +157,13 @@ def _index_folder(root, folder, csv, folder_class, problems) -> _Folder:
     return _Folder([f"{folder}/{rows.names[i]}" for i in good], rows.values[good], numbers[good])
 
 
-def _names_in(csv: Path) -> set[str]:
-    "All file names in a csv, broken lines included; empty for a file that is not text."
+def _names_in(csv: Path) -> set[str] | None:
+    "All file names in a csv, broken lines included; None for a file that cannot be read as text."
     try:
+        refuse_special_file(csv)
         return {line.split(";")[0].strip() for line in csv.read_text(encoding="utf-8-sig").splitlines()}
-    except UnicodeDecodeError:
-        return set()
+    except (OSError, UnicodeDecodeError, UserError):
+        return None
 
 
 class _Rows(NamedTuple):

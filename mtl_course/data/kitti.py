@@ -16,8 +16,8 @@ from torchvision import tv_tensors
 from ..config import DETECTION_CLASSES
 from .base import ReaderBase, split_groups
 from .images import image_size, read_image
-from .kitti_labels import index_kitti
-from .validation import raise_problems
+from .kitti_labels import box_faults, index_kitti
+from .validation import raise_problems, refuse_misfit
 
 # %% ../../nbs/1_data/02_objects.ipynb #objects008
 _NUMBER_OF = {name: i for i, name in enumerate(DETECTION_CLASSES, 1)}  # names that are not in it: 0, to be ignored
@@ -69,10 +69,11 @@ class KITTI(ReaderBase):
         split_rule: str = "held_out",  # held_out (70/15/15) or specification (80/20)
         seed: int = 0,  # fixes the split
         size: tuple | None = None,  # (height, width) of the images; None: as published
+        empty_labels: str = "refuse",  # or ok: a label of 0 bytes says that nothing is there
     ):
         super().__init__(data_root, split, split_rule, seed, size)
         files, labels, problems = index_kitti(self.data_root)
-        raise_problems(problems)
+        raise_problems(problems, empty_labels)
         fractions = (0.7, 0.15, 0.15) if split_rule == "held_out" else (0.8, 0.2)
         splits = split_groups([Path(file).stem for file in files], fractions, seed)
         chosen = self._select(splits, test_is_val=split_rule == "specification")
@@ -88,6 +89,7 @@ class KITTI(ReaderBase):
         "Image `i`, decoded now, with its boxes in pixels of the scaled image."
         file = str(self.files[i])
         image, native = read_image(self.path(i), self.size, name=file)
+        refuse_misfit(file, box_faults(self._objects[i], native))
         boxes, ignore = (_scale_boxes(b, native, tuple(image.shape[-2:])) for b in (self.boxes[i], self.ignored[i]))
         return dict(image=image, boxes=boxes, labels=torch.tensor(self.labels[i]), ignore=ignore, file=file)
 
@@ -97,4 +99,6 @@ class KITTI(ReaderBase):
         columns = {name: values.copy() for name, values in self._objects[i]._asdict().items()}
         columns["occlusion"] = columns["occlusion"].astype(np.int64)
         columns["boxes"] = columns["boxes"].astype(np.float32)
-        return KittiRecord(file, image_size(self.path(i), file), **columns)
+        size = image_size(self.path(i), file)
+        refuse_misfit(file, box_faults(self._objects[i], size))
+        return KittiRecord(file, size, **columns)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..config import DETECTION_CLASSES
-from .validation import Problem, finite_number, read_label_text
+from .validation import Problem, finite_number, other_tasks_hint, read_label_text
 
-__all__ = ["IGNORED", "IMAGES", "LABELS", "index_kitti", "parse_label"]
+__all__ = ["IGNORED", "IMAGES", "LABELS", "box_faults", "index_kitti", "parse_label"]
 
 IMAGES = "kitti/training/image_2"
 LABELS = "kitti/training/label_2"
@@ -17,6 +17,8 @@ KITTI_LAYOUT = f"{IMAGES}/NNNNNN.png and {LABELS}/NNNNNN.txt"
 IGNORED = ("DontCare", "Person_sitting")
 _COLUMNS = "type truncated occluded alpha x1 y1 x2 y2 height width length x y z rotation_y".split()
 _NAMES = (*DETECTION_CLASSES, *IGNORED)
+_MOST_OBJECTS = 1000  # of a frame; KITTI's fullest has 29
+_FAR = 0.1  # of the image: how far a box may reach beyond its edge
 
 
 class KittiObjects(NamedTuple):
@@ -48,6 +50,10 @@ def parse_label(
     "The objects of one KITTI label file; broken lines are left out and added to `problems`."
     names = []
     values = []
+    if text.count("\n") > _MOST_OBJECTS:
+        fault = f"has {text.count(chr(10)):,} lines, expected at most {_MOST_OBJECTS} objects: unpack it again"
+        problems.append(Problem(file, "", fault))
+        text = ""
     for n, line in enumerate(text.splitlines(), 1):
         row = line.split()
         if not row:
@@ -110,6 +116,24 @@ def _line_fault(row: list[str]) -> str:
     return "a number is beyond a million, expected pixels, metres and radians"
 
 
+def box_faults(
+    objects: KittiObjects,
+    image_size: tuple,  # (height, width) of the image
+) -> list[str]:
+    "Why a label cannot belong to an image of this size: boxes that lie outside, or reach far out."
+    height, width = image_size
+    x1, y1, x2, y2 = objects.boxes.T
+    outside = (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height)
+    far = (np.minimum(x1 / width, y1 / height) < -_FAR) | (np.maximum(x2 / width, y2 / height) > 1 + _FAR)
+    faults = []
+    for i in np.flatnonzero(outside | far):
+        box = f"its {objects.names[i]} box ({', '.join(f'{v:g}' for v in objects.boxes[i])})"
+        place = "lies outside" if outside[i] else "reaches far out of"
+        remedy = "mend the label, or copy the image in its first size"
+        faults.append(f"{box} {place} the image of {width}x{height} pixels: {remedy}")
+    return faults
+
+
 def index_kitti(
     data_root: str | Path,  # folder that holds kitti/
 ) -> KittiIndex:
@@ -128,8 +152,8 @@ def index_kitti(
             continue
         if stem not in images:
             index.problems.append(Problem(label, "", f"has no image {file}: add it, or remove the label"))
-        remedy = "copy it again; a frame that shows no object has a label of one empty line"
-        text = read_label_text(root / label, label, index.problems, remedy)
+        remedy = "copy it again; a frame that shows no object has a label of one empty line (or --empty_labels ok)"
+        text = read_label_text(root / label, label, index.problems, remedy, may_be_empty=True)
         objects = parse_label(text, label, index.problems)
         if stem in images:
             index.files.append(file)
@@ -148,5 +172,6 @@ def _folder_problems(root: Path) -> list[Problem]:
             continue
         fault = "is an empty folder" if (root / folder).is_dir() else "no such folder"
         remedy = f"expected {KITTI_LAYOUT}: unpack the archives there"
+        remedy += other_tasks_hint(root, "kitti") if not (root / "kitti").exists() else ""
         problems.append(Problem(folder, "", f"{fault} in {root.name or root}, {remedy}"))
     return problems

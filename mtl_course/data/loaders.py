@@ -175,7 +175,9 @@ STD = (0.229, 0.224, 0.225)
 
 
 def normalise(images: Tensor) -> Tensor:  # uint8 (…, 3, H, W) -> float32 of the same shape
-    "Pixels to zero mean and unit variance as of ImageNet."
+    "Pixels to zero mean and unit variance as of ImageNet; raises `UserError` for other than uint8."
+    if images.dtype != torch.uint8:
+        raise UserError(f"images are {images.dtype}: expected pixels, uint8 in 0..255; multiply by 255 and round")
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, STD))
     return images.float().mul_(1 / (255 * std)).sub_(mean / std)
 

@@ -16,8 +16,8 @@ from torchvision import tv_tensors
 
 from .base import ReaderBase, split_groups
 from .images import image_size, read_image
-from .tusimple_labels import index_tusimple
-from .validation import raise_problems
+from .tusimple_labels import index_tusimple, reach_faults
+from .validation import raise_problems, refuse_misfit
 
 # %% ../../nbs/1_data/03_lanes.ipynb #lanes007
 @dataclass(frozen=True)
@@ -76,10 +76,11 @@ class TuSimple(ReaderBase):
         seed: int = 0,  # fixes the split
         size: tuple | None = None,  # (height, width) of the images; None: as published
         line_width: float = LINE_WIDTH,  # of a lane in the mask, pixels in an image 1280 wide
+        empty_labels: str = "refuse",  # or ok: a label file of 0 bytes labels no frame
     ):
         super().__init__(data_root, split, split_rule, seed, size)
-        labels, official, problems = index_tusimple(self.data_root)
-        raise_problems(problems)
+        labels, official, problems = index_tusimple(self.data_root, split in ("train", "val"))
+        raise_problems(problems, empty_labels)
         clips = np.array([label.file.rpartition("/")[0] for label in labels])
         fractions = (0.85, 0.15) if official.any() else (0.7, 0.15, 0.15)
         if split_rule == "specification":
@@ -96,10 +97,13 @@ class TuSimple(ReaderBase):
         "Image `i`, decoded now, with its lanes drawn at the size of the scaled image."
         file, _, lanes, heights = self._labels[i]
         image, native = read_image(self.path(i), self.size, name=file)
+        refuse_misfit(file, reach_faults(self._labels[i], native))
         mask = draw_lanes(lanes, heights, native, tuple(image.shape[-2:]), self.line_width)
         return {"image": image, "mask": tv_tensors.Mask(torch.from_numpy(mask)), "file": file}
 
     def record(self, i: int) -> LaneRecord:  # arrays of its own
         "The published lanes of image `i`."
         file, raw_file, lanes, heights = self._labels[i]
-        return LaneRecord(file, raw_file, image_size(self.path(i), file), lanes.copy(), heights.copy())
+        size = image_size(self.path(i), file)
+        refuse_misfit(file, reach_faults(self._labels[i], size))
+        return LaneRecord(file, raw_file, size, lanes.copy(), heights.copy())

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .validation import Problem, read_label_text
+from .validation import Problem, other_tasks_hint, read_label_text
 
-__all__ = ["index_tusimple"]
+__all__ = ["index_tusimple", "reach_faults"]
 
 TUSIMPLE_LAYOUT = "tusimple/label_data_*.json with tusimple/clips/<date>/<id>/20.jpg"
 _TEST_LABELS = "test_label.json"
+_MOST_LANES = 1000  # of a frame; TuSimple has five at most
+_MOST_HEIGHTS = 10_000
 
 
 class LaneLabel(NamedTuple):
@@ -33,30 +35,54 @@ class TuSimpleIndex(NamedTuple):
 
 def index_tusimple(
     data_root: str | Path,  # folder that holds tusimple/
+    need_training: bool = True,  # False: the official test set alone will do
 ) -> TuSimpleIndex:
     "Parses every TuSimple label line without opening an image; faults are returned as problems."
     root = Path(data_root)
     folder = root / "tusimple"
     names = sorted(path.name for path in folder.glob("label_data_*.json"))
     problems = []
-    if not names:
+    has_test = (folder / _TEST_LABELS).exists()
+    if not names and (need_training or not has_test):
         fault = "holds no label_data_*.json" if folder.is_dir() else "no such folder"
         remedy = f"expected {TUSIMPLE_LAYOUT}: unpack the archives there"
+        remedy += other_tasks_hint(root, "tusimple") if not folder.exists() else ""
         problems.append(Problem("tusimple", "", f"{fault} in {root.name or root}, {remedy}"))
     labels = []
     official = []
     seen = {}
-    for name in names + [_TEST_LABELS] * (folder / _TEST_LABELS).exists():
-        lines = read_label_text(folder / name, f"tusimple/{name}", problems).split("\n")
+    for name in names + [_TEST_LABELS] * has_test:
+        file = f"tusimple/{name}"
+        lines = read_label_text(folder / name, file, problems, may_be_empty=True).split("\n")
         for n, line in enumerate(lines, 1):
-            label = _parse_line(line, folder, seen, f"tusimple/{name}", n, problems) if line.strip() else None
+            label = _parse_line(line, folder, seen, file, n, problems) if line.strip() else None
             if label:
                 labels.append(label)
                 official.append(name == _TEST_LABELS)
-    if names and not labels and not problems:
+    if (names or has_test) and not labels and not problems:
         fault = "its label files hold no label, expected one JSON object a line: unpack them again"
         problems.append(Problem("tusimple", "", fault))
     return TuSimpleIndex(labels, np.array(official, bool), problems)
+
+
+def reach_faults(
+    label: LaneLabel,
+    image_size: tuple,  # (height, width) of the image
+) -> list[str]:
+    """Why a label cannot belong to an image of this size.
+
+    Lanes may end a little beyond the edge, and reach down to the car; those that are made for
+    another image size go far beyond, or end in the upper half.
+    """
+    height, width = image_size
+    x = float(label.lanes.max(initial=0))
+    y = float(label.h_samples.max(initial=0))
+    remedy = "label and image do not belong together, copy both again"
+    if x > 1.1 * width or y > 1.1 * height:
+        return [f"its lanes reach to ({x:g}, {y:g}), far outside the image of {width}x{height} pixels: {remedy}"]
+    if y < height / 2:
+        return [f"its h_samples end at {y:g}, in the upper half of the image of {width}x{height} pixels: {remedy}"]
+    return []
 
 
 def _parse_line(line, folder, seen, file, n, problems) -> LaneLabel | None:
@@ -90,8 +116,12 @@ def _entry_fault(entry) -> str:
         return "raw_file is not a path below tusimple/, expected such as clips/0601/1494453497604532231/20.jpg"
     if not _is_numbers(heights) or not heights or any(b <= a for a, b in zip(heights, heights[1:])):
         return "h_samples is not a list of rising numbers, expected pixels from the top"
+    if len(heights) > _MOST_HEIGHTS:
+        return f"h_samples has {len(heights):,} values, expected at most {_MOST_HEIGHTS:,}"
     if not isinstance(entry["lanes"], list):
         return "lanes is not a list, expected a list of lanes"
+    if len(entry["lanes"]) > _MOST_LANES:
+        return f"lanes has {len(entry['lanes']):,} lanes, expected at most {_MOST_LANES}"
     for k, lane in enumerate(entry["lanes"]):
         if not _is_numbers(lane):
             return f"lane {k} is not a list of numbers, expected one x for each height"

@@ -14,7 +14,7 @@ from ..core.fields import Field
 from ..core.files import resolve
 from ..core.task import LabelIndex, Task, is_crop, register_task
 from ..data.gtsrb import GTSRB
-from ..data.gtsrb_tables import FINAL_TRAINING, GTSRB_LAYOUT, TEST_IMAGES, TRAINING, index_gtsrb
+from ..data.gtsrb_tables import FINAL_TRAINING, GTSRB_LAYOUT, TEST_IMAGES, TRAINING, index_gtsrb, size_faults
 from ..data.sampling import long_tail
 from ..metrics.gtsrb_files import write_gtsrb
 from ..metrics.intervals import bootstrap_sums, interval, sign_counts, sign_score_rows
@@ -183,7 +183,7 @@ Layout: {GTSRB_LAYOUT};
     # mtl_data
 
     def index_labels(self, root: Path) -> LabelIndex:
-        index = index_gtsrb(root)
+        index = index_gtsrb(root, need_training=False)
         labels = index.labels[~index.official]
         counts = {
             "images": len(index.files),
@@ -195,10 +195,7 @@ Layout: {GTSRB_LAYOUT};
         return LabelIndex(counts, dict(zip(index.files.tolist(), index.sizes)), index.problems)
 
     def label_problems(self, label, image_size: tuple) -> Iterator[str]:
-        height, width = image_size
-        if tuple(label) != (height, width):
-            csv_size = f"{label[1]}x{label[0]}"
-            yield f"has {width}x{height} pixels, but its csv says {csv_size}: copy the image again or mend the csv"
+        return iter(size_faults(label, image_size))
 
     def image_files(self, root: Path) -> set[str]:
         training = TRAINING if (root / TRAINING).is_dir() else FINAL_TRAINING

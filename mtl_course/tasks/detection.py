@@ -20,7 +20,7 @@ from ..core.files import resolve
 from ..core.task import LabelIndex, Task, register_task
 from ..data.images import image_size as read_image_size
 from ..data.kitti import KITTI
-from ..data.kitti_labels import IGNORED, IMAGES, KITTI_LAYOUT, LABELS, index_kitti
+from ..data.kitti_labels import IGNORED, IMAGES, KITTI_LAYOUT, LABELS, box_faults, index_kitti
 from ..metrics.intervals import interval
 from ..metrics.kitti_files import kitti_lines, score_kitti, to_original, write_kitti
 from ..metrics.ranking import COCO_LIMITS, bootstrap_coco
@@ -74,7 +74,13 @@ Layout: {KITTI_LAYOUT}"""
     model_fields = (Field("num_detection_classes", 7, "without background", least=1),)
 
     def make_reader(self, config, split: str) -> KITTI:
-        return KITTI(resolve(config.data_root), split, config.split_rule, size=config.image_size_of(self.name))
+        return KITTI(
+            resolve(config.data_root),
+            split,
+            config.split_rule,
+            size=config.image_size_of(self.name),
+            empty_labels=config.empty_labels,
+        )
 
     def collate(self, samples: list) -> list[dict]:
         return [_plain_labels(sample) for sample in samples]
@@ -209,11 +215,7 @@ Layout: {KITTI_LAYOUT}"""
         return LabelIndex({"images": len(files), "boxes": boxes}, dict(zip(files, labels)), problems)
 
     def label_problems(self, label, image_size: tuple) -> Iterator[str]:
-        height, width = image_size
-        for name, (x1, y1, x2, y2) in zip(label.names, label.boxes):
-            if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
-                box = f"({x1:g}, {y1:g}, {x2:g}, {y2:g})"
-                yield f"its {name} box {box} lies outside the image of {width}x{height} pixels: mend the label"
+        return iter(box_faults(label, image_size))
 
     def image_files(self, root: Path) -> set[str]:
         paths = [*root.glob(f"{IMAGES}/*.png"), *root.glob(f"{IMAGES}/*.jpg")]

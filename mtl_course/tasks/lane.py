@@ -15,7 +15,7 @@ from ..core.fields import Field
 from ..core.files import resolve
 from ..core.task import LabelIndex, Task, register_task
 from ..data.tusimple import TuSimple, draw_lanes
-from ..data.tusimple_labels import TUSIMPLE_LAYOUT, index_tusimple
+from ..data.tusimple_labels import TUSIMPLE_LAYOUT, index_tusimple, reach_faults
 from ..metrics.intervals import bootstrap_sums, interval
 from ..metrics.scores import LaneMetric, lane_scores
 from ..metrics.tusimple_files import score_tusimple, write_tusimple
@@ -61,7 +61,13 @@ Layout: {TUSIMPLE_LAYOUT};
     model_fields = (Field("num_lane_classes", 2, "background and lane", least=2),)
 
     def make_reader(self, config, split: str) -> TuSimple:
-        return TuSimple(resolve(config.data_root), split, config.split_rule, size=config.image_size_of(self.name))
+        return TuSimple(
+            resolve(config.data_root),
+            split,
+            config.split_rule,
+            size=config.image_size_of(self.name),
+            empty_labels=config.empty_labels,
+        )
 
     def collate(self, samples: list) -> Tensor:  # (B, H, W)
         return torch.stack([sample["mask"].as_subclass(Tensor) for sample in samples]).long()
@@ -150,7 +156,7 @@ Layout: {TUSIMPLE_LAYOUT};
     # mtl_data
 
     def index_labels(self, root: Path) -> LabelIndex:
-        labels, official, problems = index_tusimple(root)
+        labels, official, problems = index_tusimple(root, need_training=False)
         heights = Counter(len(label.h_samples) for label in labels)
         counts = {
             "images": len(labels),
@@ -161,12 +167,7 @@ Layout: {TUSIMPLE_LAYOUT};
         return LabelIndex(counts, {label.file: label for label in labels}, problems)
 
     def label_problems(self, label, image_size: tuple) -> Iterator[str]:
-        """A label may end a little beyond the edge; one for another image size goes far beyond."""
-        height, width = image_size
-        x, y = (float(values.max(initial=0)) for values in (label.lanes, label.h_samples))
-        if x > 1.1 * width or y > 1.1 * height:
-            reach = f"its lanes reach to ({x:g}, {y:g}), far outside the image of {width}x{height} pixels"
-            yield f"{reach}: label and image do not belong together, copy both again"
+        return iter(reach_faults(label, image_size))
 
     def image_files(self, root: Path) -> set[str]:
         return {path.relative_to(root).as_posix() for path in root.glob("tusimple/clips/*/*/20.jpg")}
