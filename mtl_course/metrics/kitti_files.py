@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,8 @@ import pandas as pd
 from ..config import DETECTION_CLASSES
 from ..core.errors import UserError
 from ..core.files import replaced_folder
+from ..data.kitti_labels import parse_label
+from ..data.validation import raise_problems
 from .intervals import RESAMPLES, interval
 from .kitti import score_flat
 from .kitti_frames import DIFFICULTIES, KITTI_CLASSES, FlatDetections, FlatLabels, class_numbers
@@ -82,7 +83,10 @@ class _Folder(NamedTuple):
     frame: np.ndarray  # (objects,) number of the file
     kind: np.ndarray  # (objects,) number of the class
     numbers: np.ndarray  # (columns, objects) float64
-    broken: list  # names of the files with lost words
+    broken: list  # names of the files with lost words, or whose first word a byte-order mark hides
+
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def _read_folder(folder: str | Path, files: list, casts: tuple) -> _Folder:
@@ -100,7 +104,7 @@ def _read_folder(folder: str | Path, files: list, casts: tuple) -> _Folder:
                 "needs a result file: write an empty one for a frame without detections)"
             ) from None
         (file_names, *numbers), lost = read_columns(data, casts)
-        if lost:
+        if lost or data.startswith(_BYTE_ORDER_MARK):
             broken.append(file)
         names += file_names
         counts.append(len(file_names))
@@ -135,6 +139,7 @@ class KittiFolders(NamedTuple):
     detections: FlatDetections
     frames: int
     broken: list  # result files with incomplete lines
+    broken_labels: list  # label files that the official program does not read as they are meant
 
 
 def read_kitti_folders(label_dir: str | Path, result_dir: str | Path) -> KittiFolders:
@@ -151,10 +156,11 @@ def read_kitti_folders(label_dir: str | Path, result_dir: str | Path) -> KittiFo
     truncation, occlusion = read.numbers[:2]
     boxes = np.ascontiguousarray(read.numbers[3:7].T)
     labels = FlatLabels(read.frame, read.kind, truncation, occlusion, boxes)
+    broken_labels = read.broken
     read = _read_folder(result_dir, files, _RESULT)
     boxes = np.ascontiguousarray(read.numbers[3:7].T)
     detections = FlatDetections(read.frame, read.kind, boxes, read.numbers[14])
-    return KittiFolders(labels, detections, len(files), read.broken)
+    return KittiFolders(labels, detections, len(files), read.broken, broken_labels)
 
 
 def kitti_ap(
@@ -169,11 +175,18 @@ def kitti_ap(
     `thresholds` (three arrays of scores), and with `corrected=True` `corrected`, a dictionary
     with `r40`, `r11` and `precision` of the same shapes. A class without a detection of x1 >= 0
     has `evaluated` False and an official AP of 0. `precision` belongs to recalls 0, 1/40, …, 1,
-    in 0..1. R11 is NaN where the official program gives NaN. Warns of result files with
-    incomplete lines. Raises `KittiFileError` (a `UserError`, `FileNotFoundError` and
+    in 0..1. R11 is NaN where the official program gives NaN. Warns of files of which
+    the official program loses words or shifts columns. Raises `KittiFileError` (a `UserError`, `FileNotFoundError` and
     `ValueError`) for a missing folder, a folder without labels and a label without a result file.
     """
     read = read_kitti_folders(label_dir, result_dir)
+    if read.broken_labels:
+        warnings.warn(
+            f"{len(read.broken_labels)} label file(s), the first {read.broken_labels[0]}, are not read by the official "
+            "program as they are meant (a byte-order mark, a number such as 0.0 for occluded, a missing column): "
+            "objects are lost or shifted; write name, truncated, whole occluded and twelve numbers, without a mark",
+            stacklevel=2,
+        )
     if read.broken:
         warnings.warn(
             f"{len(read.broken)} result file(s), the first {read.broken[0]}, have lines that are not a name and "
@@ -214,13 +227,36 @@ def write_kitti(
     label_files: list,  # of the frames' labels: paths NNNNNN.txt
     contents: list,  # of the result files, as `kitti_lines` gives them, in the same order
 ):
-    "Writes a KITTI submission and the labels it is to be scored with."
+    """Writes a KITTI submission and the labels it is to be scored with.
+
+    A label that the official program would read in another way than the course's parser is written
+    in the form that it reads. Raises `UserError` for a label that cannot be parsed.
+    """
     with replaced_folder(folder) as new:
         (new / "data").mkdir()
         (new / "label_2").mkdir()
         for file, text in zip(label_files, contents, strict=True):
             (new / "data" / Path(file).name).write_text(text, encoding="utf-8")
-            shutil.copyfile(file, new / "label_2" / Path(file).name)
+            (new / "label_2" / Path(file).name).write_bytes(_official_label(Path(file)))
+
+
+def _official_label(path: Path) -> bytes:
+    "A label as the official program understands it: as it is where both parsers agree, else anew."
+    data = path.read_bytes()
+    problems = []
+    label = parse_label(data.decode("utf-8-sig", errors="replace"), path.name, problems)
+    raise_problems(problems)
+    columns = [label.truncation, label.occlusion, label.alpha, label.boxes, label.dimensions, label.location]
+    numbers = np.column_stack([*columns, label.rotation_y])
+    (names, *scanned), lost = read_columns(data, _LABEL)
+    scanned = np.array(scanned, np.float64).reshape(len(_LABEL), -1).T
+    same_names = [name.decode("latin-1") for name in names] == label.names.tolist()
+    if not lost and same_names and np.array_equal(scanned, numbers):
+        return data
+    lines = []
+    for name, (truncated, occluded, *rest) in zip(label.names, numbers.tolist()):
+        lines.append(" ".join([name, repr(truncated), str(int(occluded)), *map(repr, rest)]) + "\n")
+    return "".join(lines).encode()
 
 
 def score_kitti(
