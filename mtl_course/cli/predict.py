@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from ..config import make_config
 from ..core.device import choose_device
 from ..core.errors import UserError
 from ..core.files import atomic_write, resolve, short_path
-from ..data.images import read_image
+from ..core.inputs import refuse_special_file
+from ..data.images import read_picture
 from ..evaluation.pictures import VIDEOS, find_pictures
 from ..evaluation.predict import draw_described, predict_image
 from ..models.checkpoint import load_model
@@ -37,24 +39,49 @@ def mtl_predict(
     score_threshold: Param("smallest score of a box, 0 to 1", float) = 0.5,
     device: Param("auto: a GPU where there is one", str, choices=["auto", "cpu", "cuda"]) = "auto",
 ):
-    "Draws boxes, lanes and the sign's name on pictures or videos, and writes them as json."
+    """Draws boxes, lanes and the sign's name on pictures or videos, and writes them as json.
+
+    Pictures are turned upright. What cannot be read is listed at the end; the others are done.
+    """
     if not 0 <= score_threshold <= 1:
         raise UserError(f"score_threshold is {score_threshold}: expected a number from 0 to 1")
-    files = find_pictures(images)
+    failures = []
+    files = find_pictures(images, failures)
+    if not files:
+        _tell_failures(failures, len(failures))
     out = resolve(out)
     checkpoint = resolve(checkpoint)
+    missing = len(failures)
     tasks = make_config(tasks=tasks).tasks if tasks else None
     model = load_model(checkpoint, choose_device(device))
     check_tasks(tasks, model, checkpoint)
     for file, output in tqdm(_name_outputs(files, out).items(), desc="predicting", disable=len(files) < 5):
         predict = _predict_video if file.suffix.lower() in VIDEOS else _predict_picture
-        predict(model, file, output, tasks, score_threshold)
+        try:
+            refuse_special_file(file)
+            predict(model, file, output, tasks, score_threshold)
+        except (UserError, OSError, cv2.error) as e:
+            failures.append(str(e) if str(file) in str(e) else f"{file}: {e}")
+            continue
         print(f"{file.name} → {short_path(output)}")
+    _tell_failures(failures, len(files) + missing)
+
+
+def _tell_failures(failures: list[str], count: int):  # count: of all that was asked for
+    "Raises `UserError` when something could not be done; lists it where it is not all in one sentence."
+    if count == 1 and failures:
+        raise UserError(failures[0])
+    for failure in failures:
+        print(f"  {failure}", file=sys.stderr)
+    if failures:
+        raise UserError(
+            f"{len(failures)} of {count} pictures or videos could not be read, listed above; mend or omit them"
+        )
 
 
 def _predict_picture(model, file: Path, output: Path, tasks: tuple | None, score_threshold: float):
     "Writes a picture with what was found and, beside it, a json file."
-    picture = read_image(file)[0].permute(1, 2, 0).numpy()
+    picture = read_picture(file)
     found = predict_image(model, picture, tasks, score_threshold)
     with atomic_write(output) as temporary:
         cv2.imwrite(str(temporary), draw_described(picture, found)[..., ::-1])
@@ -113,10 +140,31 @@ def _frames(file: Path) -> Iterator[np.ndarray]:
         raise UserError(f"{file}: not a readable video")
 
 
+def _is_foreign(stem: Path) -> bool:  # stem: a path without ending
+    "Whether files lie there that no earlier prediction wrote: it is known by its json."
+    for ending, outputs, key in ((".json", (".png",), "height"), (".jsonl", (".mp4",), "frame")):
+        present = [stem.with_name(stem.name + each) for each in (ending, *outputs)]
+        present = [path for path in present if path.exists()]
+        if present and not _is_json_with(stem.with_name(stem.name + ending), key):
+            return True
+    return False
+
+
+def _is_json_with(path: Path, key: str) -> bool:
+    "Whether a file begins with a json object that has a key."
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text if path.suffix == ".json" else text.split("\n")[0])
+    except (OSError, ValueError):
+        return False
+    return isinstance(value, dict) and key in value
+
+
 def _name_outputs(files: list[Path], out: Path) -> dict[Path, Path]:  # input -> drawn picture or video
     """A name in `out` for each input: the input's, or with _2, _3 …
 
-    The latter where another input has that name or lies there itself.
+    The latter where another input has that name or lies there itself, or where a file of other
+    origin does.
     """
     folder = out.resolve()
     here = [file.resolve() for file in files if file.resolve().parent == folder]
@@ -125,7 +173,7 @@ def _name_outputs(files: list[Path], out: Path) -> dict[Path, Path]:  # input ->
     for file in files:
         stem = folder / file.stem
         number = 1
-        while str(stem).lower() in taken:
+        while str(stem).lower() in taken or _is_foreign(stem):
             number += 1
             stem = folder / f"{file.stem}_{number}"
         taken.add(str(stem).lower())

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from ..core.inputs import check_picture
 from ..core.task import TASKS
 from ..data.images import to_image
 from ..data.loaders import normalise
@@ -27,7 +28,11 @@ def predict_image(
     tasks: tuple | None = None,  # default: guessed from the shape
     score_threshold: float = 0.5,  # smallest score of a box
 ) -> dict:  # "detections", "lanes" + "h_samples", "sign": whatever the tasks give
-    "What the model sees on one picture, in plain numbers, coordinates in the picture's pixels."
+    """What the model sees on one picture, in plain numbers, coordinates in the picture's pixels.
+
+    Raises `UserError` for anything but an upright RGB picture of uint8; `read_picture` reads one.
+    """
+    check_picture(image)
     picture_size = image.shape[:2]
     device = next(model.parameters()).device
     described = {}
@@ -44,7 +49,11 @@ def draw_described(
     image: np.ndarray,  # RGB uint8 (H, W, 3)
     described: dict,  # what `predict_image` returned
 ) -> np.ndarray:  # RGB uint8 (H, W, 3)
-    "The picture with boxes, lanes, the sign's name and whatever else the tasks draw on it."
+    """The picture with boxes, lanes, the sign's name and whatever else the tasks draw on it.
+
+    Raises `UserError` for anything but an RGB picture of uint8.
+    """
+    check_picture(image)
     for task in reversed(list(TASKS)):  # what covers most comes first
         image = TASKS[task].draw(image, described)
     return image

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from ..config import DETECTION_CLASSES
+from ..core.inputs import check_picture
 from ..core.task import TASKS
 from .style import CLASS_COLOURS, LANE_COLOURS, rgb
 
@@ -27,7 +28,7 @@ def draw_predictions(
     min_score: float = 0.0,  # boxes below are left out
 ) -> np.ndarray:  # uint8 (H, W, 3), RGB, a new array
     """Draws boxes, lanes and a sign's name on a copy of an image."""
-    picture = np.ascontiguousarray(image).copy()
+    picture = np.ascontiguousarray(check_picture(image)).copy()
     width = picture.shape[1]
     line = max(1, round(width / 500))
     size = min(0.9, max(0.3, width / 1600))

@@ -16,7 +16,7 @@ from ..core.device import choose_device
 from ..core.errors import UserError
 from ..core.files import resolve
 from ..core.task import TASKS
-from ..data.images import read_image
+from ..data.images import read_picture
 from ..data.loaders import prepare_data
 from ..models.checkpoint import load_model
 from ..models.multi_task_model import MultiTaskModel
@@ -309,7 +309,7 @@ class PredictionBrowser(Widget):
         path = self.stack.sample.path
         place = self.view.layout.picture
         if self._pixels[0] != (path, place):
-            image = read_image(path)[0].permute(1, 2, 0).numpy()
+            image = read_picture(path)
             scale = min(place[2] / image.shape[1], place[3] / image.shape[0])
             size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
             interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

@@ -11,7 +11,7 @@ from ..config import Config, make_config
 from ..core.device import choose_device
 from ..core.errors import UserError
 from ..core.files import project_root, resolve
-from ..data.images import read_image, to_image
+from ..data.images import read_picture, to_image
 from ..data.loaders import make_reader
 from ..evaluation.pictures import VIDEOS, find_pictures
 from ..evaluation.predict import guess_tasks
@@ -102,8 +102,8 @@ def own_samples(
     for path in find_pictures([paths] if isinstance(paths, (str, Path)) else paths):
         if path.suffix.lower() in VIDEOS:
             raise UserError(f"{path} is a video, expected a picture; mtl_predict draws on videos")
-        picture = read_image(path)[0]
-        for task in chosen or guess_tasks(*picture.shape[-2:], tasks):
+        picture = read_picture(path)
+        for task in chosen or guess_tasks(*picture.shape[:2], tasks):
             size = config.image_size_of(task)
-            pixels = to_image(picture.permute(1, 2, 0).numpy()[..., ::-1], size)
+            pixels = to_image(picture[..., ::-1], size)
             yield Sample(task, path, path.name, size), dict(image=pixels.as_subclass(torch.Tensor))
