@@ -68,7 +68,7 @@ def mtl_predict(
 
 
 def _tell_failures(failures: list[str], count: int):  # count: of all that was asked for
-    "Raises `UserError` when something could not be done; lists it where it is not all in one sentence."
+    "Raises `UserError` when something could not be done; lists it where it is more than one."
     if count == 1 and failures:
         raise UserError(failures[0])
     for failure in failures:

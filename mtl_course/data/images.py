@@ -19,7 +19,7 @@ __all__ = ["image_size", "read_image", "read_picture"]
 
 MOST_PIXELS = 2**27  # 134 million, 400 MB decoded: a few kB that claim more would fill the memory
 
-# images are decoded in several worker processes already; threads inside each would fight for the same cores
+# images are decoded in several worker processes already; threads would fight for the same cores
 cv2.setNumThreads(1)
 
 _STORED = cv2.IMREAD_IGNORE_ORIENTATION  # orientations are dealt with here

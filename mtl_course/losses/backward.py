@@ -1,7 +1,9 @@
 """What real training adds to a backward pass: microbatches, processes, float16, heads.
 
-*Accumulation.* A task may come as a list of closures, one for each microbatch. Their mean is the
-task's loss, and the balancer sees the mean's gradient, as it would see the whole batch's.
+*Accumulation.* A task may come as a list of closures, one for each microbatch (`Microbatch` where
+they differ in size). Their mean, weighed by size, is the task's loss, and the balancer sees the
+mean's gradient: the whole batch's, if the loss is a mean over images that do not look at each
+other. BatchNorm in training mode does look: it normalises each microbatch by itself.
 
 *Several processes.* `average` replaces a list of tensors by their means over all processes. The
 Gramian is made from averaged gradients: the mean of the processes' Gramians would be another
@@ -26,8 +28,11 @@ from .balancer import Balancer
 __all__ = [
     "BackwardOptions",
     "GradientRecorder",
+    "add_weighted_",
+    "Microbatch",
     "NotFinite",
     "check_losses",
+    "coarsest_type",
     "head_parameters",
     "pop_grads",
     "run_task",
@@ -38,14 +43,34 @@ __all__ = [
 Closure = Callable[[], Tensor]  # runs a task's forward pass, returns its scalar loss
 
 
-class NotFinite(ValueError):
-    "A task's loss or gradient is NaN or infinite; `task` says whose."
+class Microbatch(NamedTuple):
+    "A part of a task's batch, where parts differ in size."
 
-    def __init__(self, task: str, what: str, value: float):
+    closure: Closure
+    size: int  # images
+
+
+class NotFinite(ValueError):
+    "A task's loss or gradient is NaN or infinite; `task` says whose, `parameter` where."
+
+    def __init__(self, task: str, what: str, value: float, parameter: nn.Parameter | None = None):
         self.task = task
+        self.value = value
+        self.parameter = parameter  # None: of a loss, or in another process
         super().__init__(
             f"the {what} of task {task!r} is {value}: lower the learning rate or the task's weight, "
             "or look at its images"
+        )
+
+    def told(self, model: nn.Module) -> str:
+        "The sentence, with the parameter's name in a model."
+        if self.parameter is None:
+            return str(self)
+        names = {id(p): name for name, p in model.named_parameters()}
+        place = names.get(id(self.parameter), f"a parameter of shape {tuple(self.parameter.shape)}")
+        return (
+            f"the gradient of task {self.task!r} is {self.value} in {place}, though its loss is finite: look for a "
+            "root or a power of zero in that loss, lower the learning rate or the task's weight, or look at its images"
         )
 
 
@@ -65,6 +90,8 @@ class TaskRun(NamedTuple):
     loss: Tensor  # (), mean over the microbatches
     weight: float | Tensor  # that the loss was multiplied by
     parameters: dict[int, nn.Parameter]  # id -> a parameter that the loss depends on; empty unless asked for
+    grads: list[tuple[nn.Parameter, Tensor]] = []  # what the backward pass left in `.grad`
+    norm: Tensor | None = None  # () of all of them together
 
 
 def run_task(
@@ -74,18 +101,36 @@ def run_task(
     find_parameters: bool,
 ) -> TaskRun:
     "Runs a task; a microbatch's graph is gone when the next one's forward pass begins."
-    closures = closures if isinstance(closures, (list, tuple)) else [closures]
+    microbatches = _as_microbatches(closures)
+    total = sum(microbatch.size for microbatch in microbatches)
     losses = []
     weight = 1.0
     parameters = {}
-    for closure in closures:
+    for closure, size in microbatches:
         loss = closure()
         losses.append(loss.detach())
-        if find_parameters:
-            parameters |= {id(p): p for p in _graph_parameters(loss)}
+        parameters |= {id(p): p for p in _graph_parameters(loss)}
         weight = weigh(losses[-1])
-        backward(loss * (weight / len(closures)))  # .grad += w ∇L/k
-    return TaskRun(torch.stack(losses).mean(), weight, parameters)
+        backward(loss * (weight / (total / size)))  # .grad += w ∇L/k, for k parts of equal size
+    grads = [(p, p.grad) for p in parameters.values() if p.grad is not None]
+    norm = torch.stack(torch._foreach_norm([grad for _, grad in grads])).sum() if grads else None
+    mean = _mean(torch.stack(losses), [microbatch.size for microbatch in microbatches])
+    return TaskRun(mean, weight, parameters if find_parameters else {}, grads, norm)
+
+
+def _as_microbatches(closures: Closure | Microbatch | list) -> list[Microbatch]:
+    "Each closure with its size; those without one count alike."
+    if isinstance(closures, Microbatch) or not isinstance(closures, (list, tuple)):
+        closures = [closures]
+    return [closure if isinstance(closure, Microbatch) else Microbatch(closure, 1) for closure in closures]
+
+
+def _mean(losses: Tensor, sizes: list[int]) -> Tensor:
+    "The mean of the microbatches' losses, weighed by size."
+    if len(set(sizes)) == 1:
+        return losses.mean()
+    shares = losses.new_tensor(sizes) / sum(sizes)
+    return (losses * shares).sum()
 
 
 def _graph_parameters(loss: Tensor) -> list[nn.Parameter]:
@@ -127,19 +172,38 @@ def unflatten_(
 def check_losses(
     runs: dict[str, TaskRun],
     average: Callable | None,
+    loss_scale: float = 1.0,  # another one: gradients may overflow, and the scaler skips the step
 ) -> dict[str, float]:
     """The losses as numbers, averaged over processes: here a GPU is waited for, once a step.
 
-    Raises `NotFinite` for the first task whose loss is not finite.
+    Raises `NotFinite` for the first task whose loss or gradient is not finite.
     """
-    values = torch.stack([run.loss.float() for run in runs.values()])
+    values = [run.loss.float() for run in runs.values()]
+    values += [run.loss.new_zeros(()).float() if run.norm is None else run.norm.float() for run in runs.values()]
+    values = torch.stack(values)
     if average:
         average([values])
-    losses = dict(zip(runs, values.tolist()))
+    numbers = values.tolist()
+    losses = dict(zip(runs, numbers))
     for task, loss in losses.items():
         if not math.isfinite(loss):
             raise NotFinite(task, "loss", loss)
+    if loss_scale == 1:
+        for task, norm in zip(runs, numbers[len(losses) :]):
+            if not math.isfinite(norm):  # in every process, or in none
+                _check_gradient(task, runs[task], average)
     return losses
+
+
+def _check_gradient(task: str, run: TaskRun, average: Callable | None):
+    "Raises `NotFinite` unless it was only the norm that overflowed."
+    broken = [(p, grad) for p, grad in run.grads if not grad.isfinite().all()]
+    found = run.loss.new_full((), float(len(broken)))
+    if average:
+        average([found])
+    if found > 0:
+        parameter, grad = broken[0] if broken else (None, found.new_full((1,), math.nan))
+        raise NotFinite(task, "gradient", float(grad[~grad.isfinite()][0]), parameter)
 
 
 def head_parameters(
@@ -167,6 +231,7 @@ def task_weights(
     losses: dict[str, float],
     gramian: Tensor | None,  # (T, T) float64
     loss_scale: float = 1.0,
+    dtype: torch.dtype = torch.float64,  # of the gradients behind the Gramian
 ) -> list[float]:  # NaN for a method that has no weights
     "What each task's shared gradient is multiplied by, once all losses and gradients are known."
     if balancer.needs == "gradients":
@@ -176,13 +241,41 @@ def task_weights(
         factor = balancer.finish(losses)
         return [weight * factor for weight in weights]
     if gramian.isfinite().all():
-        return balancer.weights(gramian, losses).tolist()
+        return balancer.weights(gramian, losses, dtype).tolist()
     if loss_scale != 1:
         return [1.0] * len(losses)  # float16 overflowed: the scaler will skip this step
     squared_norms = dict(zip(losses, gramian.diagonal().tolist()))
     broken = [task for task, value in squared_norms.items() if not math.isfinite(value)]
     task = (broken or list(losses))[0]
     raise NotFinite(task, "squared gradient norm", squared_norms[task])
+
+
+def coarsest_type(parameters: list[nn.Parameter]) -> torch.dtype:
+    "The type of their gradients; of several the one that rounds most."
+    types = {p.dtype for p in parameters} or {torch.float64}
+    return max(types, key=lambda dtype: torch.finfo(dtype).eps)
+
+
+def add_weighted_(
+    task_grads: list[list[Tensor]],  # task -> parameter -> its gradient
+    weights: list[float],
+):
+    """Σ wₜ gₜ for each parameter, in the memory of the first task's gradients.
+
+    A weight that a float32 cannot hold is applied in two steps: the gradient is as short as the
+    weight is large.
+    """
+    total = task_grads[0]
+    for grads, weight in zip(task_grads, weights):
+        within = min(max(abs(weight), 2.0**-100), 2.0**100) if weight else 1.0
+        rest = abs(weight) / within if weight else 1.0
+        if rest != 1:
+            torch._foreach_mul_(grads, rest)
+            weight = math.copysign(within, weight)
+        if grads is total:
+            torch._foreach_mul_(total, weight)
+        else:
+            torch._foreach_add_(total, grads, alpha=weight)
 
 
 class GradientRecorder:

@@ -90,13 +90,16 @@ class GramianBalancer(Balancer):
     "A rule that looks at the Gramian of the shared gradients; subclasses fill in `solve`."
 
     needs = "gramian"
+    eps = torch.finfo(torch.float64).eps  # rounding of the gradients that the Gramian is made of
 
     def weights(
         self,
         gramian: Tensor,  # (K, K) inner products of the present tasks' shared gradients
         losses: dict[str, float],  # the K present tasks' losses, in the Gramian's order
+        dtype: torch.dtype = torch.float64,  # of the gradients: what is smaller than its rounding is zero
     ) -> Tensor:  # (K,) float64: the shared gradient becomes Σ w_t g_t
         "This step's weights; moves the state on. Raises `UserError` for a gradient not finite."
+        self.eps = torch.finfo(dtype).eps
         gramian = gramian.detach().to("cpu", torch.float64)
         if gramian.shape != (len(losses), len(losses)):
             raise ValueError(f"a Gramian of shape {tuple(gramian.shape)} for {len(losses)} tasks")

@@ -13,7 +13,13 @@ from torch import Tensor
 
 from ..core.errors import UserError
 from .balancer import GramianBalancer
-from .solvers import dual_cone_weights, least_helped_weights, min_norm_weights, unit_gramian
+from mtl_course.losses.solvers import (
+    dual_cone_weights,
+    least_helped_weights,
+    min_norm_weights,
+    rank_tolerance,
+    unit_gramian,
+)
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #691fdc59
 class PCGrad(GramianBalancer):
@@ -108,25 +114,27 @@ class CAGrad(GramianBalancer):
         nonzero = gramian.diagonal() > 0  # a zero gradient cannot be helped: it counts in g₀ alone
         if nonzero.any():
             scaled = gramian[nonzero][:, nonzero] / gramian.diagonal().max()
-            weights[nonzero] = least_helped_weights(scaled, weights[nonzero], self.c)
+            weights[nonzero] = least_helped_weights(scaled, weights[nonzero], self.c, self.eps)
         return weights
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #bae54d34
 def equal_projection_weights(
     gramian: Tensor,  # (T, T)
+    eps: float = 0.0,  # rounding of the gradients: what is below it is zero
 ) -> Tensor:  # (T,)
     "Weights, |Σ w_t| = 1, whose step has the same positive projection on all unit gradients."
+    zero = rank_tolerance(len(gramian), eps)
     cosines, lengths = unit_gramian(gramian)
-    w = torch.linalg.pinv(cosines, rtol=1e-12, hermitian=True).sum(1) / lengths  # D⁻¹ C⁻¹ 1
+    w = torch.linalg.pinv(cosines, rtol=zero, hermitian=True).sum(1) / lengths  # D⁻¹ C⁻¹ 1
     total = w.sum().abs()
-    return w / total if total > 1e-12 * w.abs().sum() else torch.zeros_like(w)
+    return w / total if total > zero * w.abs().sum() else torch.zeros_like(w)
 
 
 class IMTLG(GramianBalancer):
     "IMTL-G: equal projections on all unit gradients (Liu et al. 2021, section 3.1)."
 
     def solve(self, gramian, losses):
-        return equal_projection_weights(gramian)
+        return equal_projection_weights(gramian, self.eps)
 
 # %% ../../nbs/4_balancing/17_gradient_balancers.ipynb #b79dca40
 class NashMTL(GramianBalancer):

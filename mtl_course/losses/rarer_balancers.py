@@ -10,6 +10,7 @@ from ..core.errors import UserError
 from .balancer import Balancer, GramianBalancer, TaskAdam
 from .gradient_balancers import equal_projection_weights
 from .loss_balancers import IMTLL, Uncertainty
+from .solvers import rank_tolerance, unit_gramian
 
 __all__ = ["IMTL"]
 
@@ -169,16 +170,17 @@ class IMTL(GramianBalancer):
     def solve(self, gramian, losses):
         scale = self.scaling.log_scale[self.present(losses)[0]].exp()
         self.scaling.finish(losses)
-        return scale * equal_projection_weights(gramian * scale[:, None] * scale[None, :])
+        return scale * equal_projection_weights(gramian * scale[:, None] * scale[None, :], self.eps)
 
 
 class AlignedMTL(GramianBalancer):
     """The mean of the gradients after all singular values of J are set to one of them.
 
     Senushkin et al. 2023, algorithm 1: w = √λ_min V diag(λ^(-1/2)) Vᵀ 1/T with the eigenvalues λ
-    and eigenvectors V of the Gramian. Eigenvalues that are zero to rounding are left out. What the
-    method aligns is what rounding spoils first: if the lengths of the gradients differ by more than
-    about 10⁵, the smallest eigenvalue of a float64 Gramian carries few right digits.
+    and eigenvectors V of the Gramian. Eigenvalues that are zero to the rounding of the gradients
+    are left out, as many as the cosines between them have. What the method aligns is what rounding
+    spoils first: if the lengths of the gradients differ by more than about 10⁵, the smallest
+    eigenvalue of a float64 Gramian carries few right digits.
     """
 
     def __init__(
@@ -194,13 +196,19 @@ class AlignedMTL(GramianBalancer):
     def solve(self, gramian, losses):
         mean = torch.full((len(gramian),), 1 / len(gramian), dtype=torch.float64)
         eigenvalues, vectors = torch.linalg.eigh(gramian)
-        nonzero = eigenvalues > eigenvalues.max() * len(gramian) * torch.finfo(torch.float64).eps  # the rank of J
+        nonzero = eigenvalues > eigenvalues.max() * len(gramian) * torch.finfo(torch.float64).eps
+        nonzero[: len(gramian) - self._rank(gramian)] = False  # eigenvalues rise
         if not nonzero.any():
             return mean
         eigenvalues = eigenvalues[nonzero]
         vectors = vectors[:, nonzero]
         target = {"min": eigenvalues.min(), "median": eigenvalues.median(), "rmse": eigenvalues.mean()}[self.scale]
         return vectors @ ((vectors.T @ mean) * (target / eigenvalues).sqrt())
+
+    def _rank(self, gramian) -> int:
+        "The rank of J: lengths, which may differ by much, have no part in it."
+        angles = torch.linalg.eigvalsh(unit_gramian(gramian)[0])
+        return int((angles > rank_tolerance(len(gramian), self.eps, least=0.0)).sum())
 
 
 class GradNorm(GramianBalancer):

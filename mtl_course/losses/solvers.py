@@ -20,9 +20,49 @@ from torch import Tensor
 
 from ..core.errors import UserError
 
-__all__ = ["dual_cone_weights", "least_helped_weights", "min_norm_weights", "unit_gramian"]
+__all__ = ["dual_cone_weights", "least_helped_weights", "min_norm_weights", "row_gramian", "unit_gramian"]
 
 _MOST_TASKS = 12  # 2^12 faces
+_COLUMNS = 2**14  # that are multiplied at once; the sum of so many float32 products is right to 5e-7
+
+
+def row_gramian(
+    rows: Tensor,  # (T, P) gradients of any floating type; changed in place
+) -> Tensor:  # (T, T) float64
+    """The inner products of some gradients, whatever their lengths.
+
+    Squares of float32 underflow below 1e-23 and overflow above 1e19, so each row is first brought
+    to about 1 by a power of two: not a digit changes. Sums of millions of float32 products lose
+    three digits, so products are added up in float64, block by block. float16 and bfloat16 are
+    multiplied as float32.
+    """
+    rows = rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
+    peaks = torch.linalg.vector_norm(rows, math.inf, dim=1) if rows.shape[1] else rows.new_zeros(len(rows))
+    peaks = peaks.double()
+    units = peaks / torch.frexp(peaks).mantissa  # 2^e, exactly
+    units = torch.where(units.isfinite() & (units > 0), units, 1.0).clamp(2.0**-126, 2.0**126)
+    rows.mul_((1 / units).to(rows.dtype)[:, None])
+    return _sum_of_products(rows) * units[:, None] * units[None, :]
+
+
+def _sum_of_products(rows: Tensor) -> Tensor:  # (T, P) -> (T, T) float64
+    "rows @ rows.T in blocks of columns."
+    whole = rows.shape[1] // _COLUMNS * _COLUMNS
+    rest = rows[:, whole:]
+    total = (rest @ rest.T).double()
+    if whole:
+        blocks = rows[:, :whole].unflatten(1, (-1, _COLUMNS)).transpose(0, 1)  # (blocks, T, columns)
+        total += (blocks @ blocks.mT).double().sum(0)
+    return total
+
+
+def rank_tolerance(
+    num_tasks: int,
+    eps: float,  # rounding of the gradients' type, such as 1.2e-7 of float32
+    least: float = 1e-12,  # what float64 allows
+) -> float:
+    "Eigenvalues of the cosines below this are rounding: the gradients depend on each other."
+    return max(least, 4 * num_tasks * eps)
 
 
 def unit_gramian(
@@ -73,6 +113,7 @@ def least_helped_weights(
     gramian: Tensor,  # (T, T), T ≤ 12, no zero on the diagonal
     mean: Tensor,  # (T,) weights of the mean gradient g₀
     c: float,  # radius of the ball around g₀, relative to ‖g₀‖
+    eps: float = 0.0,  # rounding of the gradients' type
 ) -> Tensor:  # (T,)
     """The step within c‖g₀‖ of the mean gradient g₀ that helps the least helped task most.
 
@@ -88,7 +129,7 @@ def least_helped_weights(
         return mean
     cosines = unit_gramian(gramian)[0]
     shortest = min_norm_weights(cosines)
-    if shortest @ cosines @ shortest < 1e-12:  # Pareto-stationary
+    if shortest @ cosines @ shortest < rank_tolerance(len(cosines), eps):  # Pareto-stationary
         harmless = dual_cone_weights(gramian, mean[None])[0]
         if _norm(harmless - mean, gramian) <= radius * (1 + 1e-6):
             return harmless

@@ -17,7 +17,9 @@ from ..core.task import check_weight
 from mtl_course.losses.backward import (
     BackwardOptions,
     GradientRecorder,
+    add_weighted_,
     check_losses,
+    coarsest_type,
     head_parameters,
     pop_grads,
     run_task,
@@ -26,6 +28,7 @@ from mtl_course.losses.backward import (
 )
 from .balancer import Balancer
 from .registry import make_balancer
+from .solvers import row_gramian
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #ef3662e7
 def layer_gramians(
@@ -35,18 +38,10 @@ def layer_gramians(
     gramians = []
     for grads in zip(*task_grads):  # one parameter, all tasks
         flat = torch.stack([g.reshape(-1) for g in grads])  # (T, n)
-        gramians.append(flat @ flat.T)  # (T, T)
+        gramians.append(row_gramian(flat))  # flat @ flat.T, (T, T), for short and long rows alike
     if not gramians:
         return torch.zeros(0, len(task_grads), len(task_grads), dtype=torch.float64)
-    return torch.stack(gramians).double().cpu()
-
-
-def _combine_(task_grads: list[list[Tensor]], weights: list[float]):
-    "Σ wₜ gₜ for each parameter, in the memory of the first task's gradients."
-    total = task_grads[0]
-    torch._foreach_mul_(total, weights[0])
-    for grads, weight in zip(task_grads[1:], weights[1:]):
-        torch._foreach_add_(total, grads, alpha=weight)
+    return torch.stack(gramians).cpu()
 
 # %% ../../nbs/4_balancing/18_exact_gradients_for_one_pass.ipynb #fc419eb6
 @dataclass
@@ -71,7 +66,7 @@ def _backward_per_task(shared, closures, balancer, factors, options) -> Balanced
         find_head = bool(options.average) or head_is_scaled
         runs[task] = run_task(closure, lambda loss: 1.0, options.backward, find_head)
         task_grads.append(pop_grads(shared))  # g_t
-    losses = check_losses(runs, options.average)
+    losses = check_losses(runs, options.average, options.loss_scale)
     head_grads = {}
     for task, parameters in head_parameters(runs, shared).items():
         head_grads[task] = [p.grad for p in parameters]
@@ -83,14 +78,14 @@ def _backward_per_task(shared, closures, balancer, factors, options) -> Balanced
     if options.record or balancer.needs == "gramian":
         layers = layer_gramians(task_grads) / options.loss_scale**2
     gramian = None if layers is None else layers.sum(0)
-    weights = task_weights(balancer, losses, gramian, options.loss_scale)
+    weights = task_weights(balancer, losses, gramian, options.loss_scale, coarsest_type(shared))
     weights = {task: weight * factors[task] for task, weight in zip(losses, weights)}
     _scale_heads_(head_grads, weights if balancer.needs == "losses" else factors)
     if shared and balancer.needs == "gradients":
         jacobian = [factors[task] * _flatten(grads) for task, grads in zip(losses, task_grads)]
         unflatten_(balancer.combine(torch.stack(jacobian), losses), task_grads[0])
     elif shared:
-        _combine_(task_grads, list(weights.values()))
+        add_weighted_(task_grads, list(weights.values()))
     for p, grad in zip(shared, task_grads[0]):
         p.grad = grad
     return BalancedStep(losses, weights, layers)
@@ -115,7 +110,7 @@ def _backward_weighted_sum(shared, closures, balancer, factors, options) -> Bala
             recorder.next_task()
             weigh = partial(_weigh, balancer, task, factors[task])
             runs[task] = run_task(closure, weigh, options.backward, find_heads)
-    losses = check_losses(runs, options.average)
+    losses = check_losses(runs, options.average, options.loss_scale)
     weights = {task: float(run.weight) for task, run in runs.items()}
     layers = None
     if options.record:

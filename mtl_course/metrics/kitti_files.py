@@ -175,9 +175,10 @@ def kitti_ap(
     `thresholds` (three arrays of scores), and with `corrected=True` `corrected`, a dictionary
     with `r40`, `r11` and `precision` of the same shapes. A class without a detection of x1 >= 0
     has `evaluated` False and an official AP of 0. `precision` belongs to recalls 0, 1/40, …, 1,
-    in 0..1. R11 is NaN where the official program gives NaN. Warns of files of which
-    the official program loses words or shifts columns. Raises `KittiFileError` (a `UserError`, `FileNotFoundError` and
-    `ValueError`) for a missing folder, a folder without labels and a label without a result file.
+    in 0..1. R11 is NaN where the official program gives NaN. Warns of files of which the official
+    program loses words or shifts columns. Raises `KittiFileError` (a `UserError`,
+    `FileNotFoundError` and `ValueError`) for a missing folder, a folder without labels and a label
+    without a result file.
     """
     read = read_kitti_folders(label_dir, result_dir)
     if read.broken_labels:

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from .batchnorm import BatchNorm1d
 
+_TINY = torch.finfo(torch.float32).tiny
+
 # %% ../../nbs/2_model/07_classification_head.ipynb #29b2a527
 class ClassificationHead(nn.Module):
     """Global average pool and two hidden layers: features -> logits (B, num_classes).
@@ -44,7 +46,8 @@ class ClassificationHead(nn.Module):
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:  # (B, num_classes), (B,) int64 -> ()
         "Mean of w_y (1 − p_y)^γ (−log p_y), p = softmax(logits) and y the label."
         loss = F.cross_entropy(logits.float(), labels, reduction="none")  # (B,) −log p_y
-        focus = (1 - (-loss).exp()) ** self.focal_gamma if self.focal_gamma else 1.0
+        missing = (1 - (-loss).exp()).clamp_min(_TINY)  # 1 − p_y; a power below 1 has no slope at 0
+        focus = missing**self.focal_gamma if self.focal_gamma else 1.0
         return (self.class_weights[labels] * focus * loss).mean()
 
     def decode(self, logits: Tensor) -> Tensor:  # (B, num_classes) -> the same shape, rows add up to 1

@@ -165,7 +165,7 @@ def mask_to_lanes(
     probability = np.asarray(probability, np.float64)
     heights = np.asarray(h_samples, np.float64)
     if probability.ndim != 2 or not ((probability >= 0) & (probability < 1 + 1e-6)).all():
-        raise ValueError(f"expected an (H, W) array of probabilities in 0..1, got shape {probability.shape}")
+        raise ValueError(f"expected a finite (H, W) array of probabilities in 0..1, got shape {probability.shape}")
     height = probability.shape[0]
     unit = probability.shape[1] / 320
     segments = _link_runs(_find_runs(probability, threshold), height, unit)

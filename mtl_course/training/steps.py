@@ -15,6 +15,7 @@ from torch import Tensor
 from ..core.errors import UserError
 from ..core.seeds import derive_seed, seed_everything
 from ..losses import BalancedStep, Balancer, NotFinite, make_balancer, streamed_backward
+from ..losses.backward import Microbatch
 from ..losses.schedules import schedule_factors
 from ..models.multi_task_model import MultiTaskModel
 from .distributed import all_reduce_mean_, loss_scale
@@ -49,12 +50,15 @@ def compute_gradients(
 ) -> BalancedStep:
     """Puts the balanced gradient into `.grad`, task by task.
 
-    Raises `UserError` when a loss is not a number.
+    Raises `UserError` when a loss or a gradient is not a number, with task and parameter.
     """
     closures = {}
     for task in drop_zero_weight_tasks(batch, model.task_weights)["images"]:
         microbatches = split_into_microbatches(batch, task, accumulate)
-        closures[task] = [partial(task_loss, fabric, model, task, *microbatch) for microbatch in microbatches]
+        closures[task] = []
+        for images, labels in microbatches:
+            loss = partial(task_loss, fabric, model, task, images, labels)
+            closures[task].append(Microbatch(loss, size=len(images)))
     balancer = balancer or make_balancer("fixed", closures)
     average = partial(all_reduce_mean_, fabric) if fabric.world_size > 1 else None
     shared = model.shared_parameters()
@@ -63,7 +67,7 @@ def compute_gradients(
         return streamed_backward(shared, closures, balancer, fabric.backward, average, scale, factors, record)
     except NotFinite as e:
         files = ", ".join(batch["files"][e.task])
-        raise UserError(f"{where}{e}; its images in this step: {files}") from None
+        raise UserError(f"{where}{e.told(model)}; its images in this step: {files}") from None
 
 # %% ../../nbs/3_training/14_one_step.ipynb #3e5d80d4
 @torch.no_grad()
