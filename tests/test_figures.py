@@ -23,7 +23,7 @@ from mtl_course.plots.figures import (
     select_run,
 )
 from mtl_course.plots.style import CLASS_COLOURS
-from mtl_course.metrics import class_scores, classification_scores, lane_scores
+from mtl_course.metrics.scores import class_scores, classification_scores, lane_scores
 
 
 def write_log(folder, tasks=TASKS, steps=30):

@@ -3,7 +3,7 @@
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
 from mtl_course.config import DETECTION_CLASSES
-from mtl_course.metrics import (
+from mtl_course.metrics.scores import (
     ClassificationMetric,
     DetectionMetric,
     LaneMetric,
