@@ -4,7 +4,8 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import MultiScaleRoIAlign
+
+from .roi_pooling import RoIPool
 
 __all__ = ["make_roi_heads", "make_rpn"]
 
@@ -45,7 +46,7 @@ def make_roi_heads(
     The level of a box: Lin et al. 2017, equation 1, whose 224 pixels belong to a scale of 4.
     """
     return RoIHeads(
-        MultiScaleRoIAlign(levels, output_size=7, sampling_ratio=2, canonical_scale=int(56 * anchor_scale)),
+        RoIPool(levels, output_size=7, sampling_ratio=2, canonical_scale=int(56 * anchor_scale)),
         TwoMLPHead(channels * 49, 1024),
         FastRCNNPredictor(1024, num_classes + 1),
         fg_iou_thresh=0.5,
