@@ -63,8 +63,10 @@ def compute_gradients(
     average = partial(all_reduce_mean_, fabric) if fabric.world_size > 1 else None
     shared = model.shared_parameters()
     scale = loss_scale(fabric)
+    one_cast_per_step = torch.autocast(fabric.device.type, enabled=False)  # keeps what its inner regions cast
     try:
-        return streamed_backward(shared, closures, balancer, fabric.backward, average, scale, factors, record)
+        with one_cast_per_step:
+            return streamed_backward(shared, closures, balancer, fabric.backward, average, scale, factors, record)
     except NotFinite as e:
         files = ", ".join(batch["files"][e.task])
         raise UserError(f"{where}{e.told(model)}; its images in this step: {files}") from None
