@@ -184,8 +184,8 @@ def check_size(page, move: Move):
     assert width >= natural - 1, f"the picture of {natural} pixels is shrunk to {width:.0f}"
     room = cell.locator(".jp-OutputArea-output:visible").first.bounding_box()["width"]
     boxes = [slider.bounding_box() for slider in cell.locator(".widget-slider:visible").all()]
-    right_end = max(box["x"] + box["width"] for box in boxes) - min(box["x"] for box in boxes)
-    assert right_end > 0.85 * room, f"the sliders reach over {right_end:.0f} of {room:.0f} pixels"
+    reach = max(box["x"] + box["width"] for box in boxes) - min(box["x"] for box in boxes)
+    assert reach > 0.85 * room, f"the sliders reach over {reach:.0f} of {room:.0f} pixels"
 
 
 @pytest.mark.parametrize("notebook", CASES)

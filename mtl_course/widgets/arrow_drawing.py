@@ -19,7 +19,7 @@ __all__ = []
 _SIGNS = {"losses": "○", "gramian": "◆", "gradients": "★"}  # what a method looks at -> its sign
 _COLOURS = {"losses": "#7b3f8c", "gramian": "#000000", "gradients": "#8a6d00"}
 _QUIVER = dict(angles="xy", scale_units="xy", scale=1)
-_SIZE = (9.6, 5.0)  # inches: a laptop's window, with 96 pixels to the inch
+_SIZE = (9.25, 5.0)  # inches: what a tab leaves of a laptop's window, with 96 pixels to the inch
 _PLANE = 4.35  # inches, side of the plane
 
 

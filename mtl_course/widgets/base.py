@@ -5,7 +5,7 @@ import html
 import math
 import numbers
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import cv2
@@ -131,6 +131,14 @@ def slider(
     whole = all(isinstance(number, int) for number in (low, high, value, step))
     kind = ipw.IntSlider if whole else ipw.FloatSlider
     return _control(kind, label, on_change, _ROOMY, value=value, min=low, max=high, step=step)
+
+
+def align_labels(sliders: Iterable[ipw.Widget]):
+    """Equally wide labels, so that sliders beside or below each other have one length."""
+    sliders = list(sliders)
+    longest = max(len(control.description) for control in sliders)
+    for control in sliders:
+        control.style.description_width = f"{0.5 * longest + 0.5:g}em"
 
 
 def log_slider(

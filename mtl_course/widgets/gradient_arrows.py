@@ -17,7 +17,7 @@ from ..core.task import default_tasks
 from ..training.recording import Recording, read_recording, record_gradients
 from .arrow_drawing import describe_arrows, draw_arrows, methods_standing_still, table_to_html
 from .arrow_updates import balanced_updates, conflict_free_degrees, embed_gramian, in_plane, plane_share, update_table
-from .base import Picture, Widget, button, checked_number, choice, log_slider, row, slider
+from .base import Picture, Widget, align_labels, button, checked_number, choice, log_slider, row, slider
 from .sweep import sweep_to_jshtml
 
 __all__ = ["GradientArrows"]
@@ -129,6 +129,8 @@ class HandmadeGradients(Widget):
         self.settled = _settling_choice(self.redraw)
         again = button("draw lots again", self.draw_again, "random, pcgrad and graddrop draw lots: with another seed")
         self.sliders = {task: self._sliders_of(task) for task in default_tasks()}
+        for kind in ("angle", "length", "loss"):
+            align_labels(sliders[kind] for sliders in self.sliders.values())
         self.rows = {task: row(*sliders.values()) for task, sliders in self.sliders.items()}
         top = row(self.preset, self.number, self.same_length, self.settled, again)
         self.box = ipw.VBox([top, *self.rows.values(), self.picture, self.table_html])

@@ -15,7 +15,7 @@ from ..studies.scores import find_result
 from ..studies.plans import study_command
 from ..training.recording import read_recording
 from ..studies.runner import STUDY_COLUMNS
-from .base import Picture, Widget, checked_number, choice, row, stop_slider
+from .base import Picture, Widget, align_labels, checked_number, choice, row, stop_slider
 from .imbalance_board import ImbalanceBoard, describe_lab, run_label
 from .imbalance_knobs import STUDY_TASKS, Composition, Knobs, Measured, Outcome, compose, read_data, singular
 from .sweep import sweep_to_jshtml
@@ -118,6 +118,7 @@ class ImbalanceLab(Widget):
         self.skew = stop_slider("class skew of the signs", _stops(SKEWS), 1, changed)
         self.temperature = stop_slider("sampling temperature", _stops(TEMPERATURES), ALL_TASKS, changed)
         self.sliders = [*self.images.values(), self.skew, self.temperature, *self.weights.values()]
+        align_labels(self.sliders)
         runs = [("own knobs", ""), *((run_label(name), name) for name in self.measured.knobs)]
         self.runs = choice("go to a measured run", runs, on_change=self._on_run)
         notes = [ipw.HTML(f"<div style='font-size:95%'>{html.escape(note)}</div>") for note in self.notes]

@@ -48,24 +48,16 @@ class PlaygroundBoard:
         self._background = None
         with widget_style():
             self.figure = Figure(figsize=(9.6, 4.4), layout="none")
-            grid = self.figure.add_gridspec(
-                2,
-                1 + len(tasks),
-                left=0.115,
-                right=0.99,
-                bottom=0.11,
-                top=0.93,
-                wspace=0.3,
-                hspace=0.28,
-                width_ratios=(1.05, *[3 / len(tasks)] * len(tasks)),
-            )
-            self.left = (self.figure.add_subplot(grid[0, 0]), self.figure.add_subplot(grid[1, 0]))
+            rows = dict(bottom=0.11, top=0.93, hspace=0.28)
+            left = self.figure.add_gridspec(2, 1, left=0.11, right=0.27, **rows)
+            grid = self.figure.add_gridspec(2, len(tasks), left=0.355, right=0.99, wspace=0.36, **rows)
+            self.left = (self.figure.add_subplot(left[0, 0]), self.figure.add_subplot(left[1, 0]))
             self._weights_panel(self.left[0])
             self._legend_panel(self.left[1])
             self.loss = {}  # task -> (axes, lines)
             self.score = {}
-            for column, task in enumerate(tasks, 1):
-                first = column == 1
+            for column, task in enumerate(tasks):
+                first = column == 0
                 self.loss[task] = self._panel(
                     grid[0, column], task, TASKS[task].title, ylabel="loss, mean of 10 steps" if first else ""
                 )
@@ -83,7 +75,8 @@ class PlaygroundBoard:
         axes.set_title(title, y=1.02)
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.xaxis.set_label_coords(0.5, -0.16)
-        axes.yaxis.set_label_coords(-0.2, 0.5)
+        width = axes.get_position().width * self.figure.get_figwidth()
+        axes.yaxis.set_label_coords(-0.47 / width, 0.5)  # 0.47 inches left of the axis: beyond "0.04"
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(3))
         if not xlabel:

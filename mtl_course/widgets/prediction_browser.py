@@ -21,7 +21,7 @@ from ..data.loaders import prepare_data
 from ..models.checkpoint import load_model
 from ..models.multi_task_model import MultiTaskModel
 from ..core.colours import OKABE_ITO
-from .base import Picture, Widget, button, checked_number, choice, row, slider, tick
+from .base import Picture, Widget, align_labels, button, checked_number, choice, row, slider, tick
 from .samples import Sample, held_out_samples, own_samples, trained_model
 from .sheet import Sheet, SheetAxes, rgb
 from .sweep import sweep_to_jshtml, to_webp
@@ -355,6 +355,7 @@ class PredictionBrowser(Widget):
         for name, threshold in THRESHOLDS.items():
             on_change = act(partial(self._set_threshold, name))
             self.controls[name] = slider(threshold.label, *threshold.ends, threshold.default, 0.05, on_change)
+        align_labels(self.controls[name] for name in THRESHOLDS)
         wide = ipw.Layout(flex="1 1 20em", width="auto")
         label = dict(description="your own picture or folder", placeholder="path")
         path = ipw.Text(layout=wide, style={"description_width": "initial"}, **label)
@@ -367,8 +368,8 @@ class PredictionBrowser(Widget):
         self.note = ipw.HTML()
         rows = (
             ("task", "index", "previous", "next", "worst"),
-            (*THRESHOLDS, "defaults"),
-            ("path", "open", "back"),
+            tuple(THRESHOLDS),
+            ("path", "open", "back", "defaults"),
         )
         lines = [self._row_of(names) for names in rows]
         self.box = ipw.VBox([*lines, self.note, self.picture])

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.errors import UserError
 from .background_training import HIGHEST, LOWEST, BackgroundTraining, Curve
-from .base import DPI, Picture, Widget, button, choice, close_all, log_slider, row
+from .base import DPI, Picture, Widget, align_labels, button, choice, close_all, log_slider, row
 from .playground_board import PlaygroundBoard, running_mean
 from .sweep import sweep_to_jshtml
 
@@ -56,6 +56,7 @@ class TaskWeightPlayground(BackgroundTraining, Widget):
         for task in self.tasks:
             on_change = partial(_call_if_alive, moved, task)
             self.sliders[task] = log_slider(f"{task} weight", LOWEST, HIGHEST, self.weights[task], on_change=on_change)
+        align_labels(self.sliders.values())
         first = next(iter(self.presets))
         self.preset_list = choice("preset", [OWN, *self.presets], first, self._guarded(self._on_preset))
         self.buttons = {
