@@ -8,7 +8,18 @@ from .core.fields import NAMES, Field
 from .core.files import atomic_write
 from .core.task import TASKS, default_tasks
 
-__all__ = ["Config", "DETECTION_CLASSES", "config_fields", "make_config"]
+__all__ = [
+    "BOOSTED_WEIGHTS",
+    "DETECTION_CLASSES",
+    "EQUAL_WEIGHTS",
+    "RECIPES",
+    "RENAMED_FIELDS",
+    "Config",
+    "config_fields",
+    "config_from_dict",
+    "load_config",
+    "make_config",
+]
 
 DETECTION_CLASSES = ("Car", "Pedestrian", "Cyclist", "Van", "Truck", "Tram", "Misc")
 EQUAL_WEIGHTS = dict(detection=1.0, lane=1.0, classification=1.0)

@@ -14,7 +14,7 @@ from ..world.build import make_world
 from ..world.options import WORLD_SIZES
 from .program import command
 
-__all__ = ["mtl_data"]
+__all__ = []
 
 
 @command

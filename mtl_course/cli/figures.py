@@ -14,6 +14,7 @@ from .program import command
 
 __all__ = []
 
+
 @command
 def mtl_figures(
     results_dir: Param("folder with logs/ and evaluation_results.csv", str) = "results",

@@ -17,7 +17,7 @@ from ..core.errors import UserError
 from ..core.files import short_path
 from ..losses import BALANCERS
 
-__all__ = ["command"]
+__all__ = []
 
 
 def command(function: Callable) -> Callable:

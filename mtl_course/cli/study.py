@@ -9,7 +9,7 @@ from ..studies.plans import STUDIES, STUDY_FILE, make_study
 from ..studies.scores import headline_scores, study_summary
 from .program import command
 
-__all__ = ["mtl_compare"]
+__all__ = []
 
 _SPLITS = ["val", "test"]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import torch
 from .errors import UserError
 
-__all__ = ["choose_device"]
+__all__ = ["choose_device", "choose_precision"]
 
 
 def choose_device(device: str = "auto") -> str:  # auto, cpu or cuda

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .errors import UserError
 
-__all__ = []
+__all__ = ["NAMES", "RATIOS", "Field"]
 
 
 class Kind(NamedTuple):

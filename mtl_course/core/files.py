@@ -15,7 +15,16 @@ from pathlib import Path
 
 from .errors import UserError
 
-__all__ = ["project_root", "resolve", "atomic_write"]
+__all__ = [
+    "atomic_write",
+    "locked",
+    "project_root",
+    "real_data_root",
+    "replaced_folder",
+    "resolve",
+    "short_path",
+    "temporary_folder",
+]
 
 
 def project_root() -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-__all__ = ["derive_seed", "seed_everything"]
+__all__ = ["derive_seed", "get_random_states", "random_states_restored", "seed_everything", "set_random_states"]
 
 
 def derive_seed(*parts) -> int:  # non-negative integers: the run's seed, the step, the image …

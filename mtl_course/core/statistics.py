@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["holm", "mean_and_interval", "safe_divide"]
+__all__ = ["holm", "mean_and_interval", "mean_p_value", "safe_divide", "wilson_interval"]
 
 
 def safe_divide(

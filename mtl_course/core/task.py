@@ -14,7 +14,17 @@ from typing import NamedTuple
 from .errors import UserError
 from .fields import SIZE, Field
 
-__all__ = ["TASKS", "Task", "default_tasks", "known_tasks", "register_task", "unregister_task"]
+__all__ = [
+    "TASKS",
+    "LabelIndex",
+    "Task",
+    "check_weight",
+    "default_tasks",
+    "is_crop",
+    "known_tasks",
+    "register_task",
+    "unregister_task",
+]
 
 
 class LabelIndex(NamedTuple):

@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as F
 from ..config import Config
 from ..core.task import TASKS
 
-__all__ = ["augment"]
+__all__ = []
 
 
 def augment(

@@ -9,7 +9,7 @@ from ..core.errors import UserError
 from ..core.files import resolve
 from ..core.seeds import derive_seed
 
-__all__ = ["ReaderBase", "split_groups"]
+__all__ = []
 
 _SPLITS = ("train", "val", "test")
 _SPLIT_RULES = ("held_out", "specification")

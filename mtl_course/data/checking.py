@@ -14,7 +14,7 @@ from ..core.task import TASKS, LabelIndex, default_tasks, known_tasks
 from .images import read_pixels
 from .validation import Problem, raise_problems, without_empty_labels
 
-__all__ = []
+__all__ = ["Report", "check_data", "check_labels"]
 
 
 @dataclass

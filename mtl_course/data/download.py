@@ -6,7 +6,7 @@ from ..core.errors import UserError
 from ..core.files import resolve
 from ..core.task import TASKS
 
-__all__ = []
+__all__ = ["download", "how_to_get"]
 
 
 def how_to_get(task: str) -> str:

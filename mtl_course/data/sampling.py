@@ -1,6 +1,6 @@
 """How many images, of which classes, how often: three kinds of imbalance as three numbers."""
 
-__all__ = ["long_tail", "subsample_indices", "TaskSubset", "task_probabilities", "TaskSampler"]
+__all__ = ["long_tail", "subsample_indices", "task_probabilities"]
 
 import numpy as np
 from torch.utils.data import Dataset

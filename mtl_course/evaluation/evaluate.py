@@ -11,7 +11,7 @@ from ..core.task import TASKS
 from ..metrics.intervals import RESAMPLES
 from .predictions import Predictions, predict_task
 
-__all__ = ["evaluate_model", "score_task"]
+__all__ = ["evaluate_model", "evaluate_task", "score_task"]
 
 
 @dataclass

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..core.errors import UserError
 
-__all__ = []
+__all__ = ["VIDEOS", "find_pictures"]
 
 PICTURES = {".png", ".jpg", ".jpeg", ".ppm"}
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv"}

@@ -8,7 +8,7 @@ from ..core.task import TASKS
 from ..data.images import to_image
 from ..data.loaders import normalise
 
-__all__ = ["predict_image"]
+__all__ = ["draw_described", "guess_tasks", "predict_image"]
 
 
 def guess_tasks(

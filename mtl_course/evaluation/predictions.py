@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from ..core.task import TASKS
 
-__all__ = []
+__all__ = ["evaluation_mode"]
 
 
 def _autocast(device: str, precision: str):

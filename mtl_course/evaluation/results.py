@@ -13,7 +13,7 @@ from ..core.task import TASKS
 from ..metrics.intervals import RESAMPLES
 from .evaluate import TaskResult
 
-__all__ = []
+__all__ = ["RESULT_COLUMNS", "format_scores", "model_label", "read_table", "write_results"]
 
 _RUN_COLUMNS = ["model", "seed", "data_set", "split"]  # they name the run and the data
 # `class` is "all" for a score of the whole task

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..core.errors import UserError
 
-__all__ = ["Balancer", "GramianBalancer", "TaskAdam"]
+__all__ = ["Balancer"]
 
 
 class Balancer:

@@ -12,7 +12,7 @@ from .gradient_balancers import equal_projection_weights
 from .loss_balancers import IMTLL, Uncertainty
 from .solvers import rank_tolerance, unit_gramian
 
-__all__ = ["IMTL"]
+__all__ = []
 
 _COLUMNS = 2**18  # a slice of the Jacobian that stays in the cache
 

@@ -8,7 +8,7 @@ import torch
 from ..core.statistics import safe_divide
 from .matching import greedy_match, pairs_within_frames
 
-__all__ = ["match_coco", "plain_tensors", "with_ignored_regions"]
+__all__ = []
 
 _MOST_DETECTIONS = 100  # of one class and image that COCO looks at
 

@@ -6,7 +6,7 @@ from ..core.errors import UserError
 from ..core.files import replaced_folder
 from .scores import classification_scores, confusion_matrix
 
-__all__ = []
+__all__ = ["read_gtsrb", "write_gtsrb"]
 
 _CLASSES = 43
 _HEADER = "Filename;ClassId"

@@ -19,7 +19,7 @@ from .kitti import score_flat
 from .kitti_frames import DIFFICULTIES, KITTI_CLASSES, FlatDetections, FlatLabels, class_numbers
 from .ranking import KITTI_SCORES, bootstrap_kitti
 
-__all__ = ["kitti_ap"]
+__all__ = ["kitti_ap", "kitti_lines", "score_kitti", "to_original", "write_kitti"]
 
 
 class KittiFileError(UserError, FileNotFoundError, ValueError):

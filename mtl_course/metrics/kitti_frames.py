@@ -7,18 +7,7 @@ import numpy as np
 
 from .matching import paired_ioa, paired_iou, pairs_within_frames
 
-__all__ = [
-    "DIFFICULTIES",
-    "KITTI_CLASSES",
-    "FlatDetections",
-    "FlatLabels",
-    "KittiDetections",
-    "KittiLabels",
-    "dont_care_overlap",
-    "flatten_detections",
-    "flatten_labels",
-    "overlapping_pairs",
-]
+__all__ = ["KITTI_CLASSES", "KittiDetections", "KittiLabels", "flatten_detections", "flatten_labels"]
 
 KITTI_CLASSES = ("Car", "Pedestrian", "Cyclist")
 DIFFICULTIES = ("easy", "moderate", "hard")

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core.statistics import safe_divide
 
-__all__ = ["greedy_match"]
+__all__ = ["paired_ioa", "paired_iou"]
 
 
 def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # both (K, 4) -> (K,) square pixels

@@ -14,7 +14,7 @@ from ..core.files import replaced_folder
 from .intervals import RESAMPLES, draw_counts, interval
 from .tusimple import tusimple_scores
 
-__all__ = []
+__all__ = ["read_json_lines", "score_tusimple", "write_tusimple"]
 
 _NAMES = ("accuracy", "fp", "fn")
 _TEXT_OR_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|(-?)(\d*)(?:(\.)(\d*))?(?:([eE])([+-]?\d*))?', re.DOTALL | re.ASCII)

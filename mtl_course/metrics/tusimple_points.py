@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["as_points", "is_too_slow"]
+__all__ = []
 
 MAX_MILLISECONDS = 200  # a frame that took longer is rejected
 

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "has_batch_variance"]
+__all__ = []
 
 
 def has_batch_variance(x: Tensor) -> bool:  # (B, C, …)

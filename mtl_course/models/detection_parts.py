@@ -7,7 +7,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
 from .roi_pooling import RoIPool
 
-__all__ = ["make_roi_heads", "make_rpn"]
+__all__ = []
 
 
 def make_rpn(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..core.errors import UserError
 
-__all__ = ["imagenet_weights"]
+__all__ = []
 
 
 def imagenet_weights(

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from ..core.task import TASKS
 from .style import style
 
-__all__ = ["affinity_figure"]
+__all__ = []  # drawings of lessons
 
 
 def affinity_figure(table: pd.DataFrame) -> Figure:  # of `affinity_summary`

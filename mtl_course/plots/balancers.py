@@ -13,7 +13,7 @@ from ..studies.balancers import is_fixed, run_kind
 from ..studies.scores import delta_m, headline_scores, pareto_front
 from .style import primary_label, style
 
-__all__ = ["answer_figure", "delta_m_figure", "front_figure", "task_change_figure"]
+__all__ = []  # drawings of lessons
 
 KIND_STYLES = {
     "single-task": dict(marker="*", color="black"),

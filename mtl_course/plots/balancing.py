@@ -10,15 +10,7 @@ from matplotlib.figure import Figure
 
 from ..core.task import TASKS
 
-__all__ = [
-    "cost_figure",
-    "listening_figure",
-    "plane_figure",
-    "schedule_figure",
-    "toy_figure",
-    "toy_runs_figure",
-    "two_losses_figure",
-]
+__all__ = []  # drawings of lessons
 
 TOY_COLOURS = ("#0072B2", "#D55E00", "#009E73")  # first, second and third task of a toy
 STYLE = {

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-__all__ = ["draw_batch_sizes"]
+__all__ = []  # drawings of lessons
 
 _BLACK, _PURPLE = "#000000", "#CC79A7"
 

@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 from ..metrics.intervals import interval
 from .metric_sketches import BLUE, ORANGE, with_style
 
-__all__ = []  # drawings of one deep dive each
+__all__ = []  # drawings of lessons
 
 GREEN = "#009E73"
 YELLOW = "#E69F00"

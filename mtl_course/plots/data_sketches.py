@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from ..config import DETECTION_CLASSES
 from ..world.signs import SIGN_NAMES
 
-__all__ = ["show_class_counts", "show_labelled_lanes", "show_masks", "show_objects", "show_pairs", "show_tracks"]
+__all__ = []  # drawings of lessons
 
 _COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")  # Okabe and Ito's
 

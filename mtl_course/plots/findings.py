@@ -16,19 +16,7 @@ from ..core.task import TASKS
 from .predictions import plain_sign
 from .style import GREY, part_colours, primary_label, style
 
-__all__ = [
-    "draw_class_precision",
-    "draw_error_rates",
-    "draw_latency_ratios",
-    "draw_log",
-    "draw_misread_signs",
-    "draw_parameter_sums",
-    "draw_ratios",
-    "draw_scenes",
-    "draw_seed_scores",
-    "draw_single_pass",
-    "draw_verdicts",
-]
+__all__ = []  # drawings of lessons
 
 _WIDTH = 7.0  # inches, of a figure in a notebook
 VERDICT_COLOURS = {

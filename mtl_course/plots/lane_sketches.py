@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from ..models import lane_decoding as decoding
 from ..models.synthetic_lanes import HEIGHTS
 
-__all__ = ["decoding_steps", "draw_decoded"]
+__all__ = []  # drawings of lessons
 
 _COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#D55E00")
 _TRUE = "#009E73"

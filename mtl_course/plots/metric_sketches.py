@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-__all__ = []  # drawings of one lesson each
+__all__ = []  # drawings of lessons
 
 BLUE = "#0072B2"
 ORANGE = "#D55E00"

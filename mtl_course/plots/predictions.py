@@ -1,6 +1,6 @@
 """Everybody shows the best picture. The worst one teaches more."""
 
-__all__ = []
+__all__ = ["SHOWN_SCORE", "match_boxes", "plain_sign"]
 
 import json
 from pathlib import Path

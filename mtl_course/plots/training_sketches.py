@@ -8,7 +8,7 @@ from ..core.task import TASKS
 from ..data.loaders import MEAN, STD
 from ..training.optimizer import learning_rate_factor
 
-__all__ = []  # drawings of one lesson each
+__all__ = []  # drawings of lessons
 
 
 def show_batch(batch: dict) -> Figure:  # as `collate` makes it

@@ -36,7 +36,6 @@ __all__ = [
     "measure_affinity",
     "should_i_share",
     "task_gradients",
-    "untouched",
 ]
 
 # the look ahead

@@ -19,6 +19,7 @@ __all__ = [
     "balanced_subset",
     "balancer_findings",
     "failed_runs",
+    "is_fixed",
     "paired_differences",
     "pareto_runs",
     "run_kind",

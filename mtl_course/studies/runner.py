@@ -24,7 +24,7 @@ from ..data.loaders import evaluation_loader, prepare_data
 from ..evaluation.evaluate import evaluate_task
 from ..training.loop import train
 
-__all__ = ["read_study"]
+__all__ = ["STUDY_COLUMNS", "read_study"]
 
 SINGLE_TASK_RUNS = [dict(tasks=(t,)) for t in TASKS]  # the single-task baselines: three trainings
 STUDY_COLUMNS = ["run", "config", "seed", "steps", "part", "task", "metric", "value"]  # part: train, val or test

@@ -13,7 +13,20 @@ from ..evaluation.results import read_table
 from .plans import CURVE_RUNS, IMBALANCE_RUNS, study_command
 from .runner import STUDY_COLUMNS
 
-__all__ = ["change_text", "change_verdict", "delta_m", "paired_change", "paired_series", "read_runs", "study_summary"]
+__all__ = [
+    "change_text",
+    "change_verdict",
+    "delta_m",
+    "find_result",
+    "floor_score",
+    "headline_scores",
+    "paired_change",
+    "paired_series",
+    "pareto_front",
+    "read_runs",
+    "scores_of",
+    "study_summary",
+]
 
 
 def find_result(

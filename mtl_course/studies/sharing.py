@@ -14,7 +14,7 @@ from ..models.multi_task_model import model_from_config
 from .runner import SINGLE_TASK_RUNS, config_hash, read_study, run_configs
 from .scores import delta_m, headline_scores
 
-__all__ = ["sharing_effect", "sharing_rows"]
+__all__ = ["BOTH_WAYS", "relative_change", "sharing_effect", "sharing_rows", "study_parameters"]
 
 BOTH_WAYS = {"alone": "one network per task", "equal": "shared network"}  # runs of a study -> names
 

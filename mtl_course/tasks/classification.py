@@ -22,7 +22,7 @@ from ..metrics.scores import ClassificationMetric
 from ..models.classification_head import ClassificationHead, effective_number_weights
 from ..world.signs import SIGN_MIRROR, SIGN_NAMES
 
-__all__ = []
+__all__ = ["SignClassification"]
 
 
 @register_task

@@ -27,7 +27,7 @@ from ..metrics.ranking import COCO_LIMITS, bootstrap_coco
 from ..metrics.scores import DetectionMetric
 from ..models.detection_head import DetectionHead
 
-__all__ = []
+__all__ = ["ObjectDetection"]
 
 _SMALLEST_SIDE = 2.0  # pixels: an augmented box with less left of it is dropped
 _LABELS = ("boxes", "labels", "ignore")

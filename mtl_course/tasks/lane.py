@@ -22,7 +22,7 @@ from ..metrics.tusimple_files import score_tusimple, write_tusimple
 from ..models.lane_decoding import mask_to_lanes
 from ..models.lane_head import LaneHead
 
-__all__ = []
+__all__ = ["LaneSegmentation"]
 
 
 @register_task

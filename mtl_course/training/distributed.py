@@ -12,7 +12,7 @@ from ..config import Config
 from ..core.device import choose_device, choose_precision
 from ..core.errors import UserError
 
-__all__ = ["all_reduce_mean_", "loss_scale", "run_on_rank_zero", "start_fabric", "sync_batchnorm_stats"]
+__all__ = ["start_fabric"]
 
 
 def start_fabric(config: Config) -> Fabric:

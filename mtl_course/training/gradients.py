@@ -19,7 +19,7 @@ from ..core.files import atomic_write
 from ..evaluation.results import read_table
 from ..losses import BalancedStep
 
-__all__ = ["GradientLog"]
+__all__ = ["backbone_layers", "cosine_rows", "layer_groups", "read_gradients", "sum_gramians"]
 
 GRADIENT_COLUMNS = ("step", "stage", "layer", "depth", "kind", "task", "norm", "share", "cosine", "ratio")
 

@@ -15,7 +15,7 @@ from ..losses import BalancedStep
 from .gradients import rows_up_to
 from .state import TrainState
 
-__all__ = ["TrainingLog", "with_waiting_time"]
+__all__ = []
 
 LOG_COLUMNS = (
     "kind",

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from ..core.errors import UserError
 
-__all__ = ["drop_zero_weight_tasks", "split_into_microbatches"]
+__all__ = []
 
 
 def split_into_microbatches(

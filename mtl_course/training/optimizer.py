@@ -7,7 +7,7 @@ from torch import nn
 
 from ..config import Config
 
-__all__ = ["learning_rate_factor"]
+__all__ = ["learning_rate_factor", "make_optimizer"]
 
 
 def learning_rate_factor(

@@ -5,7 +5,7 @@ import torch
 from ..config import Config
 from ..core.task import TASKS
 
-__all__ = ["images_per_task", "random_batch", "with_batch_size"]
+__all__ = []
 
 
 def with_batch_size(config: Config, batch_size: int) -> Config:

@@ -18,7 +18,7 @@ from .distributed import start_fabric
 from .state import create_train_state
 from .steps import compute_gradients, optimizer_step
 
-__all__ = []
+__all__ = ["Recording", "read_recording", "record_gradients"]
 
 _COMMAND = "python benchmarks/gradient_recording.py"
 

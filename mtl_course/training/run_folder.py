@@ -19,7 +19,7 @@ from ..core.files import locked, resolve, short_path
 from .distributed import run_on_rank_zero
 from .state import TrainState
 
-__all__ = ["RunFolder", "config_to_resume", "open_run"]
+__all__ = ["config_to_resume"]
 
 _CHECKPOINTS = ("checkpoints/last.pt", "checkpoints/model_best.pt")
 _FILES = (*_CHECKPOINTS, "config.json", "logs/training.csv", "logs/training.log", "logs/gradients.csv")

@@ -18,7 +18,7 @@ from .log import TrainingLog
 from .run_folder import RunFolder, open_run, pending_run
 from .state import TrainState, create_train_state
 
-__all__ = ["Setup", "set_up"]
+__all__ = []
 
 
 class Setup(NamedTuple):

@@ -19,7 +19,7 @@ from traitlets import Unicode
 from ..core.errors import UserError
 from ..plots.style import style
 
-__all__ = ["choice"]
+__all__ = []
 
 DPI = 96  # a browser's pixels per inch: what is 9 pt in a figure is 9 pt on the screen
 _ROOMY = dict(flex="1 1 20em", width="auto", min_width="18em")  # of sliders: share the row

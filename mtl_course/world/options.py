@@ -8,7 +8,7 @@ from ..core.errors import UserError
 from .camera import SCENE_SIZES
 from .traffic import check_class_weights
 
-__all__ = []
+__all__ = ["WORLD_SIZES"]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from .sign_painter import SignDesign, SignPainter, palette
 from .sign_pictograms import PICTOGRAMS
 from .sign_plates import PLATES, draw_stripes
 
-__all__ = ["SIGN_NAMES", "draw_sign"]
+__all__ = ["SIGN_MIRROR", "SIGN_NAMES", "draw_sign"]
 
 DESIGNS = 8  # per class
 SIGN_NAMES = (

@@ -1,0 +1,66 @@
+"""What `__all__` says: the names that other rooms, notebooks and users need, and not many."""
+
+import ast
+import importlib
+import json
+import pkgutil
+from pathlib import Path
+
+import pytest
+from test_course import MODULES, NOTEBOOKS, imported_from, room_of
+
+import mtl_course
+
+MOST_PUBLIC_NAMES = 376  # in all `__all__` together; the aim is 250
+DRAWINGS = "drawings of lessons"  # the comment beside an empty `__all__`
+LESSON_DRAWINGS = sorted(
+    name for name, path in MODULES.items() if f"__all__ = []  # {DRAWINGS}\n" in path.read_text(encoding="utf-8")
+)
+
+
+def lesson_code(path):
+    "The code of a notebook that is not exported: what is exported is its module."
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    lines = "\n".join(source for source in sources if not source.startswith("#| export")).splitlines()
+    return "\n".join("" if line.startswith(("%", "!")) else line for line in lines)
+
+
+def public_names(module):
+    "The `__all__` of a module of the package."
+    return getattr(importlib.import_module(f"mtl_course.{module}".rstrip(".")), "__all__", ())
+
+
+def unlisted(imports):
+    "Imported names, without an underscore, that the `__all__` of their module lacks."
+    return {f"{module}.{name}" for module, name in imports if name[0] != "_" and name not in public_names(module)}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_all_has_what_another_room_imports(name):
+    imports = imported_from(name, MODULES[name], ast.parse(MODULES[name].read_text(encoding="utf-8")))
+    assert not unlisted((module, x) for module, x in imports if room_of(module) not in ("", room_of(name)))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_all_has_what_a_notebook_imports(path):
+    imports = imported_from("", path, ast.parse(lesson_code(path)))
+    assert not unlisted((module, x) for module, x in imports if module not in LESSON_DRAWINGS)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_drawings_of_lessons_are_for_lessons_alone(name):
+    """Pictures that a notebook shows and no other room draws are nobody's interface."""
+    imports = imported_from(name, MODULES[name], ast.parse(MODULES[name].read_text(encoding="utf-8")))
+    assert not {x for module, x in imports if module in LESSON_DRAWINGS and room_of(name) != "plots"}
+
+
+def test_the_package_has_few_public_names():
+    """`__all__` names what other rooms, notebooks and users need: at most 250 is the aim.
+
+    What only its own room uses is not in it, nor what only its own lesson defines and shows
+    (`#| exporti`), nor the drawings of lessons.
+    """
+    names = [module.name.removeprefix("mtl_course.") for module in pkgutil.walk_packages(mtl_course.__path__, "mtl_course.")]
+    counts = {name: len(public_names(name)) for name in names}
+    assert sum(counts.values()) <= MOST_PUBLIC_NAMES, sorted(counts.items(), key=lambda item: -item[1])[:20]
