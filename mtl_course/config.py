@@ -14,6 +14,7 @@ __all__ = [
     "EQUAL_WEIGHTS",
     "RECIPES",
     "RENAMED_FIELDS",
+    "TASKS",
     "Config",
     "config_fields",
     "config_from_dict",

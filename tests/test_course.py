@@ -97,10 +97,10 @@ def module_name(path):
 MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py") if path.name != "_modidx.py"}
 
 
-def imported_modules(name, path):
-    "The package's modules that a module imports, wherever in its code."
+def imported_from(name, path, tree):
+    "Yields (module, name) for each name of the package that code imports, wherever in it."
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom):
             continue
         if node.level:
@@ -112,7 +112,13 @@ def imported_modules(name, path):
         base = ".".join(filter(None, start))
         for alias in node.names:
             inside = f"{base}.{alias.name}".strip(".")
-            yield inside if inside in MODULES else base
+            yield (inside, "") if inside in MODULES else (base, alias.name)
+
+
+def imported_modules(name, path):
+    "The package's modules that a module imports."
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [module for module, _ in imported_from(name, path, tree)]
 
 
 def room_of(name):

@@ -7,7 +7,7 @@ import numpy as np
 
 from .errors import UserError
 
-__all__ = ["check_array", "check_picture", "refuse_special_file"]
+__all__ = ["check_picture", "refuse_special_file"]
 
 
 def refuse_special_file(path: str | Path, name: str = ""):  # name: how to call it in errors; default: the path

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["image_header", "turn_upright"]
+__all__ = []
 
 
 class ImageHeader(NamedTuple):

@@ -15,7 +15,7 @@ from ..core.errors import UserError
 from ..core.inputs import check_picture, refuse_special_file
 from .image_headers import image_header, turn_upright
 
-__all__ = ["image_size", "read_image", "read_picture"]
+__all__ = ["image_size", "read_image", "read_picture", "to_image"]
 
 MOST_PIXELS = 2**27  # 134 million, 400 MB decoded: a few kB that claim more would fill the memory
 

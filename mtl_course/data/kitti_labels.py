@@ -9,7 +9,7 @@ import numpy as np
 from ..config import DETECTION_CLASSES
 from .validation import Problem, finite_number, other_tasks_hint, read_label_text
 
-__all__ = ["IGNORED", "IMAGES", "LABELS", "box_faults", "index_kitti", "parse_label"]
+__all__ = ["IGNORED", "IMAGES", "KITTI_LAYOUT", "LABELS", "box_faults", "index_kitti", "parse_label"]
 
 IMAGES = "kitti/training/image_2"
 LABELS = "kitti/training/label_2"

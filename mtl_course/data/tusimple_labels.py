@@ -8,7 +8,7 @@ import numpy as np
 
 from .validation import Problem, other_tasks_hint, read_label_text
 
-__all__ = ["index_tusimple", "reach_faults"]
+__all__ = ["TUSIMPLE_LAYOUT", "index_tusimple", "reach_faults"]
 
 TUSIMPLE_LAYOUT = "tusimple/label_data_*.json with tusimple/clips/<date>/<id>/20.jpg"
 _TEST_LABELS = "test_label.json"

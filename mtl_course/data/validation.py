@@ -10,7 +10,7 @@ from ..core.errors import UserError, shorten
 from ..core.inputs import refuse_special_file
 from ..core.task import TASKS
 
-__all__ = []
+__all__ = ["raise_problems"]
 
 
 @dataclass(frozen=True)

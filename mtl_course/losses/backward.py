@@ -25,20 +25,7 @@ from torch import Tensor, nn
 
 from .balancer import Balancer
 
-__all__ = [
-    "BackwardOptions",
-    "GradientRecorder",
-    "add_weighted_",
-    "Microbatch",
-    "NotFinite",
-    "check_losses",
-    "coarsest_type",
-    "head_parameters",
-    "pop_grads",
-    "run_task",
-    "task_weights",
-    "unflatten_",
-]
+__all__ = ["Microbatch"]
 
 Closure = Callable[[], Tensor]  # runs a task's forward pass, returns its scalar loss
 

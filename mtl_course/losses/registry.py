@@ -18,7 +18,7 @@ from .rarer_balancers import (
 )
 from .torchjd_balancer import TorchJDBalancer
 
-__all__ = ["BALANCERS", "balancer_options", "make_balancer"]
+__all__ = ["BALANCERS"]
 
 BALANCERS = {
     "fixed": FixedWeights,

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..core.errors import UserError
 
-__all__ = ["dual_cone_weights", "least_helped_weights", "min_norm_weights", "row_gramian", "unit_gramian"]
+__all__ = ["min_norm_weights"]
 
 _MOST_TASKS = 12  # 2^12 faces
 _COLUMNS = 2**14  # that are multiplied at once; the sum of so many float32 products is right to 5e-7
