@@ -19,7 +19,7 @@ import time
 from unittest import mock
 import numpy as np, pandas as pd
 from fastcore.script import Param, call_parse
-from mtl_course.config import BOOSTED_WEIGHTS, EQUAL_WEIGHTS, make_config
+from mtl_course.config import BOOSTED_WEIGHTS, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.core.seeds import seed_everything
@@ -59,7 +59,7 @@ def weights(values):
     return {f"{t}_weight": w for t, w in values.items()}
 
 
-EQUAL = SMALL | weights(EQUAL_WEIGHTS)
+EQUAL = SMALL | weights(dict.fromkeys(BOOSTED_WEIGHTS, 1.0))
 LONG = {
     "equal": {},
     "boosted": weights(BOOSTED_WEIGHTS),

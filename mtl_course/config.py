@@ -11,19 +11,15 @@ from .core.task import TASKS, default_tasks
 __all__ = [
     "BOOSTED_WEIGHTS",
     "DETECTION_CLASSES",
-    "EQUAL_WEIGHTS",
     "RECIPES",
     "RENAMED_FIELDS",
     "TASKS",
     "Config",
     "config_fields",
-    "config_from_dict",
-    "load_config",
     "make_config",
 ]
 
 DETECTION_CLASSES = ("Car", "Pedestrian", "Cyclist", "Van", "Truck", "Tram", "Misc")
-EQUAL_WEIGHTS = dict(detection=1.0, lane=1.0, classification=1.0)
 BOOSTED_WEIGHTS = dict(detection=5.0, lane=30.0, classification=1.0)  # the specification's remedy for imbalance
 
 RENAMED_FIELDS = {"split": "split_rule"}  # old name, as in stored configs and hashes -> the name now
@@ -185,9 +181,27 @@ class Config:
         return f"Config({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
 
     def save(self, path: str | Path):
-        """Writes the config as json, for `load_config`."""
+        """Writes the config as json, for `Config.load`."""
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Config":  # as `to_dict` gave it, perhaps in an earlier version
+        """A stored config; fields that have another name by now are understood."""
+        return make_config(**{RENAMED_FIELDS.get(name, name): value for name, value in values.items()})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Config":  # a json file written by `save`
+        """Reads a config back; raises `UserError` when the file is missing or is not one."""
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such config file") from None
+        except ValueError as e:
+            raise UserError(f"{path}: not a json file ({e})") from None
+        if not isinstance(values, dict):
+            raise UserError(f"{path}: expected a json object with config fields")
+        return cls.from_dict(values)
 
     @property
     def task_weights(self) -> dict:  # task -> weight of its loss
@@ -366,21 +380,3 @@ def make_config(
     if "batch_size" in overrides:  # the recipe's sizes of single tasks go with its own batch size
         values |= {f"{task}_batch_size": 0 for task in TASKS}
     return Config(**values | overrides)
-
-
-def config_from_dict(values: dict) -> Config:  # as `Config.to_dict` gave it, perhaps in an earlier version
-    """A stored config; fields that have another name by now are understood."""
-    return make_config(**{RENAMED_FIELDS.get(name, name): value for name, value in values.items()})
-
-
-def load_config(path: str | Path) -> Config:  # a json file written by `Config.save`
-    """Reads a `Config` back; raises `UserError` when the file is missing or is not one."""
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such config file") from None
-    except ValueError as e:
-        raise UserError(f"{path}: not a json file ({e})") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: expected a json object with config fields")
-    return config_from_dict(values)

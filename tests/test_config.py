@@ -5,7 +5,7 @@ import json
 
 import pytest
 from mtl_course.training.random_batch import with_batch_size
-from mtl_course.config import BOOSTED_WEIGHTS, RECIPES, TASKS, Config, load_config, make_config
+from mtl_course.config import BOOSTED_WEIGHTS, RECIPES, TASKS, Config, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import atomic_write
 from mtl_course.core.device import choose_device, choose_precision
@@ -16,7 +16,7 @@ from mtl_course.core.seeds import derive_seed
 def test_recipes_survive_a_round_trip(recipe, tmp_path):
     config = make_config(recipe, seed=3)
     config.save(tmp_path / "config.json")
-    assert load_config(tmp_path / "config.json") == config
+    assert Config.load(tmp_path / "config.json") == config
     assert json.loads((tmp_path / "config.json").read_text())["recipe"] == recipe
 
 
@@ -100,7 +100,7 @@ def test_an_explicit_batch_size_holds_for_every_task(recipe, tmp_path):
         make_config(recipe, batch_size=3, detection_batch_size=2),
     ):
         config.save(tmp_path / "config.json")  # all values are explicit there
-        assert load_config(tmp_path / "config.json") == config == make_config(**config.to_dict())
+        assert Config.load(tmp_path / "config.json") == config == make_config(**config.to_dict())
 
 
 def test_unknown_recipe():

@@ -13,7 +13,7 @@ from mtl_course.data.loaders import (
     augment,
     create_dataloaders,
     evaluation_loader,
-    is_world,
+    _is_world,
     make_reader,
     normalise,
     prepare_data,
@@ -194,8 +194,8 @@ def test_normalise_by_hand():
 def test_real_data_may_have_any_name(tmp_path, name):
     write_small_data(tmp_path / name)
     assert prepare_data(make_config("smoke", data_root=str(tmp_path / name)), progress=False) == tmp_path / name
-    assert not is_world(tmp_path / name) and not (tmp_path / name / "manifest.json").exists()
-    assert is_world(tmp_path / "new" / "world-tiny") and not is_world(
+    assert not _is_world(tmp_path / name) and not (tmp_path / name / "manifest.json").exists()
+    assert _is_world(tmp_path / "new" / "world-tiny") and not _is_world(
         tmp_path / "new" / "world-of-mine"
     )  # the default names are made when they are missing
     with pytest.raises(UserError, match="mtl_data make"):

@@ -12,7 +12,7 @@ import torch
 
 import mtl_course.training.loop as loop
 import mtl_course.training.setup as setup
-from mtl_course.config import load_config, make_config
+from mtl_course.config import Config, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import locked
 from mtl_course.models.checkpoint import read_checkpoint
@@ -72,7 +72,7 @@ def test_a_finished_run_is_not_trained_over(earlier):
 
 
 def test_an_unfinished_run_is_not_trained_over(earlier):
-    load_config(earlier / "config.json").replace(epochs=3).save(earlier / "config.json")
+    Config.load(earlier / "config.json").replace(epochs=3).save(earlier / "config.json")
     with pytest.raises(UserError, match=r"an unfinished run \(epoch 2 of 3\)"):
         lane_run(earlier, seed=1)
 
@@ -97,7 +97,7 @@ def test_overwriting_ends_with_the_new_run_alone(earlier, tmp_path):
     names = names_in(earlier)
     expected = names_in(tmp_path / "alone")
     assert names == expected
-    assert load_config(earlier / "config.json").seed == 1
+    assert Config.load(earlier / "config.json").seed == 1
     logs = [pd.read_csv(f / "logs" / "training.csv")[["kind", "step", "loss"]] for f in (earlier, tmp_path / "alone")]
     pd.testing.assert_frame_equal(*logs)
 
@@ -110,7 +110,7 @@ def test_files_of_the_user_survive_overwriting(earlier):
 
 def test_a_stopped_new_run_does_not_cost_the_old_on_resume(earlier, monkeypatch):
     stop_in(monkeypatch, "make_loaders", earlier, overwrite=True, seed=1)
-    config = load_config(config_to_resume(earlier))
+    config = Config.load(config_to_resume(earlier))
     run = train(config, resume=True, progress=False)
     assert (config.seed, run.step) == (0, 2)
 

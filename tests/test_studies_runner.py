@@ -45,6 +45,13 @@ def test_stored_runs_are_found_by_their_hash(stored, study):
 UNDER_ANOTHER_NAME = {"65 lane, shared"}  # `few lanes` of the study imbalance
 
 
+def test_every_stored_hash_is_that_of_a_run(stored):
+    hashes = set()
+    for runs in STUDIES.values():
+        hashes |= {config_hash(run_configs(fields, 0)) for fields in runs.values()}
+    assert set(stored.config) <= hashes
+
+
 def test_the_hash_of_a_known_run():
     assert config_hash(run_configs({}, 0)) == "b7d41b88"
 

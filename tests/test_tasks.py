@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 
 import mtl_course
 from mtl_course.cli.evaluate import mtl_evaluate
-from mtl_course.config import Config, config_fields, load_config, make_config
+from mtl_course.config import Config, config_fields, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.fields import Field
 from mtl_course.core.task import TASKS, Task, default_tasks, register_task, registered, unregister_task
@@ -94,7 +94,7 @@ def test_a_fifth_task_is_trained_evaluated_and_loaded(rain, tmp_path):
     model = load_model(checkpoint)
     assert run.step == 3 and model.tasks == ("lane", "rain")
     assert model.heads["rain"].layers[0].out_features == 5
-    assert load_config(tmp_path / "config.json") == config
+    assert Config.load(tmp_path / "config.json") == config
     mtl_evaluate(str(checkpoint), device="cpu")
     assert "rain" in (tmp_path / "evaluation_results.csv").read_text()
     picture = np.zeros((120, 240, 3), np.uint8)

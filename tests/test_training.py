@@ -6,7 +6,7 @@ from lightning_fabric.plugins.precision import MixedPrecision
 import mtl_course.models.backbone as backbone, mtl_course.training.setup as setup
 from mtl_course.core.errors import UserError
 from mtl_course.core.seeds import derive_seed
-from mtl_course.config import load_config, make_config
+from mtl_course.config import Config, make_config
 from mtl_course.data.loaders import create_dataloaders, training_loader
 from mtl_course.models import model_from_config
 from mtl_course.models.checkpoint import read_checkpoint
@@ -123,12 +123,12 @@ def test_a_run_killed_while_it_is_prepared_resumes_as_itself(smoke, tmp_path, mo
             m.setattr(setup, where, killed)
             lane_run(tmp_path / "both", seed=1)
     asked = config_to_resume(tmp_path / "both")
-    assert load_config(asked).seed == 1
+    assert Config.load(asked).seed == 1
     with pytest.warns(UserWarning, match="begins at step 0"):
-        train(load_config(asked), resume=True, progress=False)
+        train(Config.load(asked), resume=True, progress=False)
     pd.testing.assert_frame_equal(log_of(tmp_path / "both"), log_of(tmp_path / "alone"), check_exact=True)
     assert (
-        same_weights(tmp_path / "both", tmp_path / "alone") and load_config(tmp_path / "both" / "config.json").seed == 1
+        same_weights(tmp_path / "both", tmp_path / "alone") and Config.load(tmp_path / "both" / "config.json").seed == 1
     )
     assert not (tmp_path / "both" / ".next").exists()
 
@@ -332,7 +332,7 @@ def test_resuming_with_another_config_is_refused(whole):
         train(make_config("smoke", results_dir=str(whole), learning_rate=0.5, **SHORT), resume=True, progress=False)
     with pytest.raises(UserError, match="architecture"):
         train(make_config("smoke", results_dir=str(whole), neck_channels=32, **SHORT), resume=True, progress=False)
-    assert load_config(whole / "config.json") == make_config(
+    assert Config.load(whole / "config.json") == make_config(
         "smoke", results_dir=str(whole), **SHORT
     )  # a refused run leaves no trace
 

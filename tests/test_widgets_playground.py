@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from mtl_course.config import BOOSTED_WEIGHTS, EQUAL_WEIGHTS
+from mtl_course.config import BOOSTED_WEIGHTS
 from mtl_course.core.errors import UserError
 from mtl_course.core.task import TASKS
 from mtl_course.losses import BALANCERS
 from mtl_course.widgets import TaskWeightPlayground
 from mtl_course.widgets import background_training as module
-from mtl_course.widgets.background_training import Curve, few_images, playground_config, presets_of
+from mtl_course.widgets.background_training import EQUAL_WEIGHTS, Curve, few_images, playground_config, presets_of
 from mtl_course.widgets.playground_board import PlaygroundBoard, running_mean
 from playground_examples import ORDER, PATIENCE, Slow, make_playgrounds, steps, threads
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastcore.script import Param
 
-from ..config import RECIPES, Config, load_config, make_config
+from ..config import RECIPES, Config, make_config
 from ..core.device import choose_device
 from ..core.errors import UserError
 from ..core.files import resolve, short_path
@@ -57,7 +57,7 @@ def _choose_config(recipe: str, resume: bool, overrides: dict) -> Config:
     config = make_config(recipe, **changes)
     saved = config_to_resume(resolve(config.results_dir))
     if resume and saved.exists():
-        return load_config(saved).replace(**changes)
+        return Config.load(saved).replace(**changes)
     return config
 
 

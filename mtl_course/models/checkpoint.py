@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..config import config_from_dict
+from ..config import Config
 from ..core.errors import UserError
 from ..core.files import resolve
 from .multi_task_model import MultiTaskModel, model_from_config
@@ -71,7 +71,7 @@ def load_model(
     not one.
     """
     state = read_checkpoint(path)
-    config = config_from_dict(state["config"]).replace(pretrained="false")
+    config = Config.from_dict(state["config"]).replace(pretrained="false")
     model = model_from_config(config)
     load_weights(model, state["model"], path)
     model.config = config

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
-from ..config import DETECTION_CLASSES, Config, load_config
+from ..config import DETECTION_CLASSES, Config
 from ..core.errors import UserError
 from ..core.files import atomic_write
 from ..core.statistics import wilson_interval
@@ -130,7 +130,7 @@ def run_config(results_dir: str | Path) -> Config:
     path = Path(results_dir) / "config.json"
     if not path.is_file():
         raise UserError(f"config.json: no such file in {results_dir}; `mtl_train` makes it")
-    return load_config(path)
+    return Config.load(path)
 
 
 def read_scores(

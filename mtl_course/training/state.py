@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
-from ..config import Config, config_from_dict
+from ..config import Config
 from ..core.errors import UserError
 from ..core.files import atomic_write
 from ..core.seeds import get_random_states, set_random_states
@@ -107,7 +107,7 @@ class TrainState:
 
 def _check_same_config(config: Config, saved: dict, path: Path):
     "Raises `UserError` when a checkpoint was made with another config, as far as it matters."
-    saved = config_from_dict(saved).to_dict()  # fields of earlier versions have other names
+    saved = Config.from_dict(saved).to_dict()  # fields of earlier versions have other names
     fields = {k: v for k, v in config.to_dict().items() if k not in _FIELDS_FREE_ON_RESUME}
     changed = [name for name, value in fields.items() if saved.get(name) != value]
     if changed:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from ..config import BOOSTED_WEIGHTS, EQUAL_WEIGHTS, Config, make_config
+from ..config import BOOSTED_WEIGHTS, Config, make_config
 from ..core.errors import UserError
 from ..core.seeds import derive_seed
 from ..core.task import TASKS
@@ -50,6 +50,9 @@ _SMALL = dict(
     use_contrast=False,
     use_gaussian_noise=False,
 )
+
+
+EQUAL_WEIGHTS = dict.fromkeys(BOOSTED_WEIGHTS, 1.0)
 
 
 def playground_config(
