@@ -62,6 +62,7 @@ _MODEL_FIELDS = (
         "ImageNet weights; require: an error when they cannot be had",
         ("true", "false", "require"),
     ),
+    Field("init_from", "", "a checkpoint whose weights the training starts from; heads that do not fit start anew"),
     Field("freeze_backbone", False, "keep the ResNet (or ResNets) as it is; train the rest"),
     Field(
         "sharing",
@@ -188,6 +189,8 @@ class Config:
     @classmethod
     def from_dict(cls, values: dict) -> "Config":  # as `to_dict` gave it, perhaps in an earlier version
         """A stored config; fields that have another name by now are understood."""
+        if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+            raise UserError("the stored config is not a table of fields: expected name and value of each")
         return make_config(**{RENAMED_FIELDS.get(name, name): value for name, value in values.items()})
 
     @classmethod
@@ -201,7 +204,10 @@ class Config:
             raise UserError(f"{path}: not a json file ({e})") from None
         if not isinstance(values, dict):
             raise UserError(f"{path}: expected a json object with config fields")
-        return cls.from_dict(values)
+        try:
+            return cls.from_dict(values)
+        except UserError as e:
+            raise UserError(f"{path}: {e}") from None
 
     @property
     def task_weights(self) -> dict:  # task -> weight of its loss

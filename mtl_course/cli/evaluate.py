@@ -7,11 +7,12 @@ from fastcore.script import Param
 
 from ..config import Config, make_config
 from ..core.device import choose_device, choose_precision
-from ..core.files import resolve, short_path
+from ..core.errors import UserError
+from ..core.files import project_root, resolve, short_path
 from ..data.loaders import evaluation_loader, prepare_data
 from ..evaluation.evaluate import evaluate_model
 from ..evaluation.results import format_scores, model_label, write_results
-from ..models.checkpoint import load_model
+from ..models.checkpoint import check_data_root, load_model
 from .program import check_tasks, command
 
 __all__ = []
@@ -21,7 +22,8 @@ _SPLITS = ["test", "val", "train", "all"]
 
 def score_and_report(
     config: Config,
-    model,
+    model,  # from load_model
+    checkpoint: Path,  # where it comes from
     device: str,  # cpu or cuda
     split: str,
     results: Path,  # folder for the tables
@@ -32,8 +34,30 @@ def score_and_report(
     tasks = [task for task in config.tasks if task in model.tasks]
     loaders = {task: evaluation_loader(config, split, (task,)) for task in tasks}
     scores = evaluate_model(model, loaders, device, choose_precision(config.precision, device))
-    write_results(scores, results, model_label(config), config.seed, Path(config.data_root).name, split)
+    root = resolve(config.data_root)
+    identity = dict(checkpoint=str(_from_project(checkpoint)), data_root=str(_from_project(root)))
+    best = results / "checkpoints" / "model_best.pt"
+    own = checkpoint.resolve() == best.resolve() and root == resolve(model.config.data_root)
+    label = model_label(model.config)  # of what was trained, not of what is scored
+    write_results(scores, results, label, config.seed, root.name, split, identity, own)
     print(format_scores(scores))
+
+
+def _from_project(path: Path) -> Path:
+    "A path that is the same wherever a command is started."
+    return path.relative_to(project_root()) if path.is_relative_to(project_root()) else path
+
+
+def _folder_of_run(checkpoint: Path) -> Path:
+    "The run's folder, where scores go unasked; raises `UserError` for a checkpoint elsewhere."
+    folder = checkpoint.parent.parent
+    is_run = checkpoint.parent.name == "checkpoints"
+    if is_run and ((folder / "config.json").is_file() or folder.is_relative_to(project_root())):
+        return folder
+    raise UserError(
+        f"{short_path(checkpoint)} lies in no run's folder: expected RUN/checkpoints/{checkpoint.name}; "
+        "say with --results_dir where the scores shall go"
+    )
 
 
 @command
@@ -59,7 +83,9 @@ def mtl_evaluate(
     asked = dict(data_root=data_root, tasks=tasks, empty_labels=empty_labels)
     changes = {name: value for name, value in asked.items() if value is not None}
     config = model.config.replace(device=device, **changes)
-    results = resolve(results_dir) if results_dir else checkpoint.parent.parent
+    results = resolve(results_dir) if results_dir else _folder_of_run(checkpoint)
+    if not data_root:
+        check_data_root(config, checkpoint)
     prepare_data(config)
-    score_and_report(config, model, device, split or part or "test", results)
+    score_and_report(config, model, checkpoint, device, split or part or "test", results)
     print(f"scores      {short_path(results / 'evaluation_results.csv')}")

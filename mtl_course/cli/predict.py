@@ -84,7 +84,8 @@ def _predict_picture(model, file: Path, output: Path, tasks: tuple | None, score
     picture = read_picture(file)
     found = predict_image(model, picture, tasks, score_threshold)
     with atomic_write(output) as temporary:
-        cv2.imwrite(str(temporary), draw_described(picture, found)[..., ::-1])
+        if not cv2.imwrite(str(temporary), draw_described(picture, found)[..., ::-1]):
+            raise UserError(f"{output} cannot be written: expected room on the disk; free some space")
     content = dict(file=file.name, height=picture.shape[0], width=picture.shape[1]) | found
     with atomic_write(output.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -99,12 +100,14 @@ def _predict_video(model, file: Path, output: Path, tasks: tuple | None, score_t
         open(lines, "w", encoding="utf-8") as text,
     ):
         writer = None
+        number = 0
         for number, frame in enumerate(_frames(file)):
             found = predict_image(model, frame, tasks, score_threshold)
             writer = writer or _open_video(movie, output, _frame_rate(file), frame.shape[1::-1])
             writer.write(np.ascontiguousarray(draw_described(frame, found)[..., ::-1]))
             text.write(json.dumps(dict(frame=number) | found) + "\n")
         writer.release()
+        _check_video(movie, output, number + 1)
 
 
 def _open_video(path: Path, output: Path, rate: float, size: tuple) -> cv2.VideoWriter:  # size: width, height
@@ -112,6 +115,19 @@ def _open_video(path: Path, output: Path, rate: float, size: tuple) -> cv2.Video
     if not writer.isOpened():
         raise UserError(f"{output}: this OpenCV cannot write mp4 videos of {size[0]} x {size[1]} pixels")
     return writer
+
+
+def _check_video(path: Path, output: Path, frames: int):
+    "Raises `UserError` for a video that was not written to its end: OpenCV does not say so."
+    video = cv2.VideoCapture(str(path))
+    count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    playable = video.read()[0]
+    video.release()
+    if not playable or count < frames:
+        raise UserError(
+            f"{output}: {count if playable else 0} of {frames} frames could be written: expected all; "
+            "free some space on the disk"
+        )
 
 
 def _frame_rate(file: Path) -> float:  # frames per second

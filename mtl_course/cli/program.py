@@ -1,20 +1,24 @@
 """What makes a function a program: arguments, mistakes in one sentence, exit codes."""
 
 import contextlib
+import errno
 import functools
 import inspect
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from fastcore.script import Param, anno_parser
+from tqdm import tqdm
 
 from ..config import config_fields, make_config
-from ..core.errors import UserError
+from ..core.errors import UserError, shorten
 from ..core.files import short_path
+from ..core.memory import is_out_of_memory
 from ..losses import BALANCERS
 
 __all__ = []
@@ -55,14 +59,19 @@ def _one_line_errors(name: str):  # of the program
             _exit(name, _sentence(e))
         except KeyboardInterrupt:
             _exit(name, "stopped", 130)
-        except RuntimeError as e:
-            if not _lost_another_process(e):
+        except (RuntimeError, MemoryError) as e:
+            if _lost_another_process(e):
+                first = torch.distributed.get_rank() == 0
+                _exit(name, "another process of this run ended; what it said stands above" if first else "")
+            sentence = _limit_of_the_machine(e)
+            if not sentence:
                 raise
-            first = torch.distributed.get_rank() == 0
-            _exit(name, "another process of this run ended; what it said stands above" if first else "")
+            _exit(name, sentence)
 
 
 def _exit(name: str, sentence: str, code: int = 2):
+    for bar in list(getattr(tqdm, "_instances", ())):  # what is printed next shall not stand behind one
+        bar.close()
     if sentence:
         print(f"{name}: {sentence}", file=sys.stderr)
     if _several_processes():  # the threads that connect them may outlive the interpreter and crash it on its way out
@@ -78,7 +87,38 @@ def _several_processes() -> bool:
 
 def _sentence(error: Exception) -> str:
     "The sentence of a `UserError`; one from a loader's process comes wrapped in its trace."
+    if isinstance(error, OSError):
+        line = next(reversed(str(error).strip().splitlines()), type(error).__name__)  # of a trace the last
+        return _limit_of_the_machine(error) or shorten(line)
     return str(error).split("UserError: ")[-1].strip()
+
+
+def _limit_of_the_machine(error: Exception) -> str:  # empty: it is something else
+    "What to do where the disk, the memory or another process has set an end."
+    text = str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        place = f" ({error.filename})" if error.filename else ""
+        return f"the disk is full{place}: expected room for what is written; free some space and start again"
+    if "shared memory" in text or "shm" in text:
+        return (
+            "shared memory (/dev/shm) is full: expected room for the batches of the loader's processes; choose fewer "
+            "--num_workers (0: none), or give the container more (--shm-size)"
+        )
+    if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text):
+        return (
+            "a process that prepares batches was ended from outside, perhaps for lack of memory: expected it to live; "
+            "choose fewer --num_workers (0: none) or a smaller --batch_size"
+        )
+    if is_out_of_memory(error):
+        reason = _first_line(text)
+        return f"memory ran out{reason}: expected more; choose a smaller --batch_size, or cut it with --accumulate"
+    return ""
+
+
+def _first_line(text: str) -> str:
+    "The first line of an error in brackets; nothing for none."
+    line = next(iter(text.strip().splitlines()), "")
+    return f" ({textwrap.shorten(line, 120, placeholder=' …')})" if line else ""
 
 
 def _lost_another_process(error: Exception) -> bool:

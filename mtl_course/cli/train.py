@@ -78,7 +78,7 @@ def _report(state: TrainState):
     checkpoint = results / "checkpoints" / "model_best.pt"
     split = "test" if config.split_rule == "held_out" else "val"  # the specification's rule has no test split
     device = choose_device(config.device)
-    score_and_report(config, load_model(checkpoint, device), device, split, results)
+    score_and_report(config, load_model(checkpoint, device), checkpoint, device, split, results)
     figures = ", ".join(Path(path).name for path in make_figures(results))
     print(
         f"trained in {state.seconds / 60:.1f} minutes; best epoch {state.best_epoch} of {config.epochs}\n"

@@ -20,6 +20,8 @@ class Kind(NamedTuple):
 
 
 def _parse_text(value) -> str:
+    if isinstance(value, (dict, list, tuple, set, bytes)):
+        raise ValueError(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -33,6 +35,8 @@ def _parse_bool(value) -> bool:
 
 
 def _parse_whole(value) -> int:
+    if isinstance(value, (list, tuple, dict)):
+        raise ValueError(value)
     if isinstance(value, float) and value != int(value):
         raise ValueError(value)
     return int(value)
@@ -40,6 +44,8 @@ def _parse_whole(value) -> int:
 
 def _parts(value) -> list:
     "The parts of a tuple, given as one or as text with commas."
+    if isinstance(value, dict) or any(isinstance(part, (dict, list, tuple)) for part in value):
+        raise ValueError(value)
     if not isinstance(value, str):
         return list(value)
     return [part.strip() for part in value.split(",")]

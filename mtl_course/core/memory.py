@@ -1,5 +1,6 @@
 """How much memory there is, and a limit on what this process may take of it."""
 
+import errno
 import os
 import resource
 from pathlib import Path
@@ -9,6 +10,8 @@ import torch
 from .process import process_status
 
 __all__ = ["available_memory", "limit_memory"]
+
+_REFUSED = ("allocate memory", "out of memory", "not enough memory", "could not create a primitive")
 
 
 def available_memory(
@@ -37,6 +40,15 @@ def limit_memory(limit: int):  # bytes; 0: no limit
     if data and limit:
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         resource.setrlimit(resource.RLIMIT_DATA, (data + max(0, int(limit) - resident), hard))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    "Whether an error says that the system, a limit or a GPU gave no more memory."
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _REFUSED)
 
 
 def _lines(path: Path) -> list[str]:  # none when it cannot be read

@@ -1,6 +1,8 @@
 """Tables of results, written where every table and figure finds them."""
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pandas as pd
 
 from ..config import Config
 from ..core.errors import UserError
-from ..core.files import atomic_write
+from ..core.files import atomic_write, locked
 from ..core.task import TASKS
 from ..metrics.intervals import RESAMPLES
 from .evaluate import TaskResult
@@ -16,11 +18,16 @@ from .evaluate import TaskResult
 __all__ = ["RESULT_COLUMNS", "format_scores", "model_label", "read_table", "write_results"]
 
 _RUN_COLUMNS = ["model", "seed", "data_set", "split"]  # they name the run and the data
+_IDENTITY = ["checkpoint", "data_root"]  # where both lie; empty or missing where that is not known
 # `class` is "all" for a score of the whole task
 RESULT_COLUMNS = _RUN_COLUMNS + ["task", "metric", "class", "difficulty", "value", "low", "high"]
 _SCORE_COLUMNS = RESULT_COLUMNS[4:]
 _LATER_COLUMNS = {"difficulty": "all", "low": np.nan, "high": np.nan}  # tables of earlier versions lack them
 _NO_INTERVAL = (np.nan, np.nan)
+_NUMBERS = {  # columns of any table in which a word is a mistake
+    *("value", "low", "high", "loss", "weight", "learning_rate", "seconds", "images_per_second", "data_wait"),
+    *("step", "epoch", "seed", "count", "norm", "share", "cosine", "ratio"),
+}
 
 
 def format_scores(
@@ -96,7 +103,7 @@ def _with_run(table: pd.DataFrame, run: dict) -> pd.DataFrame:
     "The table with the columns that name the run put first."
     for k, name in enumerate(_RUN_COLUMNS):
         table.insert(k, name, run[name])
-    return table
+    return table.assign(**{name: run[name] for name in _IDENTITY if name in run})
 
 
 def _confusion_table(result: TaskResult, run: dict) -> pd.DataFrame:
@@ -121,17 +128,33 @@ def _per_class_table(result: TaskResult, run: dict) -> pd.DataFrame:
     return _with_run(table, run)
 
 
-def _replace_rows(path: Path, new: pd.DataFrame, keys: list) -> Path:
-    "Writes `new` behind the rows of `path` that belong to other values of `keys`."
-    if path.exists():
-        old = read_table(path, [column for column in new if not column.endswith(("_low", "_high"))])
-        old_keys = pd.MultiIndex.from_frame(old[keys].astype(str))
-        replaced = old_keys.isin(pd.MultiIndex.from_frame(new[keys].astype(str)))
-        if not replaced.all():
-            new = pd.concat([old[~replaced], new], ignore_index=True)
-    with atomic_write(path) as temporary:
-        new.to_csv(temporary, index=False)
+def _replace_rows(path: Path, new: pd.DataFrame, keys: list = ()) -> Path:
+    """Writes `new` behind the rows of `path` that other evaluations have made.
+
+    An evaluation is that of a checkpoint on a split of a data root; where a table does not say
+    these, as those of earlier versions, it is that of a model and seed on a data set. `keys` are
+    further columns by which rows are told apart.
+    """
+    with locked(path):
+        if path.exists():
+            needed = [name for name in new if not name.endswith(("_low", "_high")) and name not in _IDENTITY]
+            old = read_table(path, needed)
+            replaced = _is_same_evaluation(old, new, list(keys))
+            if not replaced.all():
+                new = pd.concat([old[~replaced], new], ignore_index=True)
+        with atomic_write(path) as temporary:
+            new.to_csv(temporary, index=False)
     return path
+
+
+def _is_same_evaluation(old: pd.DataFrame, new: pd.DataFrame, keys: list) -> np.ndarray:  # (rows of old,) bool
+    places = [table.reindex(columns=_IDENTITY).astype(object).fillna("") for table in (old, new)]
+    known = (places[0] != "").all(axis=1) & (places[1] != "").all(axis=None)
+    same = {}
+    for name, columns in (("place", [*_IDENTITY, "split", *keys]), ("run", [*_RUN_COLUMNS, *keys])):
+        tables = [table.assign(**place)[columns].astype(str) for table, place in zip((old, new), places)]
+        same[name] = pd.MultiIndex.from_frame(tables[0]).isin(pd.MultiIndex.from_frame(tables[1]))
+    return np.where(known, same["place"], same["run"])
 
 
 def read_table(
@@ -158,7 +181,46 @@ def read_table(
     missing = [column for column in columns if column not in table]
     if missing:
         raise UserError(f"{path}: column {missing[0]!r} is missing; {remedy}")
+    check_numbers(table, path, remedy)
     return table
+
+
+def check_numbers(
+    table: pd.DataFrame,
+    path: Path,  # where it comes from, for the error
+    remedy: str,
+):
+    "Raises `UserError` for a word where a table of results has numbers."
+    for name in _NUMBERS.intersection(table.columns):
+        if pd.api.types.is_numeric_dtype(table[name]):
+            continue
+        words = table[name].notna() & pd.to_numeric(table[name], errors="coerce").isna()
+        if words.any():
+            row = int(words.to_numpy().argmax())
+            raise UserError(f"{path}, line {row + 2}: {name} is {table[name].iloc[row]!r}: expected a number; {remedy}")
+
+
+def _prediction_folder(predictions: Path, benchmark: str, run: dict, own: bool) -> Path:
+    "predictions/<split>/<benchmark>; where another evaluation has that, one with a hash in it."
+    place = predictions / run["split"] / benchmark
+    try:
+        holder = json.loads((place / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return place
+    if not isinstance(holder, dict) or all(holder.get(name) in (None, run.get(name)) for name in _IDENTITY):
+        return place
+    beside = predictions / f"{run['split']}-{_hash_of(holder if own else run)}" / benchmark
+    if not own:
+        return beside
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    place.rename(beside)
+    return place
+
+
+def _hash_of(run: dict) -> str:  # 8 hex digits
+    places = [str(run.get(name)) for name in _IDENTITY]
+    return hashlib.sha256(json.dumps(places).encode()).hexdigest()[:8]
 
 
 def write_results(
@@ -168,29 +230,32 @@ def write_results(
     seed: int = 0,
     data_set: str = "world",  # a name for the data, such as the folder's
     split: str = "test",
+    identity: dict | None = None,  # checkpoint and data_root, where they lie; None: not known
+    own: bool = False,  # the run of this folder, on its data: it has predictions/<split> for itself
 ) -> list[Path]:  # the files written
     """Writes evaluation_results.csv, per_class_<task>.csv and confusion_matrix.csv.
 
-    Rows of other runs in them stay. Where the predictions were kept, they are written to
-    predictions/<split>/ in the official formats, scored from there, and the scores added.
+    Rows of other evaluations in them stay. Where the predictions were kept, they are written to
+    predictions/<split>/ in the official formats, scored from there, and the scores added; a second
+    evaluation, of another checkpoint or on other data, writes into a folder beside.
     """
     folder = Path(results_dir)
-    run = dict(model=model, seed=seed, data_set=data_set, split=split)
+    run = dict(model=model, seed=seed, data_set=data_set, split=split) | (identity or {})
     official = {}
     for task, result in results.items():
         if result.predictions is None or result.predictions.reader is None:
             continue
-        submission = folder / "predictions" / split / TASKS[task].folder
+        submission = _prediction_folder(folder / "predictions", TASKS[task].folder, run, own)
         if not TASKS[task].write_predictions(result.predictions, submission):
             continue
         record = json.dumps(run | dict(images=result.images), indent=1)
         (submission / "run.json").write_text(record + "\n", encoding="utf-8")
         official[task] = TASKS[task].official_scores(submission, RESAMPLES)
     table = results_table(results, run, official)
-    files = [_replace_rows(folder / "evaluation_results.csv", table, [*_RUN_COLUMNS, "task"])]
+    files = [_replace_rows(folder / "evaluation_results.csv", table, ["task"])]
     for task, result in results.items():
-        files.append(_replace_rows(folder / f"per_class_{task}.csv", _per_class_table(result, run), _RUN_COLUMNS))
+        files.append(_replace_rows(folder / f"per_class_{task}.csv", _per_class_table(result, run)))
         if result.confusion is not None:
             confusion = _confusion_table(result, run)
-            files.append(_replace_rows(folder / "confusion_matrix.csv", confusion, _RUN_COLUMNS))
+            files.append(_replace_rows(folder / "confusion_matrix.csv", confusion))
     return files

@@ -3,6 +3,7 @@ not fit.
 """
 
 import textwrap
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 
 from ..config import Config
 from ..core.errors import UserError
-from ..core.files import resolve
+from ..core.files import project_root, resolve, short_path
+from ..core.memory import is_out_of_memory
 from .multi_task_model import MultiTaskModel, model_from_config
 
 __all__ = ["load_model", "load_weights", "read_checkpoint"]
@@ -30,15 +32,38 @@ def read_checkpoint(
         state = torch.load(resolve(path), map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint; make train (or mtl_train) writes one") from None
-    except (RuntimeError, EOFError, zipfile.BadZipFile, OSError) as e:
-        first_line = next(iter(str(e).splitlines()), type(e).__name__)
-        reason = textwrap.shorten(first_line, 120, placeholder=" …")
-        raise UserError(f"{path}: not a readable checkpoint ({reason}); {_REMEDY}") from None
-    except Exception:  # an unpickler stumbles over a file of another kind in any way
-        raise UserError(f"{path}: not a readable checkpoint (the file is of another kind); {_REMEDY}") from None
+    except Exception as e:  # an unpickler stumbles over a file of another kind in any way
+        raise UserError(f"{path}: {_why_unreadable(e)}") from None
     if not isinstance(state, dict) or not {"model", "config"} <= set(state):
-        raise UserError(f"{path}: this file is no checkpoint of mtl_course (it lacks 'model' and 'config')")
+        raise UserError(f"{path}: this file is no checkpoint of mtl_course (it lacks 'model' and 'config'); {_REMEDY}")
+    for name, kind in (("model", Tensor), ("config", object)):
+        values = state[name]
+        if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+            raise UserError(f"{path}: {name!r} in this checkpoint is not a dict of names: expected one; {_REMEDY}")
+        wrong = [key for key, value in values.items() if not isinstance(value, kind)]
+        if wrong:
+            raise UserError(f"{path}: {wrong[0]!r} in this checkpoint is not a tensor: expected weights; {_REMEDY}")
     return state
+
+
+def _why_unreadable(error: Exception) -> str:
+    if is_out_of_memory(error):
+        return "memory ran out while it was read: expected room for its weights; close other programs or lift the limit"
+    if not isinstance(error, (RuntimeError, EOFError, zipfile.BadZipFile, OSError)):
+        return f"not a readable checkpoint (the file is of another kind); {_REMEDY}"
+    first_line = next(iter(str(error).splitlines()), type(error).__name__)
+    return f"not a readable checkpoint ({textwrap.shorten(first_line, 120, placeholder=' …')}); {_REMEDY}"
+
+
+def checkpoint_config(
+    state: dict,  # as `read_checkpoint` gives it
+    path: str | Path,  # where it comes from, for errors
+) -> Config:
+    "The config of a checkpoint; raises `UserError` naming the file when it is none."
+    try:
+        return Config.from_dict(state["config"])
+    except UserError as e:
+        raise UserError(f"{path}: {e}") from None
 
 
 def load_weights(
@@ -63,6 +88,55 @@ def load_weights(
     model.load_state_dict(weights)
 
 
+def load_fitting_weights(
+    model: MultiTaskModel,
+    path: str | Path,  # a checkpoint, absolute or relative to the project
+) -> list[str]:  # the tasks whose heads keep the weights they have
+    """Begins from the weights of a checkpoint.
+
+    Heads that do not fit start anew, and a warning names them.
+
+    Raises `UserError` when the backbone does not fit.
+    """
+    given = read_checkpoint(path)["model"]
+    expected = model.state_dict()
+    fits = {name for name, tensor in expected.items() if name in given and given[name].shape == tensor.shape}
+    new = [task for task in model.tasks if not _parts_of_head(expected, task) <= fits]
+    heads = {name for name in expected if name.startswith("heads.")}
+    missing = sorted(expected.keys() - heads - fits)
+    if missing:
+        raise UserError(
+            f"{path}: the backbone is another one, {missing[0]} does not fit: expected the same; choose "
+            "backbone_name, sharing and tasks as in the checkpoint's config"
+        )
+    anew = set().union(*(_parts_of_head(expected, task) for task in new))
+    model.load_state_dict({name: given[name] for name in expected.keys() - anew}, strict=False)
+    if new:
+        verbs = "head does not fit: it starts" if len(new) == 1 else "heads do not fit: they start"
+        warnings.warn(f"{path}: its {', '.join(new)} {verbs} anew", stacklevel=2)
+    return new
+
+
+def _parts_of_head(state: dict, task: str) -> set[str]:
+    return {name for name in state if name.startswith(f"heads.{task}.")}
+
+
+def check_data_root(
+    config: Config,  # of a checkpoint
+    path: Path,  # where it lies
+):
+    """Raises `UserError` when a checkpoint's data are not here and would be made outside the
+    project: a file from elsewhere does not say where on this machine a world is drawn.
+    """
+    root = resolve(config.data_root).resolve()
+    if root.is_dir() or root.is_relative_to(project_root().resolve()):
+        return
+    raise UserError(
+        f"{short_path(path)} was trained on {config.data_root}, which is not here: expected a folder of data; "
+        "say which one (--data_root)"
+    )
+
+
 def load_model(
     path: str | Path = "results/checkpoints/model_best.pt",  # absolute or relative to the project
     device: str = "cpu",
@@ -71,7 +145,7 @@ def load_model(
     not one.
     """
     state = read_checkpoint(path)
-    config = Config.from_dict(state["config"]).replace(pretrained="false")
+    config = checkpoint_config(state, path).replace(pretrained="false")
     model = model_from_config(config)
     load_weights(model, state["model"], path)
     model.config = config

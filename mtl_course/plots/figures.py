@@ -122,6 +122,17 @@ def select_run(
             f"the results hold no row for model {model!r}, data set {data_set!r}, split {split!r}; "
             "`mtl_evaluate` writes them"
         )
+    return _latest_evaluation(rows)
+
+
+def _latest_evaluation(rows: pd.DataFrame) -> pd.DataFrame:
+    "Of data roots of one name, and of a seed's checkpoints, those that were written last."
+    if "data_root" in rows:
+        root = rows["data_root"].astype(object).fillna("")
+        rows = rows[root == root.iloc[-1]]
+    if "checkpoint" in rows:
+        checkpoint = rows["checkpoint"].astype(object).fillna("")
+        rows = rows[checkpoint == checkpoint.groupby(rows["seed"]).transform("last")]
     return rows
 
 
@@ -336,6 +347,11 @@ def make_figures(
             if names:
                 raise
             missing[name] = e
+        except (ValueError, TypeError, KeyError, IndexError) as e:  # a table of a form that nobody thought of
+            error = UserError(f"its tables are not as they were written ({type(e).__name__}: {e}): make them anew")
+            if names:
+                raise error from e
+            missing[name] = error
     if not files:
         raise UserError(f"no figure can be made: {next(iter(missing.values()))}")
     for name, e in missing.items():

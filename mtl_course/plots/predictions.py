@@ -40,8 +40,10 @@ def data_folder(results_dir: str | Path, predictions: Path) -> Path:
     when it is missing or another.
     """
     root = resolve(run_config(results_dir).data_root)
-    used = json.loads((predictions / "run.json").read_text(encoding="utf-8"))["data_set"]
-    if root.name != used:
+    run = json.loads((predictions / "run.json").read_text(encoding="utf-8"))
+    used = run.get("data_root") or run["data_set"]  # earlier versions tell the name alone
+    is_same = resolve(used) == root if run.get("data_root") else used == root.name
+    if not is_same:
         raise UserError(
             f"{predictions} holds predictions on {used}, and config.json names {root.name}; "
             "`mtl_evaluate` without --data_root writes them anew"

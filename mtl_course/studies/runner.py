@@ -22,6 +22,7 @@ from ..core.files import atomic_write, locked, resolve, temporary_folder
 from ..core.process import peak_memory, run_in_subprocess
 from ..data.loaders import evaluation_loader, prepare_data
 from ..evaluation.evaluate import evaluate_task
+from ..evaluation.results import check_numbers
 from ..training.loop import train
 
 __all__ = ["STUDY_COLUMNS", "read_study"]
@@ -135,9 +136,16 @@ class _Job(NamedTuple):
 
 
 def read_study(path: str | Path) -> pd.DataFrame:  # STUDY_COLUMNS
-    """A study's table; empty when there is none yet."""
+    """A study's table; empty when there is none yet. Raises `UserError` for one that is none."""
     path = resolve(path)
-    table = pd.read_csv(path, dtype={"config": str}) if path.exists() else pd.DataFrame()
+    if not path.exists():
+        return pd.DataFrame(columns=STUDY_COLUMNS)
+    remedy = "mend the line, or delete it and make the run again"
+    try:
+        table = pd.read_csv(path, dtype={"config": str})
+    except ValueError as e:
+        raise UserError(f"{path}: not a csv table ({e}): expected that of a study; {remedy}") from None
+    check_numbers(table, path, remedy)
     return table.reindex(columns=STUDY_COLUMNS)
 
 

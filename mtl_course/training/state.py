@@ -9,11 +9,11 @@ from lightning_fabric import Fabric
 
 from ..config import Config
 from ..core.errors import UserError
-from ..core.files import atomic_write
+from ..core.files import atomic_write, short_path
 from ..core.seeds import get_random_states, set_random_states
 from ..core.task import TASKS
 from ..losses import Balancer, balancer_options, make_balancer
-from ..models.checkpoint import load_weights, read_checkpoint
+from ..models.checkpoint import checkpoint_config, load_weights, load_fitting_weights, read_checkpoint
 from ..models.multi_task_model import MultiTaskModel, model_from_config
 from .optimizer import make_optimizer
 
@@ -26,8 +26,11 @@ _FIELDS_FREE_ON_RESUME = {
     "device",
     "checkpoint_every",
     "pretrained",
+    "init_from",
     "gradient_log_every",
 }
+_STATES = ("optimizer", "scheduler", "balancer", "random")
+_ANOTHER_WAY = "train anew, from its weights with --init_from"
 _COUNTERS = ("step", "epoch", "seconds", "best", "best_epoch")
 
 
@@ -87,27 +90,57 @@ class TrainState:
 
     def save(self, path: Path):
         "Writes the checkpoint beside `path` and renames it."
-        with atomic_write(path) as temporary:
-            torch.save(self.state_dict(), temporary)
+        try:
+            with atomic_write(path) as temporary:
+                torch.save(self.state_dict(), temporary)
+        except RuntimeError as e:
+            if not any(words in str(e) for words in ("inline_container", "PytorchStreamWriter", "unexpected pos")):
+                raise
+            size = sum(tensor.nbytes for tensor in self.model.state_dict().values()) * 3 / 2**20
+            raise UserError(
+                f"{short_path(path)} cannot be written, the disk is full: expected room for about {size:.0f} MB; "
+                "free some space, and go on with --resume"
+            ) from None
 
     def load(self, path: Path):
         "Goes on from a checkpoint; raises `UserError` when it does not belong to this config."
         saved = read_checkpoint(path)
         load_weights(self.model, saved["model"], path)
-        _check_same_config(self.config, saved["config"], path)
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.scheduler.load_state_dict(saved["scheduler"])
-        self.balancer.load_state_dict(saved["balancer"])
+        _check_same_config(self.config, checkpoint_config(saved, path), path)
+        _check_complete(saved, path)
+        loads = dict.fromkeys(("optimizer", "scheduler", "balancer"))
+        loads = {name: getattr(self, name).load_state_dict for name in loads} | dict(random=set_random_states)
         if self.precision and saved.get("precision"):
-            self.precision.load_state_dict(saved["precision"])
+            loads["precision"] = self.precision.load_state_dict
+        for name, load in loads.items():
+            try:
+                load(saved[name])
+            except Exception as e:  # a state of another kind is stumbled over in any way
+                raise UserError(
+                    f"{path}: {name!r} in this checkpoint is not what a training wrote ({type(e).__name__}): "
+                    f"expected its state; {_ANOTHER_WAY}"
+                ) from None
         for name in _COUNTERS:
             setattr(self, name, saved[name])
-        set_random_states(saved["random"])
 
 
-def _check_same_config(config: Config, saved: dict, path: Path):
+def _check_complete(saved: dict, path: Path):
+    "Raises `UserError` for a checkpoint from which training cannot go on."
+    missing = [name for name in (*_STATES, *_COUNTERS) if name not in saved]
+    if missing:
+        raise UserError(
+            f"{path}: the checkpoint lacks {', '.join(missing)}: expected all of a training; {_ANOTHER_WAY}"
+        )
+    for name in _COUNTERS:
+        value = saved[name]
+        whole = name not in ("seconds", "best")
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value < -1:
+            raise UserError(f"{path}: {name!r} in this checkpoint is {value!r}: expected a number; {_ANOTHER_WAY}")
+
+
+def _check_same_config(config: Config, saved: Config, path: Path):
     "Raises `UserError` when a checkpoint was made with another config, as far as it matters."
-    saved = Config.from_dict(saved).to_dict()  # fields of earlier versions have other names
+    saved = saved.to_dict()
     fields = {k: v for k, v in config.to_dict().items() if k not in _FIELDS_FREE_ON_RESUME}
     changed = [name for name, value in fields.items() if saved.get(name) != value]
     if changed:
@@ -122,10 +155,13 @@ def create_train_state(
     config: Config,
     train_loader=None,  # as `training_loader` makes it; None: no data, `total_steps` is needed
     total_steps: int = 0,  # of the whole run; 0: what the loader has
-    imagenet: bool = True,  # False: random weights, whatever `config.pretrained` says
+    imagenet: bool = True,  # False: random weights, whatever `pretrained` and `init_from` say
 ) -> TrainState:
     "The state before the first step: model on Fabric's device, optimiser, schedule and balancer."
-    model = model_from_config(config if imagenet else config.replace(pretrained="false"))
+    begins_from = config.init_from if imagenet else ""
+    model = model_from_config(config if imagenet and not begins_from else config.replace(pretrained="false"))
+    if begins_from:
+        load_fitting_weights(model, begins_from)
     model = fabric.to_device(model)
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)

@@ -1,12 +1,16 @@
 """A picture redrawn in place, controls as wide as the window, and the class of all widgets."""
 
 import base64
+import contextlib
 import html
+import inspect
 import math
 import numbers
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import cv2
 import ipywidgets as ipw
@@ -106,6 +110,24 @@ def row(*controls: ipw.Widget) -> ipw.HBox:
     return ipw.HBox(list(controls), layout=ipw.Layout(flex_flow="row wrap", align_items="center", width="100%"))
 
 
+def weak_callback(callback: Callable) -> Callable:
+    """A method that does not keep its object alive; ipywidgets never forgets what a control calls.
+
+    Other functions are taken as they are: those that mention a widget shall mention a
+    `weakref.proxy` of it.
+    """
+    if not inspect.ismethod(callback):
+        return callback
+    return partial(call_if_alive, weakref.WeakMethod(callback))
+
+
+def call_if_alive(weak: weakref.WeakMethod, *args):
+    """Calls a method whose object still exists."""
+    method = weak()
+    if method is not None:
+        method(*args)
+
+
 def _control(
     kind: type,  # an ipywidgets class
     label: str,
@@ -115,7 +137,8 @@ def _control(
 ) -> ipw.Widget:
     control = kind(description=label, layout=ipw.Layout(**layout), style={"description_width": "initial"}, **options)
     if on_change:
-        control.observe(lambda change: on_change(change["new"]), names="value")
+        call = weak_callback(on_change)
+        control.observe(lambda change: call(change["new"]), names="value")
     return control
 
 
@@ -208,7 +231,8 @@ def button(
     """A button with its purpose in words on it."""
     control = ipw.Button(description=label, tooltip=hint or label, layout=ipw.Layout(**_FITTING))
     if on_click:
-        control.on_click(lambda _: on_click())
+        call = weak_callback(on_click)
+        control.on_click(lambda _: call())
     return control
 
 
@@ -231,7 +255,8 @@ class Widget:
     """The base of the widgets: shows `box` in a notebook, and `picture` where nobody answers.
 
     A subclass sets both. Where the environment variable MTL_STATIC_WIDGETS is set, as it is while
-    stored outputs are made, the picture is shown alone.
+    stored outputs are made, the picture is shown alone. Its controls do not keep a widget alive;
+    the page does, as long as it shows it.
     """
 
     box: ipw.Widget  # everything on the page
@@ -248,8 +273,26 @@ class Widget:
         finally:
             self.quiet = before
 
+    def _stay_while_viewed(self):
+        """From now on the box holds the widget until the page shows no view of it any more."""
+        self.box.shown = self
+        if self.box._view_count is None:  # the page counts the views where it is a number
+            self.box._view_count = 0
+            views = weak_callback(self._on_views)
+            self.box.observe(lambda change: views(change["new"]), names="_view_count")
+
+    def _on_views(self, views: int):
+        self.box.shown = self if views else None
+
+    def __del__(self):
+        """ipywidgets holds pictures and controls until they are closed."""
+        with contextlib.suppress(Exception):  # Python itself may be ending
+            if "box" in vars(self):
+                close_all(self.box)
+
     def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
         """Data and metadata: the controls, and the picture for places without a kernel."""
+        self._stay_while_viewed()
         mime = f"image/{self.picture.format}"
         picture_alone = bool(os.environ.get("MTL_STATIC_WIDGETS") and self.picture.png)
         data = {} if picture_alone else self.box._repr_mimebundle_(**kwargs)

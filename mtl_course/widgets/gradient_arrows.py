@@ -100,7 +100,7 @@ def _stage_name(stage: str) -> str:
 
 def _settling_choice(redraw: Callable) -> ipw.Dropdown:
     options = [("as they start", False), ("settled", True)]
-    return choice("learned weights", options, on_change=lambda _: redraw())
+    return choice("learned weights", options, on_change=redraw)
 
 
 class HandmadeGradients(Widget):
@@ -123,10 +123,10 @@ class HandmadeGradients(Widget):
 
     def _make_controls(self, num_tasks: int):
         self.preset = choice("preset", [*PRESETS, OWN], on_change=self._on_preset)
-        self.number = choice("number of tasks", [2, 3], num_tasks, lambda _: self._on_preset(self.preset.value))
+        self.number = choice("number of tasks", [2, 3], num_tasks, self._on_number)
         lengths = [("true length", False), ("same length", True)]
-        self.same_length = choice("updates", lengths, on_change=lambda _: self.redraw())
-        self.settled = _settling_choice(self.redraw)
+        self.same_length = choice("updates", lengths, on_change=self._on_change)
+        self.settled = _settling_choice(self._on_change)
         again = button("draw lots again", self.draw_again, "random, pcgrad and graddrop draw lots: with another seed")
         self.sliders = {task: self._sliders_of(task) for task in default_tasks()}
         for kind in ("angle", "length", "loss"):
@@ -136,14 +136,17 @@ class HandmadeGradients(Widget):
         self.box = ipw.VBox([top, *self.rows.values(), self.picture, self.table_html])
 
     def _sliders_of(self, task: str) -> dict:
-        def changed(_):
-            self.redraw()
-
         return dict(
-            angle=slider(f"{task}: angle (°)", *RANGES["angle"], 0, 5, changed),
-            length=log_slider("length", *RANGES["length"], 1, 20, changed),
-            loss=log_slider("loss", *RANGES["loss"], 1, 20, changed),
+            angle=slider(f"{task}: angle (°)", *RANGES["angle"], 0, 5, self._on_change),
+            length=log_slider("length", *RANGES["length"], 1, 20, self._on_change),
+            loss=log_slider("loss", *RANGES["loss"], 1, 20, self._on_change),
         )
+
+    def _on_change(self, _):
+        self.redraw()
+
+    def _on_number(self, _):
+        self._on_preset(self.preset.value)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -262,14 +265,15 @@ class GradientReplay(Widget):
         except UserError as error:
             self.message.value = f"{error} Or press <i>record a run now</i>."
 
-    def _make_controls(self):
-        def changed(_):
-            self.redraw()
+    def _on_change(self, _):
+        self.redraw()
 
+    def _make_controls(self):
+        changed = self._on_change
         self.step = slider("recorded step", 0, 0, 0, on_change=changed)
         self.stage = choice("part of the backbone", ["trunk"], on_change=changed)
         self.same_length = choice("arrows", [("same length", True), ("true length", False)], on_change=changed)
-        self.settled = _settling_choice(self.redraw)
+        self.settled = _settling_choice(changed)
         hint = "trains the smoke recipe on the tiny world for 24 steps: half a minute in which nothing else answers"
         self.record_button = button("record a run now", self.record, hint)
         choices = row(self.stage, self.same_length, self.settled, self.record_button)

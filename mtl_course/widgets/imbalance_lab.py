@@ -101,10 +101,7 @@ class ImbalanceLab(Widget):
 
     def _make_controls(self):
         """Sliders that stop at every value that was trained, and at others between them."""
-
-        def changed(_):
-            self.redraw()
-
+        changed = self._on_change
         trained = list(self.measured.knobs.values())
         self.images = {}
         self.weights = {}
@@ -123,6 +120,9 @@ class ImbalanceLab(Widget):
         self.runs = choice("go to a measured run", runs, on_change=self._on_run)
         notes = [ipw.HTML(f"<div style='font-size:95%'>{html.escape(note)}</div>") for note in self.notes]
         self.box = ipw.VBox([row(*self.sliders), self.runs, *notes, self.picture])
+
+    def _on_change(self, _):
+        self.redraw()
 
     def _on_run(self, name: str):
         if name and not self.quiet:

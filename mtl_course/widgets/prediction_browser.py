@@ -1,6 +1,7 @@
 """A score sums up a thousand pictures: look at them one by one, and turn the thresholds."""
 
 import html
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +19,7 @@ from ..core.files import resolve
 from ..core.task import TASKS
 from ..data.images import read_picture
 from ..data.loaders import prepare_data
-from ..models.checkpoint import load_model
+from ..models.checkpoint import check_data_root, load_model
 from ..models.multi_task_model import MultiTaskModel
 from ..core.colours import OKABE_ITO
 from .base import Picture, Widget, align_labels, button, checked_number, choice, row, slider, tick
@@ -111,7 +112,10 @@ class PredictionBrowser(Widget):
         if model is None:
             model = trained_model(progress=progress)
         elif isinstance(model, (str, Path)):
-            model = load_model(resolve(model), choose_device())
+            path = resolve(model)
+            model = load_model(path, choose_device())
+            if data is None and paths is None and config is None:
+                check_data_root(model.config, path)
         config = config or getattr(model, "config", None)
         if config is None:
             raise UserError(
@@ -345,25 +349,26 @@ class PredictionBrowser(Widget):
     def _make_controls(self):
         """The controls; each calls a method of the browser."""
         act = self._guarded
+        browser = weakref.proxy(self)  # what a control calls would keep the browser alive
         self.controls = dict(
-            task=choice("task", self._task_options(), on_change=act(self.show)),
-            index=slider("picture", 1, 2, 1, on_change=act(lambda number: self.show(index=number - 1))),
-            previous=button("previous", act(lambda: self.turn(-1)), "the picture before"),
-            next=button("next", act(lambda: self.turn(1)), "the next picture"),
-            worst=tick("worst first", on_change=act(self.sort_by_worst)),
+            task=choice("task", self._task_options(), on_change=act(lambda task: browser.show(task))),
+            index=slider("picture", 1, 2, 1, on_change=act(lambda number: browser.show(index=number - 1))),
+            previous=button("previous", act(lambda: browser.turn(-1)), "the picture before"),
+            next=button("next", act(lambda: browser.turn(1)), "the next picture"),
+            worst=tick("worst first", on_change=act(lambda worst: browser.sort_by_worst(worst))),
         )
         for name, threshold in THRESHOLDS.items():
-            on_change = act(partial(self._set_threshold, name))
+            on_change = act(partial(type(self)._set_threshold, browser, name))
             self.controls[name] = slider(threshold.label, *threshold.ends, threshold.default, 0.05, on_change)
         align_labels(self.controls[name] for name in THRESHOLDS)
         wide = ipw.Layout(flex="1 1 20em", width="auto")
         label = dict(description="your own picture or folder", placeholder="path")
         path = ipw.Text(layout=wide, style={"description_width": "initial"}, **label)
         self.controls |= dict(
-            defaults=button("default thresholds", act(lambda: self.set_thresholds(**DEFAULTS))),
+            defaults=button("default thresholds", act(lambda: browser.set_thresholds(**DEFAULTS))),
             path=path,
-            open=button("open", act(lambda: self.open(path.value.strip()))),
-            back=button("test pictures", act(self.test_pictures), "back to the pictures of the data set"),
+            open=button("open", act(lambda: browser.open(path.value.strip()))),
+            back=button("test pictures", act(lambda: browser.test_pictures()), "back to the pictures of the data set"),
         )
         self.note = ipw.HTML()
         rows = (
@@ -385,16 +390,18 @@ class PredictionBrowser(Widget):
 
     def _guarded(self, action: Callable) -> Callable:
         """What a control does: a mistake of the user becomes a sentence below the controls."""
+        weak = weakref.ref(self)
 
         def call(*args):
-            if self.quiet:
+            browser = weak()
+            if browser is None or browser.quiet:
                 return
             try:
                 action(*args)
-                self._say("")
+                browser._say("")
             except UserError as error:
-                self._say(str(error))
-                self._follow()
+                browser._say(str(error))
+                browser._follow()
 
         return call
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.errors import UserError
 from .background_training import HIGHEST, LOWEST, BackgroundTraining, Curve
-from .base import DPI, Picture, Widget, align_labels, button, choice, close_all, log_slider, row
+from .base import DPI, Picture, Widget, align_labels, button, call_if_alive, choice, close_all, log_slider, row
 from .playground_board import PlaygroundBoard, running_mean
 from .sweep import sweep_to_jshtml
 
@@ -54,7 +54,7 @@ class TaskWeightPlayground(BackgroundTraining, Widget):
         moved = weakref.WeakMethod(self._on_slider)
         self.sliders = {}
         for task in self.tasks:
-            on_change = partial(_call_if_alive, moved, task)
+            on_change = partial(call_if_alive, moved, task)
             self.sliders[task] = log_slider(f"{task} weight", LOWEST, HIGHEST, self.weights[task], on_change=on_change)
         align_labels(self.sliders.values())
         first = next(iter(self.presets))
@@ -67,9 +67,6 @@ class TaskWeightPlayground(BackgroundTraining, Widget):
         self.status = ipw.HTML()
         controls = (row(*self.sliders.values()), row(self.preset_list, *self.buttons.values(), self.status))
         box = ipw.VBox([*controls, self.picture])
-        box._view_count = 0  # not None: the page counts the views
-        viewed = partial(_call_if_alive, weakref.WeakMethod(self._on_views))
-        box.observe(lambda change: viewed(change["new"]), names="_view_count")
         return box
 
     def _guarded(self, action: Callable) -> Callable:
@@ -90,7 +87,7 @@ class TaskWeightPlayground(BackgroundTraining, Widget):
 
     def _on_views(self, views: int):
         """While it is on a page the box holds the playground; after that it pauses."""
-        self.box.player = self if views else None
+        super()._on_views(views)
         if not views:
             self.pause()
 
@@ -208,12 +205,12 @@ class TaskWeightPlayground(BackgroundTraining, Widget):
         """Ends the thread, lets network and images go, and removes the display."""
         super().close()
         if self._is_shown():
-            self.box.player = None
+            self.box.shown = None
             close_all(self.box)
 
     def _repr_mimebundle_(self, **kwargs) -> tuple[dict, dict]:
         self._must_be_open()
-        self.box.player = self  # until the page has counted its view
+        self._stay_while_viewed()
         self._on_change()
         return super()._repr_mimebundle_(**kwargs)
 
@@ -249,13 +246,6 @@ class TaskWeightPlayground(BackgroundTraining, Widget):
         self.choose(preset)
         for _ in range(steps):
             self.step()
-
-
-def _call_if_alive(weak: weakref.WeakMethod, *args):
-    """Calls a method whose object still exists."""
-    method = weak()
-    if method is not None:
-        method(*args)
 
 
 def _until(curves: list[Curve], end: float) -> str:
