@@ -2,7 +2,7 @@
 #              a second time: ARGS=--resume goes on with the run that is there, ARGS=--overwrite replaces it
 # make test    every lesson, the tests that matter most, and: is the package what the notebooks export?
 # make test-all       the other tests: every official score, mutation, kill and study
-# make test-browser   the widgets in a real JupyterLab and a real browser (installs Chromium where it may)
+# make test-browser   the widgets in a real JupyterLab and a real browser (needs Chromium: INSTALL=1 installs it)
 # make lab     JupyterLab on 00_start_here
 SHELL  := /bin/bash
 PYTHON ?= python3
@@ -35,9 +35,12 @@ test-browser: .venv/browser.stamp chromium
 CHROMIUM_THERE = [ -n "$$CHROMIUM" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null
 APT_CHROMIUM   = apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium
 
+# Installs nothing unasked: INSTALL=1 lets it, as root or through sudo.
 chromium:
-	@$(CHROMIUM_THERE) || if [ "$$(id -u)" = 0 ]; then $(APT_CHROMIUM); elif sudo -n true 2>/dev/null; then sudo sh -c '$(APT_CHROMIUM)'; fi >/dev/null || true
-	@$(CHROMIUM_THERE) || { echo "The browser tests need Chromium: install it (Debian, Ubuntu: apt-get install chromium), or set CHROMIUM to the path of one." >&2; exit 2; }
+ifeq ($(INSTALL),1)
+	@$(CHROMIUM_THERE) || { if [ "$$(id -u)" = 0 ]; then $(APT_CHROMIUM); else sudo sh -c '$(APT_CHROMIUM)'; fi; } >&2
+endif
+	@$(CHROMIUM_THERE) || { echo "Chromium is missing: expected one for the browser tests; install it, set CHROMIUM to the path of one, or let INSTALL=1 run: $(APT_CHROMIUM) (through sudo where you are not root)" >&2; exit 2; }
 
 lab: .venv/dev.stamp
 	$(BIN)/jupyter lab --notebook-dir=nbs --LabApp.default_url=/lab/tree/00_start_here.ipynb

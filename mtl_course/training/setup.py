@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from ..config import Config
 from ..core.seeds import seed_everything
 from ..data.loaders import evaluation_loader, training_loader
+from ..data.shared_memory import check_shared_memory
 from ..losses.schedules import parse_schedule
 from .distributed import run_on_rank_zero, start_fabric
 from .gradients import GradientLog
@@ -55,6 +56,7 @@ def set_up(
 ) -> Iterator[Setup]:
     "Makes what the loop needs, and holds the run's folder while it trains."
     parse_schedule(config.weight_schedule, config.tasks)  # a mistake is told before anything is made
+    check_shared_memory(config)
     fabric = fabric or start_fabric(config)
     first = fabric.global_rank == 0
     with open_run(fabric, config, resume, overwrite) as run:

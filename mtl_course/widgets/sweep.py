@@ -62,7 +62,27 @@ def _empty_player(shape: tuple, frames: int, seconds: float) -> str:
     height, width = shape[:2]
     figure = Figure(figsize=(width / 100, height / 100), dpi=100)
     FigureCanvasAgg(figure)
-    return FuncAnimation(figure, lambda k: [], frames=frames, interval=1000 * seconds).to_jshtml(default_mode="once")
+    animation = FuncAnimation(figure, lambda k: [], frames=frames, interval=1000 * seconds)
+    return without_network(animation.to_jshtml(default_mode="once"))
+
+
+_SIGNS = {  # of the buttons, in place of a font that matplotlib's page loads from elsewhere
+    "minus": "−",
+    "plus": "+",
+    "fast-backward": "⏮",
+    "step-backward": "⏪",
+    "play fa-flip-horizontal": "◀",
+    "pause": "⏸",
+    "play": "▶",
+    "step-forward": "⏩",
+    "fast-forward": "⏭",
+}
+
+
+def without_network(page: str) -> str:
+    """A page that asks no server for anything: the course works offline."""
+    page = re.sub(r"<link[^>]*https?:[^>]*>", "", page)
+    return re.sub(r'<i class="fa fa-([a-z -]+)"></i>', lambda icon: _SIGNS.get(icon[1], icon[1]), page)
 
 
 _SENTENCE = """<div id="_anim_text{id}" aria-live="polite" style="font-size:95%; max-width:65em">{first}</div>
