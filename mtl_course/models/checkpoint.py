@@ -98,16 +98,15 @@ def load_fitting_weights(
 
     Raises `UserError` when the backbone does not fit.
     """
-    given = read_checkpoint(path)["model"]
     expected = model.state_dict()
+    given = _with_statistics_of(model.tasks, read_checkpoint(path)["model"], expected)
     fits = {name for name, tensor in expected.items() if name in given and given[name].shape == tensor.shape}
     new = [task for task in model.tasks if not _parts_of_head(expected, task) <= fits]
-    heads = {name for name in expected if name.startswith("heads.")}
-    missing = sorted(expected.keys() - heads - fits)
-    if missing:
+    foreign = _parts_of_backbone(expected) - fits | _parts_of_backbone(given, model.tasks) - expected.keys()
+    if foreign:
         raise UserError(
-            f"{path}: the backbone is another one, {missing[0]} does not fit: expected the same; choose "
-            "backbone_name, sharing and tasks as in the checkpoint's config"
+            f"{path}: the backbone is another one, {min(foreign)} does not fit: expected the same; choose "
+            "backbone_name and sharing as in the checkpoint's config"
         )
     anew = set().union(*(_parts_of_head(expected, task) for task in new))
     model.load_state_dict({name: given[name] for name in expected.keys() - anew}, strict=False)
@@ -115,6 +114,30 @@ def load_fitting_weights(
         verbs = "head does not fit: it starts" if len(new) == 1 else "heads do not fit: they start"
         warnings.warn(f"{path}: its {', '.join(new)} {verbs} anew", stacklevel=2)
     return new
+
+
+def _tasks_of(weights: dict) -> tuple:  # in the order of the statistics' rows
+    return tuple(dict.fromkeys(name.split(".")[1] for name in weights if name.startswith("heads.")))
+
+
+def _with_statistics_of(tasks: tuple, weights: dict, expected: dict) -> dict:
+    """Weights with BatchNorm's running statistics of these tasks, a row for each.
+
+    A task that is new gets the mean of the others' rows.
+    """
+    old = _tasks_of(weights)
+    chosen = dict(weights)
+    for name, rows in weights.items():
+        is_row = name.endswith((".running_mean", ".running_var")) and name in expected
+        if is_row and rows.ndim == 2 and len(rows) == len(old) and len(expected[name]) == len(tasks):
+            chosen[name] = torch.stack([rows[old.index(task)] if task in old else rows.mean(0) for task in tasks])
+    return chosen
+
+
+def _parts_of_backbone(weights: dict, tasks: tuple | None = None) -> set[str]:  # tasks: of which; None: all
+    absent = set() if tasks is None else set(_tasks_of(weights)) - set(tasks)
+    backbone = [name for name in weights if not name.startswith("heads.")]
+    return {name for name in backbone if not absent.intersection(name.split("."))}
 
 
 def _parts_of_head(state: dict, task: str) -> set[str]:
