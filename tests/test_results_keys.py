@@ -44,7 +44,7 @@ def test_data_of_one_name_keep_their_rows(run_folder, tmp_path):
     evaluate(run_folder, data_root=str(tmp_path / "other" / "world-tiny"))
     evaluate(run_folder)  # in the place of the first
     table = pd.read_csv(run_folder / "evaluation_results.csv")
-    rows = table[(table.task == "lane") & (table.metric == "iou")]
+    rows = table[(table["class"] == "all") & (table.metric == "iou")]
     assert rows.data_root.tolist() == [str(tmp_path / "other" / "world-tiny"), "datasets/world-tiny"]
     assert set(select_run(table).data_root) == {"datasets/world-tiny"}
 
