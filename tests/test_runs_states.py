@@ -10,7 +10,7 @@ import torch
 
 import mtl_course.training.loop as loop
 from mtl_course.cli.program import command
-from mtl_course.config import Config, load_config, make_config
+from mtl_course.config import Config, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.models import model_from_config
 from mtl_course.models.checkpoint import load_fitting_weights, load_model, read_checkpoint
@@ -65,7 +65,7 @@ def test_nested_values_are_no_config(name, value):
 def test_a_config_file_of_another_kind_names_the_file(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(UserError, match="config.json"):
-        load_config(tmp_path / "config.json")
+        Config.load(tmp_path / "config.json")
 
 
 def test_a_value_of_many_digits_is_not_repeated_in_full():
