@@ -1,4 +1,4 @@
-"""Run by test_training and test_sharing under torchrun: writes one step's averaged gradients."""
+"""Run by test_training_processes and test_sharing under torchrun: writes one step's gradients."""
 
 import sys, torch
 from mtl_course.config import make_config

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import initLevelMapper
 
-__all__ = ["RoIPool"]
+__all__ = []
 
 
 class RoIPool(MultiScaleRoIAlign):
