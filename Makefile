@@ -1,7 +1,7 @@
 # make train   a trained, evaluated three-task network on the built-in world   (RECIPE=smoke for a one-minute walk)
 #              a second time: ARGS=--resume goes on with the run that is there, ARGS=--overwrite replaces it
-# make test    every lesson, the tests that matter most, and: is the package what the notebooks export?
-# make test-all       the other tests: every official score, mutation, kill and study
+# make test    the lessons 00 to 29, the tests that matter most, and: is the package what the notebooks export?
+# make test-all       the rest: every official score, mutation, kill and study; the lessons 30 and 31, the deep dives
 # make test-browser   the widgets in a real JupyterLab and a real browser (needs Chromium: INSTALL=1 installs it)
 # make lab     JupyterLab on 00_start_here
 SHELL  := /bin/bash
@@ -9,6 +9,8 @@ PYTHON ?= python3
 RECIPE ?= laptop
 ARGS   ?=
 BIN    := .venv/bin
+LONG_LESSONS := ^(30|31|4)
+NBDEV_TEST   := --n_workers 2 --do_print --timing
 # uv brings its own certificates; behind a company's proxy only the machine's are right
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
 
@@ -19,10 +21,11 @@ train: .venv/run.stamp
 
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest tests -m "not thorough" -n 2
-	cd nbs && ../$(BIN)/nbdev_test --n_workers 2 --do_print --timing
+	cd nbs && ../$(BIN)/nbdev_test --skip_file_re '^[_.]|$(LONG_LESSONS)' $(NBDEV_TEST)
 
 test-all: .venv/dev.stamp
 	$(BIN)/python -m pytest tests -m thorough -n 2
+	cd nbs && ../$(BIN)/nbdev_test --file_re '$(LONG_LESSONS)' $(NBDEV_TEST)
 
 # On a copy of the notebooks; screenshots go to results/screenshots/.
 test-browser: .venv/browser.stamp chromium
