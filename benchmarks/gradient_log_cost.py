@@ -15,7 +15,8 @@ from fastcore.script import Param, call_parse
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.config import make_config
 from mtl_course.core.seeds import seed_everything
-from mtl_course.data.loaders import create_dataloaders, prepare_data
+from mtl_course.data.loaders import create_dataloaders
+from mtl_course.data.sources import prepare_data
 from mtl_course.training.gradients import GradientLog
 from mtl_course.training.distributed import start_fabric
 from mtl_course.training.state import create_train_state

@@ -19,7 +19,7 @@ import numpy as np, pandas as pd, psutil
 from fastcore.script import Param, call_parse, store_true
 from mtl_course.config import DETECTION_CLASSES, Config, make_config
 from mtl_course.core.files import atomic_write, resolve
-from mtl_course.data.loaders import make_reader, prepare_data
+from mtl_course.data.sources import make_reader, prepare_data
 
 COLUMNS = ["recipe", "config", "seed", "task", "metric", "value"]
 HEADLINES = [

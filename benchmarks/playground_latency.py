@@ -17,7 +17,7 @@ from jupyter_client.manager import start_new_kernel
 
 from mtl_course.core.files import atomic_write
 from mtl_course.config import make_config
-from mtl_course.data.loaders import prepare_data
+from mtl_course.data.sources import prepare_data
 
 ROOT = Path(__file__).parents[1]
 

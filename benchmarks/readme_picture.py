@@ -7,7 +7,8 @@ import cv2, numpy as np, torch
 from fastcore.script import Param, call_parse
 from mtl_course.evaluation.predict import draw_described, predict_image
 from mtl_course.core.files import atomic_write, resolve
-from mtl_course.data.loaders import make_reader, normalise
+from mtl_course.data.loaders import normalise
+from mtl_course.data.sources import make_reader
 from mtl_course.data.images import read_image
 from mtl_course.models import load_model
 

@@ -10,7 +10,7 @@ from fastcore.script import Param, call_parse
 
 from mtl_course.config import make_config
 from mtl_course.core.files import atomic_write, resolve
-from mtl_course.data.loaders import prepare_data
+from mtl_course.data.sources import prepare_data
 from mtl_course.plots.data_counts import count_data
 
 

@@ -23,7 +23,8 @@ from mtl_course.config import TASKS, make_config
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.core.device import choose_precision
 from mtl_course.core.seeds import seed_everything
-from mtl_course.data.loaders import create_dataloaders, make_reader, prepare_data
+from mtl_course.data.loaders import create_dataloaders
+from mtl_course.data.sources import make_reader, prepare_data
 from mtl_course.models.roi_pooling import RoIPool
 from mtl_course.training.log import with_waiting_time
 from mtl_course.training.state import create_train_state

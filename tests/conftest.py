@@ -14,7 +14,7 @@ import torch
 
 from mtl_course.config import make_config
 from mtl_course.core.files import real_data_root
-from mtl_course.data.loaders import prepare_data
+from mtl_course.data.sources import prepare_data
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 THOROUGH = {  # modules of tests that take minutes: official scores, mutations, kills, studies, commands

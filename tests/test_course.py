@@ -36,14 +36,7 @@ ROOMS = (  # a room imports only from rooms above it
 PARTS_OF_A_LESSON = ("you will learn", "you need", "takeaways", "exercise", "further reading")
 MOST_CELLS = 45
 LONGEST_CELL = 45  # lines
-LONGEST_CLASS = 100  # lines of a cell that is one exported class: a class stands in one piece
-# Lessons that are still to be cut: they may only become shorter.
-CELLS_LEFT = {"09_detection_head": 47, "10_ways_of_sharing": 49}
-MEDIANS_LEFT = {
-    "05_loaders": 12,
-    "11_multi_task_model": 13,
-}
-LATE_PICTURES = {"05_loaders", "11_multi_task_model"}
+LONGEST_CLASS = 72  # lines of a cell that is one exported class: a class stands in one piece
 LARGEST_NOTEBOOK = 600_000  # bytes
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -169,7 +162,7 @@ def test_a_lesson_has_its_parts(path):
 @each_notebook
 def test_a_notebook_is_small(path):
     cells = read_cells(path)
-    assert len(cells) <= CELLS_LEFT.get(path.stem, MOST_CELLS) and path.stat().st_size < LARGEST_NOTEBOOK
+    assert len(cells) <= MOST_CELLS and path.stat().st_size < LARGEST_NOTEBOOK
     assert len({cell["id"] for cell in cells}) == len(cells)
 
 
@@ -195,7 +188,7 @@ def lines_of_code(source):
 def test_code_cells_are_short(path):
     lengths = sorted(lines_of_code(source_of(cell)) for cell in read_cells(path) if cell["cell_type"] == "code")
     usual = 10 if path.parent.name == "8_deep_dives" else 6
-    assert lengths[len(lengths) // 2] <= MEDIANS_LEFT.get(path.stem, usual)
+    assert lengths[len(lengths) // 2] <= usual
 
 
 PICTURES = {"image/png", "image/jpeg", "image/svg+xml", "text/html"}
@@ -203,8 +196,6 @@ PICTURES = {"image/png", "image/jpeg", "image/svg+xml", "text/html"}
 
 @each_notebook
 def test_a_picture_stands_among_the_first_five_cells(path):
-    if path.stem in LATE_PICTURES:
-        return
     cells = [cell for cell in read_cells(path) if not source_of(cell).startswith("#| default_exp")][:5]
     outputs = sum((cell.get("outputs", []) for cell in cells), [])
     pictures = [output for output in outputs if PICTURES & set(output.get("data", {}))]

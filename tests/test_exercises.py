@@ -19,7 +19,6 @@ CHECK = re.compile(r"^check\(\"(\d\d\.\d+)\"", re.M)
 FOLDED = re.compile(r"<details>\s*<summary>(Hint|Solution)</summary>(.*?)</details>", re.S)
 CODE = re.compile(r"^[ \t]*```python\n(.*?)^[ \t]*```", re.S | re.M)
 NAMES = ast.FunctionDef | ast.ClassDef
-STILL_OF_THE_OLD_FORM = {"05_loaders", "11_multi_task_model"}  # their exercises are to be written anew
 
 
 @dataclass
@@ -117,7 +116,7 @@ def in_notebooks_folder(monkeypatch):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_lesson_has_two_to_four_exercises(path):
-    if path.parent.name in ("6_play", "nbs") or path.stem in STILL_OF_THE_OLD_FORM:
+    if path.parent.name in ("6_play", "nbs"):
         return
     numbers = [exercise.number for exercise in read_exercises(path)]
     assert numbers == [f"{path.stem[:2]}.{k}" for k in range(1, len(numbers) + 1)]

@@ -31,7 +31,7 @@ from mtl_course.studies.sharing import relative_change
 from mtl_course.config import TASKS
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import resolve
-from mtl_course.data.loaders import make_reader
+from mtl_course.data.sources import make_reader
 from mtl_course.evaluation.results import RESULT_COLUMNS
 from mtl_course.plots.figures import make_figures
 from mtl_course.metrics.intervals import interval_of_difference

@@ -1,35 +1,41 @@
 """Batches are a function of seed and step; augmentation moves labels with the picture."""
 
-import itertools
-
 import pytest
 import torch
 from torchvision import tv_tensors
+
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.errors import UserError
-from mtl_course.data.loaders import (
-    CachedDataset,
-    MultiTaskBatchSampler,
-    augment,
-    create_dataloaders,
-    evaluation_loader,
-    _is_world,
-    make_reader,
-    normalise,
-    prepare_data,
-)
+from mtl_course.data.augment import augment
+from mtl_course.data.loaders import MultiTaskBatchSampler, create_dataloaders, evaluation_loader, normalise
+from mtl_course.data.sampling import TaskSampler
+from mtl_course.data.sources import CachedDataset, _is_world, make_reader, prepare_data
 from mtl_course.world.signs import SIGN_MIRROR
 from test_readers import write_small_data
 
 OFF = {f"use_{k}": False for k in ("horizontal_flip", "rotation", "brightness", "contrast", "gaussian_noise")}
+KEYS_OF_STEP_701 = [
+    ("lane", 0, 6356667260441651323),
+    ("lane", 3, 686932610728810089),
+    ("detection", 11, 7044137513585481285),
+    ("detection", 10, 6100003538233107660),
+    ("detection", 4, 9110148245513387930),
+    ("detection", 0, 8627529032694497859),
+]
 
 
 def same(a, b):
-    return (
-        all(torch.equal(a["images"][t], b["images"][t]) for t in TASKS)
-        and torch.equal(a["lane"], b["lane"])
-        and a["files"] == b["files"]
-    )
+    "Whether two batches hold the same images, masks and names."
+    images = [torch.equal(a["images"][t], b["images"][t]) for t in TASKS]
+    return all(images) and torch.equal(a["lane"], b["lane"]) and a["files"] == b["files"]
+
+
+def sampled_images(sampler, task, steps):
+    "The images that the first steps take of one task, in order."
+    images = []
+    for step in range(steps):
+        images += [i for t, i, _ in sampler.keys(step) if t == task]
+    return images
 
 
 @pytest.mark.parametrize(
@@ -57,7 +63,7 @@ def test_one_epoch_leads_to_the_next(smoke, workers):
     loader, _ = create_dataloaders(make_config("smoke", tasks="lane", steps_per_epoch=3, num_workers=workers))
     plain = []
     for _ in range(3):
-        plain.append([batch["files"]["lane"] for batch in loader])
+        plain.append([b["files"]["lane"] for b in loader])
     assert [len(e) for e in plain] == [3, 3, 3] and plain[0] != plain[1] != plain[2] != plain[0]
     for epoch, start in ((1, 0), (0, 2), (2, 1)):
         loader.batch_sampler.epoch, loader.batch_sampler.start = epoch, start
@@ -74,27 +80,48 @@ def test_the_batch_size_that_is_asked_for(smoke):
     assert {t: len(x) for t, x in batch["images"].items()} == dict.fromkeys(TASKS, 4)
 
 
-def _images_drawn(seed):
-    "Three passes of seven images in steps of three."
-    sampler = MultiTaskBatchSampler({"lane": 7}, {"lane": 3}, seed=seed)
-    keys = itertools.chain.from_iterable(map(sampler.keys, range(7)))
-    return [image for _, image, _ in keys]
-
-
 def test_every_image_comes_once_per_pass():
-    first = _images_drawn(seed=1)
-    assert sorted(first[:7]) == sorted(first[7:14]) == sorted(first[14:]) == list(range(7)) and first[:7] != first[7:14]
-    assert first != _images_drawn(seed=2)
+    first = sampled_images(MultiTaskBatchSampler({"lane": 7}, {"lane": 3}, seed=1), "lane", 7)
+    assert sorted(first[:7]) == sorted(first[7:14]) == sorted(first[14:]) == list(range(7))
+    assert first[:7] != first[7:14]
+    assert first != sampled_images(MultiTaskBatchSampler({"lane": 7}, {"lane": 3}, seed=2), "lane", 7)
+
+
+def test_the_keys_are_those_of_every_run_so_far():
+    sampler = MultiTaskBatchSampler({"lane": 5, "detection": 12}, {"lane": 2, "detection": 4}, seed=0)
+    assert sampler.keys(701) == KEYS_OF_STEP_701
+
+
+def test_an_epoch_is_one_pass_over_the_slowest_task():
+    sampler = MultiTaskBatchSampler({"lane": 5, "detection": 13}, {"lane": 2, "detection": 4}, seed=0)
+    assert len(sampler) == 4
+    assert len(MultiTaskBatchSampler({"lane": 5}, {"lane": 2}, seed=0, steps=11)) == 11
+
+
+def test_one_task_is_drawn_for_each_step():
+    images = {"lane": 5, "detection": 15}
+    sampler = MultiTaskBatchSampler(images, {"lane": 2, "detection": 4}, seed=0)
+    every = [sampler.keys(step) for step in range(100)]
+    sampler.draw = TaskSampler(images, 0, 100)
+    for step in range(100):
+        task = sampler.draw.task(step)
+        assert sampler.keys(step) == [key for key in every[step] if key[0] == task]
+
+
+def test_augmentation_is_a_function_of_its_seed(smoke):
+    scene = make_reader(smoke, "detection", "train")[0]
+    before = scene["image"].clone()
+    a, b, c = (augment(scene, "detection", smoke, seed) for seed in (5, 5, 6))
+    assert torch.equal(a["image"], b["image"]) and torch.equal(a["boxes"], b["boxes"])
+    assert not torch.equal(a["image"], c["image"])
+    assert torch.equal(scene["image"], before)  # the original is untouched
 
 
 def test_processes_share_a_step_without_overlap():
-    whole = MultiTaskBatchSampler({"lane": 50, "detection": 9}, {"lane": 4, "detection": 2}, 0).keys(17)
-    parts = [
-        MultiTaskBatchSampler({"lane": 50, "detection": 9}, {"lane": 4, "detection": 2}, 0, rank=r, processes=2).keys(
-            17
-        )
-        for r in (0, 1)
-    ]
+    images = {"lane": 50, "detection": 9}
+    batch_sizes = {"lane": 4, "detection": 2}
+    whole = MultiTaskBatchSampler(images, batch_sizes, 0).keys(17)
+    parts = [MultiTaskBatchSampler(images, batch_sizes, 0, rank=r, processes=2).keys(17) for r in (0, 1)]
     assert sorted(parts[0] + parts[1]) == sorted(whole) and not set(parts[0]) & set(parts[1])
     with pytest.raises(UserError, match="multiple"):
         MultiTaskBatchSampler({"lane": 50}, {"lane": 3}, 0, processes=2)
@@ -172,8 +199,8 @@ def test_evaluation_sees_every_image_once(smoke):
     for part in ("val", "test"):
         files = []
         for batch in evaluation_loader(smoke, part):
-            files += itertools.chain.from_iterable(batch["files"].values())
-        expected = list(itertools.chain.from_iterable(make_reader(smoke, task, part).files for task in TASKS))
+            files += sum(batch["files"].values(), [])
+        expected = sum([list(make_reader(smoke, t, part).files) for t in TASKS], [])
         assert files == expected and len(set(files)) == len(files)
 
 

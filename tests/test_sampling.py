@@ -6,7 +6,8 @@ import numpy as np, pandas as pd, pytest, torch
 from hypothesis import given, settings, strategies as st
 from mtl_course.core.errors import UserError
 from mtl_course.config import make_config
-from mtl_course.data.loaders import create_dataloaders, training_images
+from mtl_course.data.loaders import create_dataloaders
+from mtl_course.data.sources import training_images
 from mtl_course.data.sampling import TaskSampler, subsample_indices, long_tail, task_probabilities
 from mtl_course.losses.schedules import parse_schedule, schedule_factors
 from mtl_course.models.classification_head import ClassificationHead, effective_number_weights

@@ -14,7 +14,7 @@ import pytest
 
 from mtl_course.config import make_config
 from mtl_course.core.errors import UserError
-from mtl_course.data.loaders import prepare_data
+from mtl_course.data.sources import prepare_data
 from mtl_course.world import build as W
 from mtl_course.world.layouts import Shelf
 from mtl_course.world.options import sign_counts

@@ -9,7 +9,8 @@ from ..config import Config, make_config
 from ..core.device import choose_device, choose_precision
 from ..core.errors import UserError
 from ..core.files import project_root, resolve, short_path
-from ..data.loaders import evaluation_loader, prepare_data
+from ..data.loaders import evaluation_loader
+from ..data.sources import prepare_data
 from ..evaluation.evaluate import evaluate_model
 from ..evaluation.results import format_scores, model_label, write_results
 from ..models.checkpoint import check_data_root, load_model

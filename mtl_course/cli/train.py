@@ -11,7 +11,7 @@ from ..core.device import choose_device
 from ..core.errors import UserError
 from ..core.files import resolve, short_path
 from ..data.checking import check_labels
-from ..data.loaders import prepare_data
+from ..data.sources import prepare_data
 from ..losses import make_balancer
 from ..models.checkpoint import load_model
 from ..plots.figures import make_figures

@@ -4,6 +4,7 @@ __all__ = ["long_tail", "subsample_indices", "task_probabilities"]
 
 import numpy as np
 from torch.utils.data import Dataset
+from ..config import Config
 from ..core.errors import UserError
 from ..core.seeds import derive_seed
 from ..core.task import TASKS
@@ -120,3 +121,24 @@ class TaskSampler:
     def task(self, step: int) -> str:
         p = self.probabilities(step)
         return str(np.random.default_rng(derive_seed(self.seed, 11, step)).choice(list(p), p=list(p.values())))
+
+
+def make_task_sampler(
+    config: Config,
+    images: dict[str, int],  # task -> number of training images
+    total_steps: int,  # of the whole run
+) -> TaskSampler | None:  # None: all tasks in every step
+    """What a config's `task_sampling` asks for."""
+    if config.task_sampling == "all":
+        return None
+    temperatures = (config.sampling_temperature, config.sampling_temperature_end)
+    return TaskSampler(images, config.seed, total_steps, *temperatures, by_loss=config.task_sampling == "loss")
+
+
+def check_divisible(batch_sizes: dict[str, int], processes: int):
+    """Raises `UserError` unless each task's batch can be divided among the processes."""
+    for task, size in batch_sizes.items():
+        if size % processes:
+            raise UserError(
+                f"the batch of {size} {task} images cannot be divided among {processes} processes: choose a multiple"
+            )

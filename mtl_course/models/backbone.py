@@ -73,6 +73,12 @@ def _resnet(name, norm_layer):
     convolve_small_maps(net)  # the same sums, faster where a sign's last map has 2×2 pixels
     return net
 
+
+def _width(stage):
+    "Channels that come out of a stage."
+    convolutions = [m for m in stage[-1].children() if isinstance(m, nn.Conv2d)]
+    return convolutions[-1].out_channels
+
 # %% ../../nbs/2_model/06_backbone.ipynb #3b7e10c4
 class Backbone(nn.Module):
     """A torchvision ResNet without its classifier (He et al. 2016).
@@ -137,9 +143,3 @@ class Backbone(nn.Module):
 
     def train(self, mode: bool = True):
         return super().train(mode and not self.frozen)  # a frozen backbone keeps its statistics, too
-
-
-def _width(stage):
-    "Channels that come out of a stage."
-    convolutions = [m for m in stage[-1].children() if isinstance(m, nn.Conv2d)]
-    return convolutions[-1].out_channels

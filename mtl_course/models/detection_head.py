@@ -11,12 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.rpn import RegionProposalNetwork, concat_box_prediction_layers
+from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import FeaturePyramidNetwork
 from ..core.errors import UserError
 from .backbone import STRIDES
-from .detection_parts import make_roi_heads, make_rpn
+from .detection_parts import make_roi_heads, make_rpn, propose
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #00dbef22
 def check_neck(neck: str):  # "fpn" or "c5"
@@ -51,6 +50,11 @@ def box_ioa(boxes: Tensor, regions: Tensor) -> Tensor:  # (N, 4), (M, 4) corners
     high = torch.minimum(boxes[:, None, 2:], regions[None, :, 2:])
     area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1).clamp(min=1e-6)
     return ((high - low).clamp(min=0).prod(2) / area[:, None]).amax(1)
+
+
+def _without_ignored(boxes: Tensor, target: dict) -> Tensor:  # (P, 4) -> those that count
+    "Leaves out the boxes of which more than half lies in a region that nobody labelled."
+    return boxes[~(box_ioa(boxes, target.get("ignore", boxes[:0])) > 0.5)]
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #b9804235
 def proposal_losses(
@@ -141,32 +145,15 @@ class DetectionHead(nn.Module):
         self.roi = make_roi_heads(levels, width, num_classes, roi_samples, anchor_scale)
 
     def forward(self, features: dict[str, Tensor], image_size: tuple[int, int]) -> dict:
-        """Features -> what can be said without labels.
+        """Features -> what can be said without labels: see `propose`, and "features", "image_size".
 
-        "features", "anchors", "objectness" (B, A), "rpn_deltas" (B, A, 4), "proposals" (per image
-        (P, 4)), "image_size"; in evaluation also "class_logits" and "box_deltas", see `box_head`.
+        In evaluation also "class_logits" and "box_deltas", see `box_head`.
         """
         maps = self.neck(features)
-        objectness, deltas = self.rpn.head(list(maps.values()))
-        anchors_per_level = [o[0].numel() for o in objectness]
-        batch = len(objectness[0])
-        sizes = [image_size] * batch
-        blank = ImageList(features["c5"].new_zeros(batch, 3, *image_size), sizes)  # only its size is read
-        anchors = self.rpn.anchor_generator(blank, list(maps.values()))
-        objectness, deltas = concat_box_prediction_layers(objectness, deltas)
-        objectness = objectness.float()  # float32 before boxes are computed
-        deltas = deltas.float()
-        boxes = self.rpn.box_coder.decode(deltas.detach(), anchors).view(batch, -1, 4)
-        proposals, _ = self.rpn.filter_proposals(boxes, objectness, sizes, anchors_per_level)
-        output = dict(
-            features={name: m.float() for name, m in maps.items()},
-            anchors=anchors,
-            objectness=objectness.view(batch, -1),
-            rpn_deltas=deltas.view(batch, -1, 4),
-            proposals=proposals,
-            image_size=image_size,
-        )
-        return output if self.training else output | self.box_head(output, proposals)
+        output = propose(self.rpn, maps, image_size)
+        output["features"] = {name: m.float() for name, m in maps.items()}
+        output["image_size"] = image_size
+        return output if self.training else output | self.box_head(output, output["proposals"])
 
     def box_head(self, output: dict, boxes: list[Tensor]) -> dict:  # boxes: per image (P, 4)
         '"class_logits" (ΣP, classes + 1) and "box_deltas" (ΣP, 4·(classes + 1)) of some boxes.'
@@ -176,19 +163,13 @@ class DetectionHead(nn.Module):
         return dict(class_logits=logits.float(), box_deltas=deltas.float())
 
     def loss(self, output: dict, targets: list[dict]) -> Tensor:
-        """Sum of four losses.
-
-        Targets: per image "boxes" (N, 4), "labels" (N,) 1… and sometimes "ignore" (M, 4).
-        """
+        "The sum of four losses. A target: boxes (N, 4), labels (N,) 1…, sometimes ignore (M, 4)."
         return sum(self.losses(output, targets).values())
 
     def losses(self, output: dict, targets: list[dict]) -> dict[str, Tensor]:
         "The losses of both stages: means over an image's samples, then over images."
         first = proposal_losses(self.rpn, output, targets)
-        proposals = []
-        for boxes, target in zip(output["proposals"], targets):
-            ignored = box_ioa(boxes, target.get("ignore", boxes[:0])) > 0.5
-            proposals.append(boxes[~ignored])
+        proposals = [_without_ignored(boxes, target) for boxes, target in zip(output["proposals"], targets)]
         proposals, _, labels, regression_targets = self.roi.select_training_samples(proposals, targets)
         output = self.box_head(output, proposals)
         second = box_losses(output["class_logits"], output["box_deltas"], labels, regression_targets)
@@ -202,7 +183,6 @@ class DetectionHead(nn.Module):
         self.roi.score_thresh = score_threshold
         self.roi.nms_thresh = nms_iou
         sizes = [output["image_size"]] * len(output["proposals"])
-        detections = self.roi.postprocess_detections(
-            output["class_logits"], output["box_deltas"], output["proposals"], sizes
-        )
+        answers = (output["class_logits"], output["box_deltas"])
+        detections = self.roi.postprocess_detections(*answers, output["proposals"], sizes)
         return [dict(boxes=boxes, labels=labels, scores=scores) for boxes, scores, labels in zip(*detections)]

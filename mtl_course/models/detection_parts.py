@@ -1,9 +1,11 @@
 """torchvision's two stages of Faster R-CNN with the papers' numbers."""
 
+from torch import Tensor
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, concat_box_prediction_layers
 
 from .roi_pooling import RoIPool
 
@@ -31,6 +33,34 @@ def make_rpn(
         pre_nms_top_n=dict(training=2 * train_proposals, testing=2 * proposals),
         post_nms_top_n=dict(training=train_proposals, testing=proposals),
         nms_thresh=0.7,
+    )
+
+
+def propose(
+    rpn: RegionProposalNetwork,
+    maps: dict[str, Tensor],  # level -> (B, C, h, w)
+    image_size: tuple[int, int],  # (H, W)
+) -> dict:
+    """What the first stage says: "anchors" (per image (A, 4)), "objectness" (B, A), "rpn_deltas"
+    (B, A, 4) and, after non-maximum suppression, "proposals" (per image (P, 4)).
+    """
+    levels = list(maps.values())
+    objectness, deltas = rpn.head(levels)
+    anchors_per_level = [o[0].numel() for o in objectness]
+    batch = len(levels[0])
+    sizes = [image_size] * batch
+    blank = ImageList(levels[0].new_zeros(batch, 3, *image_size), sizes)  # only its size is read
+    anchors = rpn.anchor_generator(blank, levels)
+    objectness, deltas = concat_box_prediction_layers(objectness, deltas)
+    objectness = objectness.float()  # float32 before boxes are computed
+    deltas = deltas.float()
+    boxes = rpn.box_coder.decode(deltas.detach(), anchors).view(batch, -1, 4)
+    proposals, _ = rpn.filter_proposals(boxes, objectness, sizes, anchors_per_level)
+    return dict(
+        anchors=anchors,
+        objectness=objectness.view(batch, -1),
+        rpn_deltas=deltas.view(batch, -1, 4),
+        proposals=proposals,
     )
 
 

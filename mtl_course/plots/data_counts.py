@@ -10,7 +10,7 @@ from ..config import Config
 from ..core.errors import UserError
 from ..core.files import atomic_write, resolve
 from ..core.task import TASKS
-from ..data.loaders import make_reader
+from ..data.sources import make_reader
 from ..evaluation.results import read_table
 from .figures import run_config
 from .style import WIDTH

@@ -32,7 +32,7 @@ def show_tracks(
             ax.set_title(f"{signs.sizes[i][1]} px", fontsize=9)
         for ax in row:
             ax.axis("off")
-    return _as_jpeg(fig)
+    return as_jpeg(fig)
 
 
 def show_pairs(
@@ -49,7 +49,7 @@ def show_pairs(
             ax.set_title(f"frame {signs.frames[i]}", fontsize=9)
             ax.set(xticks=[], yticks=[])
         row[0].set_ylabel(title, fontsize=10)
-    return _as_jpeg(fig)
+    return as_jpeg(fig)
 
 
 def show_split_scores(scores: dict[str, list]) -> Figure:  # rule of splitting -> accuracies, 0..1, one a seed
@@ -99,7 +99,7 @@ def show_objects(
             ax.add_patch(Rectangle(box[:2], *(box[2:] - box[:2]), **style))
         for box, label in zip(sample["boxes"].numpy(), sample["labels"].tolist()):
             _draw_box(ax, box, label)
-    return _as_jpeg(fig)
+    return as_jpeg(fig)
 
 
 def _draw_box(ax, box: np.ndarray, label: int):
@@ -127,7 +127,7 @@ def show_labelled_lanes(
     axes[1].set_title(f"the mask, {mask.shape[0]}×{mask.shape[1]} pixels", fontsize=10)
     for ax in axes:
         ax.axis("off")
-    return _as_jpeg(fig)
+    return as_jpeg(fig)
 
 
 def show_masks(masks: dict) -> Figure:  # title -> (h, w)
@@ -140,9 +140,9 @@ def show_masks(masks: dict) -> Figure:  # title -> (h, w)
     return fig
 
 
-def _as_jpeg(fig: Figure) -> HTML:
+def as_jpeg(fig: Figure, quality: int = 85) -> HTML:
     "A figure at twice its resolution as a JPEG: noisy pictures make large PNGs."
     drawn = io.BytesIO()
-    fig.savefig(drawn, format="jpeg", dpi=200, pil_kwargs=dict(quality=85))
+    fig.savefig(drawn, format="jpeg", dpi=200, pil_kwargs=dict(quality=quality))
     encoded = base64.b64encode(drawn.getvalue()).decode()
     return HTML(f'<img width="{int(100 * fig.get_figwidth())}" src="data:image/jpeg;base64,{encoded}">')

@@ -17,7 +17,8 @@ from ..config import TASKS, Config
 from ..core.errors import UserError
 from ..core.seeds import derive_seed, random_states_restored, seed_everything
 from ..core.statistics import mean_and_interval
-from ..data.loaders import prepare_data, training_loader
+from ..data.loaders import training_loader
+from ..data.sources import prepare_data
 from ..losses.streamed_backward import layer_gramians
 from ..training.distributed import start_fabric
 from ..training.gradients import backbone_layers, cosine_rows, layer_groups, sum_gramians

@@ -20,7 +20,8 @@ from ..config import RENAMED_FIELDS, TASKS, Config, make_config
 from ..core.errors import UserError
 from ..core.files import atomic_write, locked, resolve, temporary_folder
 from ..core.process import peak_memory, run_in_subprocess
-from ..data.loaders import evaluation_loader, prepare_data
+from ..data.loaders import evaluation_loader
+from ..data.sources import prepare_data
 from ..evaluation.evaluate import evaluate_task
 from ..evaluation.results import check_numbers
 from ..training.loop import train

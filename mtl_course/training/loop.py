@@ -11,7 +11,7 @@ from collections.abc import Callable
 from lightning_fabric import Fabric
 
 from ..config import Config
-from ..data.loaders import prepare_data
+from ..data.sources import prepare_data
 from ..evaluation.evaluate import score_task
 from ..metrics.scores import checkpoint_score
 from .distributed import sync_batchnorm_stats

@@ -13,7 +13,8 @@ from ..core.errors import UserError
 from ..core.files import atomic_write
 from ..core.seeds import derive_seed, seed_everything
 from ..core.task import TASKS
-from ..data.loaders import prepare_data, training_loader
+from ..data.loaders import training_loader
+from ..data.sources import prepare_data
 from .distributed import start_fabric
 from .state import create_train_state
 from .steps import compute_gradients, optimizer_step

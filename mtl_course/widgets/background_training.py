@@ -14,7 +14,8 @@ from ..config import BOOSTED_WEIGHTS, Config, make_config
 from ..core.errors import UserError
 from ..core.seeds import derive_seed
 from ..core.task import TASKS
-from ..data.loaders import collate, make_reader, prepare_data, training_loader
+from ..data.loaders import collate, training_loader
+from ..data.sources import make_reader, prepare_data
 from ..evaluation.evaluate import score_task
 from ..losses import BALANCERS, make_balancer
 from ..models.multi_task_model import MultiTaskModel

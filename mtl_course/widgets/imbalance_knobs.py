@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..config import make_config
 from ..core.task import TASKS, default_tasks
-from ..data.loaders import prepare_data
+from ..data.sources import prepare_data
 from ..data.sampling import subsample_indices, task_probabilities
 from ..evaluation.results import read_table
 from ..plots.data_counts import COUNT_COLUMNS, count_data

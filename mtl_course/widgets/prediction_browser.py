@@ -18,7 +18,7 @@ from ..core.errors import UserError
 from ..core.files import resolve
 from ..core.task import TASKS
 from ..data.images import read_picture
-from ..data.loaders import prepare_data
+from ..data.sources import prepare_data
 from ..models.checkpoint import check_data_root, load_model
 from ..models.multi_task_model import MultiTaskModel
 from ..core.colours import OKABE_ITO

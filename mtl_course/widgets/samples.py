@@ -12,7 +12,7 @@ from ..core.device import choose_device
 from ..core.errors import UserError
 from ..core.files import project_root, resolve
 from ..data.images import read_picture, to_image
-from ..data.loaders import make_reader
+from ..data.sources import make_reader
 from ..evaluation.pictures import VIDEOS, find_pictures
 from ..evaluation.predict import guess_tasks
 from ..models.checkpoint import load_model
