@@ -9,7 +9,7 @@ import torch
 
 from .process import process_status
 
-__all__ = ["available_memory", "limit_memory"]
+__all__ = ["available_memory", "is_out_of_memory", "limit_memory"]
 
 _REFUSED = ("allocate memory", "out of memory", "not enough memory", "could not create a primitive")
 

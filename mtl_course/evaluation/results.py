@@ -15,7 +15,7 @@ from ..core.task import TASKS
 from ..metrics.intervals import RESAMPLES
 from .evaluate import TaskResult
 
-__all__ = ["RESULT_COLUMNS", "format_scores", "model_label", "read_table", "write_results"]
+__all__ = ["RESULT_COLUMNS", "check_numbers", "format_scores", "model_label", "read_table", "write_results"]
 
 _RUN_COLUMNS = ["model", "seed", "data_set", "split"]  # they name the run and the data
 _IDENTITY = ["checkpoint", "data_root"]  # where both lie; empty or missing where that is not known

@@ -16,7 +16,14 @@ from ..core.files import project_root, resolve, short_path
 from ..core.memory import is_out_of_memory
 from .multi_task_model import MultiTaskModel, model_from_config
 
-__all__ = ["load_model", "load_weights", "read_checkpoint"]
+__all__ = [
+    "check_data_root",
+    "checkpoint_config",
+    "load_fitting_weights",
+    "load_model",
+    "load_weights",
+    "read_checkpoint",
+]
 
 _REMEDY = "train again or use another file"
 
