@@ -12,16 +12,21 @@ import pytest
 from PIL import Image
 from test_readers import write_kitti, write_lanes, write_signs, write_small_data, write_test_signs
 
+from mtl_course.cli.data import mtl_data
+from mtl_course.config import Config
 from mtl_course.core.errors import UserError
+from mtl_course.core.task import TASKS
 from mtl_course.data.checking import check_data, check_labels
 from mtl_course.data.gtsrb import GTSRB
 from mtl_course.data.gtsrb_tables import TRAINING
-from mtl_course.data.images import read_image
+from mtl_course.data.images import read_image, read_picture
 from mtl_course.data.kitti import KITTI
 from mtl_course.data.kitti_labels import IMAGES, LABELS
 from mtl_course.data.tusimple import TuSimple
-from mtl_course.metrics import kitti_ap
+from mtl_course.metrics import kitti_ap, tusimple_metric
+from mtl_course.metrics.gtsrb_files import read_gtsrb
 from mtl_course.metrics.kitti_files import write_kitti as write_official
+from mtl_course.models.checkpoint import read_checkpoint
 
 SIGN_CSV = f"{TRAINING}/00014/GT-00014.csv"
 FRAME_LABEL = f"{LABELS}/000004.txt"
@@ -329,3 +334,40 @@ def test_labels_that_the_official_program_misreads_are_told(tmp_path, form):
         (tmp_path / folder / "000000.txt").write_bytes(content)
     with pytest.warns(UserWarning, match="1 label file.*000000.txt.*not read by the official"):
         kitti_ap(tmp_path / "label_2", tmp_path / "data")
+
+
+# ---------------- other files that users name
+def read_official_folder(path):
+    path.with_name("label_2").mkdir()
+    path.rename(path.with_name("label_2") / "000000.txt")
+    path.with_name("data").mkdir()
+    kitti_ap(path.with_name("label_2"), path.with_name("data"))
+
+
+FILE_READERS = {
+    "checkpoint": read_checkpoint,
+    "config": Config.load,
+    "classes of signs": read_gtsrb,
+    "labels of KITTI": read_official_folder,
+    "predicted lanes": lambda path: tusimple_metric(path, path),
+    "picture": read_picture,
+}
+
+
+@pytest.mark.parametrize("kind", FILE_READERS)
+def test_a_pipe_is_no_file(tmp_path, kind):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="is a pipe or a device: expected a regular file"):
+        FILE_READERS[kind](tmp_path / "pipe")
+
+
+def test_one_failed_download_does_not_end_the_others(tmp_path, monkeypatch, capsys):
+    def fail(self, root):
+        raise UserError("no network")
+
+    monkeypatch.setattr(type(TASKS["classification"]), "download", fail)
+    monkeypatch.setattr(type(TASKS["detection"]), "download", lambda self, root: None)
+    with pytest.raises(SystemExit) as ending:
+        mtl_data("download", str(tmp_path / "real"), tasks="classification,detection")
+    told = capsys.readouterr()
+    assert ending.value.code == 2 and "no network" in told.err and "detection: in" in told.out

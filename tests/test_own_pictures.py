@@ -16,6 +16,7 @@ from mtl_course.evaluation.predict import draw_described, predict_image
 from mtl_course.models import model_from_config
 from mtl_course.models.lane_decoding import mask_to_lanes
 from mtl_course.plots.drawing import draw_predictions
+from mtl_course.widgets.samples import own_samples
 
 PICTURE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8), (0, 0), 3)
 ODD = {
@@ -149,6 +150,12 @@ def test_the_others_are_done_when_some_are_broken(checkpoint, folder, capsys):
 def test_a_single_broken_picture_is_one_sentence(checkpoint, folder, capsys):
     code, said = predict(checkpoint, capsys, folder / "in" / "b.png", out=folder / "out")
     assert code == 2 and len(said.strip().splitlines()) == 1 and "neither a PNG" in said
+
+
+def test_the_browser_leaves_broken_pictures_out(folder, smoke):
+    with pytest.warns(UserWarning, match="left out: .*neither a PNG"):
+        pairs = list(own_samples(smoke, folder / "in", smoke.tasks, ("lane",)))
+    assert [sample.name for sample, _ in pairs] == ["a.png", "d.png"]
 
 
 def test_files_of_other_origin_are_not_overwritten(checkpoint, folder):

@@ -69,9 +69,11 @@ def mtl_data(
         _make(data_root, size, seed, options)
     elif action == "check":
         _check(data_root, tasks, empty_labels)
-    else:
+    elif action == "get":
         for task in tasks:
-            print(how_to_get(task) if action == "get" else _download(task, data_root))
+            print(how_to_get(task))
+    else:
+        _download_all(tasks, data_root)
 
 
 def _make(data_root: str, size: str, seed: int, options: dict):
@@ -102,6 +104,18 @@ def refuse_problems(
         raise UserError(f"{data_root}: 1 problem, listed above; mend it before training{note}")
     if count:
         raise UserError(f"{data_root}: {count} problems, listed above; mend them before training{note}")
+
+
+def _download_all(tasks: tuple, data_root: str):
+    "Downloads what can be; one that fails does not keep the others from being tried."
+    failures = []
+    for task in tasks:
+        try:
+            print(_download(task, data_root))
+        except (UserError, OSError) as e:
+            failures.append(f"{task}: {e}" if len(tasks) > 1 else str(e))
+    if failures:
+        raise UserError("; ".join(failures))
 
 
 def _download(task: str, data_root: str) -> str:

@@ -47,26 +47,3 @@ def _picture_remedy(image: np.ndarray) -> str:
     if np.issubdtype(image.dtype, np.floating):
         return "(255 * image).round().astype(np.uint8) makes one of values in 0..1"
     return "give one as cv2.imread(file)[..., ::-1] reads it"
-
-
-def check_array(
-    values,  # an array, a tensor or nested lists of numbers
-    shape: tuple,  # a number, or a name such as "N" where any length will do, for each dimension
-    name: str,  # what it is called in errors
-    low: float = -np.inf,  # range of the values; the ends belong to it
-    high: float = np.inf,
-):
-    "Raises `UserError` unless `values` are numbers of this shape and range (or NaN)."
-    expected = f"numbers of shape ({', '.join(map(str, shape))})"
-    expected += f" in {low:g}..{high:g}" if np.isfinite([low, high]).all() else ""
-    try:
-        array = np.asarray(values)
-        fits = np.issubdtype(array.dtype, np.number) or array.dtype == bool
-    except (TypeError, ValueError, RuntimeError):  # ragged lists, objects, a tensor with a gradient
-        raise UserError(f"{name} is no array of numbers: expected {expected}") from None
-    fits = fits and array.ndim == len(shape)
-    fits = fits and all(isinstance(n, str) or n == m for n, m in zip(shape, array.shape))
-    if not fits:
-        raise UserError(f"{name} is {array.dtype} of shape {array.shape}: expected {expected}")
-    if ((array < low) | (array > high)).any():
-        raise UserError(f"{name} has values from {array.min():g} to {array.max():g}: expected {expected}")

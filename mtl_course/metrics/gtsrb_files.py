@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ..core.errors import UserError
 from ..core.files import replaced_folder
+from ..core.inputs import refuse_special_file
 from .scores import classification_scores, confusion_matrix
 
 __all__ = ["read_gtsrb", "write_gtsrb"]
@@ -32,6 +33,7 @@ def read_gtsrb(path: str | Path) -> dict:  # name -> class
     """
     path = Path(path)
     try:
+        refuse_special_file(path)
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as e:
         reason = getattr(e, "strerror", None) or e

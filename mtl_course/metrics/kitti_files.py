@@ -12,6 +12,7 @@ import pandas as pd
 from ..config import DETECTION_CLASSES
 from ..core.errors import UserError
 from ..core.files import replaced_folder
+from ..core.inputs import refuse_special_file
 from ..data.kitti_labels import parse_label
 from ..data.validation import raise_problems
 from .intervals import RESAMPLES, interval
@@ -68,7 +69,8 @@ def read_columns(data: bytes, casts: tuple) -> tuple:  # ((names, numbers, …),
     "The columns of a file: at once where all is regular, else token by token."
     tokens = data.split()
     width = len(casts) + 1
-    if len(tokens) % width == 0:
+    numbers_only = b"".join(token for k, token in enumerate(tokens) if k % width)
+    if len(tokens) % width == 0 and b"_" not in numbers_only:  # Python reads 2_0 as a number, C does not
         try:
             numbers = [list(map(cast, tokens[k::width])) for k, cast in enumerate(casts, 1)]
             return [tokens[::width], *numbers], 0
@@ -116,6 +118,7 @@ def _read_folder(folder: str | Path, files: list, casts: tuple) -> _Folder:
 
 
 def _read(path: str) -> bytes:
+    refuse_special_file(path)
     with open(path, "rb", buffering=0) as f:
         return f.read()
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..core.errors import UserError
 from ..core.files import replaced_folder
+from ..core.inputs import refuse_special_file
 from .intervals import RESAMPLES, draw_counts, interval
 from .tusimple import tusimple_scores
 
@@ -70,6 +71,7 @@ def _parse(line: bytes):  # what it says
 def read_json_lines(path: str | Path) -> list:  # what each line says
     "Parses a file of JSON lines; raises `ValueError` naming the first line that is none."
     entries = []
+    refuse_special_file(path)
     with open(path, "rb") as f:
         for n, line in enumerate(f, 1):
             try:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..config import Config
 from ..core.errors import UserError
 from ..core.files import project_root, resolve, short_path
+from ..core.inputs import refuse_special_file
 from ..core.memory import is_out_of_memory
 from .multi_task_model import MultiTaskModel, model_from_config
 
@@ -36,7 +37,10 @@ def read_checkpoint(
     Raises `UserError` when it is missing, cut off or something else.
     """
     try:
+        refuse_special_file(resolve(path), str(path))
         state = torch.load(resolve(path), map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint; make train (or mtl_train) writes one") from None
     except Exception as e:  # an unpickler stumbles over a file of another kind in any way

@@ -158,8 +158,8 @@ def rows_up_to(
 
 def _norms(tensors: Iterable[Tensor]) -> Tensor:  # (P,) float64 on the CPU
     "The norms of many tensors, fetched at once."
-    norms = [t.float().norm() for t in tensors]
-    return torch.stack(norms).double().cpu() if norms else torch.zeros(0, dtype=torch.float64)
+    norms = [torch.linalg.vector_norm(t, dtype=torch.float64) for t in tensors]  # squares of 1e30 fit
+    return torch.stack(norms).cpu() if norms else torch.zeros(0, dtype=torch.float64)
 
 
 def _group_norms(

@@ -12,7 +12,7 @@ def split_into_microbatches(
     task: str,
     parts: int,
 ) -> list[tuple[Tensor, object]]:  # [(images (b, 3, H, W), their labels), …]
-    """A task's images and labels cut into `parts` of nearly equal size.
+    """A task's images and labels cut into `parts` of nearly equal size; the step weighs them by it.
 
     Raises `UserError` when there are fewer images than parts.
     """

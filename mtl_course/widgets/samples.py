@@ -1,5 +1,6 @@
 """The pictures that the browser leafs through, and the trained network that looks at them."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,13 +98,25 @@ def own_samples(
 ) -> Iterator[tuple[Sample, dict]]:
     """The user's own pictures, whose targets are unknown, once for each task.
 
-    Raises `UserError` for what does not exist or is no picture.
+    A broken picture among others is left out with a warning. Raises `UserError` for what does not
+    exist or is a video, and where no picture is left.
     """
+    failures = []
+    count = 0
     for path in find_pictures([paths] if isinstance(paths, (str, Path)) else paths):
         if path.suffix.lower() in VIDEOS:
             raise UserError(f"{path} is a video, expected a picture; mtl_predict draws on videos")
-        picture = read_picture(path)
+        try:
+            picture = read_picture(path)
+        except UserError as e:
+            failures.append(str(e))
+            continue
+        count += 1
         for task in chosen or guess_tasks(*picture.shape[:2], tasks):
             size = config.image_size_of(task)
             pixels = to_image(picture[..., ::-1], size)
             yield Sample(task, path, path.name, size), dict(image=pixels.as_subclass(torch.Tensor))
+    if failures and not count:
+        raise UserError(failures[0])
+    for failure in failures:
+        warnings.warn(f"left out: {failure}", stacklevel=2)
