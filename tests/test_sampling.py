@@ -80,6 +80,7 @@ def steps_of(folder):
     return log[log.kind == "step"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("sampling", ["temperature", "loss"])
 def test_one_task_per_step_trains_and_resumes_digit_for_digit(smoke, tmp_path, sampling, monkeypatch):
     fields = dict(
@@ -119,6 +120,7 @@ def test_one_task_per_step_trains_and_resumes_digit_for_digit(smoke, tmp_path, s
     )
 
 
+@pytest.mark.thorough
 def test_a_schedule_reaches_the_weights(smoke, tmp_path):
     train(
         make_config(
