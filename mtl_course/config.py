@@ -6,7 +6,7 @@ from pathlib import Path
 from .core.errors import UserError
 from .core.fields import NAMES, Field
 from .core.files import atomic_write
-from .core.inputs import refuse_special_file
+from .core.inputs import parse_json, refuse_special_file
 from .core.task import TASKS, default_tasks
 
 __all__ = [
@@ -199,7 +199,7 @@ class Config:
         """Reads a config back; raises `UserError` when the file is missing or is not one."""
         try:
             refuse_special_file(path)
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            values = parse_json(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{path}: no such config file") from None
         except ValueError as e:

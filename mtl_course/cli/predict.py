@@ -15,7 +15,7 @@ from ..config import make_config
 from ..core.device import choose_device
 from ..core.errors import UserError
 from ..core.files import atomic_write, resolve, short_path
-from ..core.inputs import refuse_special_file
+from ..core.inputs import parse_json, refuse_special_file
 from ..data.images import read_picture
 from ..evaluation.pictures import VIDEOS, find_pictures
 from ..evaluation.predict import draw_described, predict_image
@@ -170,7 +170,7 @@ def _is_json_with(path: Path, key: str) -> bool:
     "Whether a file begins with a json object that has a key."
     try:
         text = path.read_text(encoding="utf-8")
-        value = json.loads(text if path.suffix == ".json" else text.split("\n")[0])
+        value = parse_json(text if path.suffix == ".json" else text.split("\n")[0])
     except (OSError, ValueError):
         return False
     return isinstance(value, dict) and key in value

@@ -1,5 +1,6 @@
 """What users hand in, checked before it is used: files that may never end, odd arrays."""
 
+import json
 import stat
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from .errors import UserError
 
-__all__ = ["check_picture", "refuse_special_file"]
+__all__ = ["check_picture", "parse_json", "refuse_special_file"]
 
 
 def refuse_special_file(path: str | Path, name: str = ""):  # name: how to call it in errors; default: the path
@@ -15,6 +16,14 @@ def refuse_special_file(path: str | Path, name: str = ""):  # name: how to call 
     mode = Path(path).stat().st_mode
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
         raise UserError(f"{name or path}: is a pipe or a device: expected a regular file; copy the data into one")
+
+
+def parse_json(text: str):
+    "What a text of json says; raises `ValueError` when it is none, or nested without end."
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("lists within lists, too deep to read") from None
 
 
 def check_picture(

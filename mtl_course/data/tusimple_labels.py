@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..core.inputs import parse_json
 from .validation import Problem, other_tasks_hint, read_label_text
 
 __all__ = ["TUSIMPLE_LAYOUT", "index_tusimple", "reach_faults"]
@@ -88,8 +89,8 @@ def reach_faults(
 def _parse_line(line, folder, seen, file, n, problems) -> LaneLabel | None:
     "One label line, or None with the fault added to `problems`."
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as e:
+        entry = parse_json(line)
+    except ValueError as e:
         reason = f"{e.msg} at column {e.colno}" if isinstance(e, json.JSONDecodeError) else e
         fault = f"is not JSON ({reason}), expected one object a line: mend or remove the line"
     else:

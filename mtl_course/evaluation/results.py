@@ -11,6 +11,7 @@ import pandas as pd
 from ..config import Config
 from ..core.errors import UserError
 from ..core.files import atomic_write, locked
+from ..core.inputs import parse_json
 from ..core.task import TASKS
 from ..metrics.intervals import RESAMPLES
 from .evaluate import TaskResult
@@ -204,7 +205,7 @@ def _prediction_folder(predictions: Path, benchmark: str, run: dict, own: bool) 
     "predictions/<split>/<benchmark>; where another evaluation has that, one with a hash in it."
     place = predictions / run["split"] / benchmark
     try:
-        holder = json.loads((place / "run.json").read_text(encoding="utf-8"))
+        holder = parse_json((place / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return place
     if not isinstance(holder, dict) or all(holder.get(name) in (None, run.get(name)) for name in _IDENTITY):

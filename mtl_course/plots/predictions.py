@@ -2,7 +2,6 @@
 
 __all__ = ["SHOWN_SCORE", "match_boxes", "plain_sign"]
 
-import json
 from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,6 +9,7 @@ from matplotlib.patches import Rectangle
 from ..config import DETECTION_CLASSES
 from ..core.errors import UserError
 from ..core.files import resolve
+from ..core.inputs import parse_json
 from ..data.images import read_image
 from ..world.signs import SIGN_NAMES, draw_sign
 from ..core.task import TASKS
@@ -40,8 +40,12 @@ def data_folder(results_dir: str | Path, predictions: Path) -> Path:
     when it is missing or another.
     """
     root = resolve(run_config(results_dir).data_root)
-    run = json.loads((predictions / "run.json").read_text(encoding="utf-8"))
-    used = run.get("data_root") or run["data_set"]  # earlier versions tell the name alone
+    path = predictions / "run.json"
+    try:
+        run = parse_json(path.read_text(encoding="utf-8"))
+        used = run.get("data_root") or run["data_set"]  # earlier versions tell the name alone
+    except (OSError, ValueError, KeyError, AttributeError) as e:
+        raise UserError(f"{path} does not say what was evaluated ({e!r}): run `mtl_evaluate` again") from None
     is_same = resolve(used) == root if run.get("data_root") else used == root.name
     if not is_same:
         raise UserError(

@@ -11,6 +11,7 @@ import pandas as pd
 from ..config import Config
 from ..core.errors import UserError
 from ..core.files import atomic_write
+from ..core.inputs import parse_json
 from ..core.seeds import derive_seed, seed_everything
 from ..core.task import TASKS
 from ..data.loaders import training_loader
@@ -80,7 +81,7 @@ def read_recording(path: str | Path) -> Recording:  # a json file written by `Re
     if not path.is_file():
         raise UserError(f"{path.name}: no such recording; `{_COMMAND}` makes it")
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = parse_json(path.read_text(encoding="utf-8"))
         gramians = {stage: np.array(values, float) for stage, values in table["gramians"].items()}
         losses = np.array(table["losses"], float)
         return Recording(tuple(table["tasks"]), list(table["steps"]), losses, gramians, table["source"])

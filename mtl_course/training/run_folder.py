@@ -4,7 +4,6 @@ something better.
 
 import contextlib
 import csv
-import json
 import os
 import shutil
 import warnings
@@ -16,6 +15,7 @@ from lightning_fabric import Fabric
 from ..config import Config
 from ..core.errors import UserError
 from ..core.files import locked, resolve, short_path
+from ..core.inputs import parse_json
 from .distributed import run_on_rank_zero
 from .state import TrainState
 
@@ -156,7 +156,7 @@ def _describe_run(folder: Path) -> str:
     "A run in some words, as far as its config and its log can be read."
     epochs = _logged_epochs(folder)
     try:
-        total = int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["epochs"])
+        total = int(parse_json((folder / "config.json").read_text(encoding="utf-8"))["epochs"])
     except (OSError, ValueError, KeyError, TypeError):
         return "a run"
     return (

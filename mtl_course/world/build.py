@@ -21,6 +21,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ..core.errors import UserError
+from ..core.inputs import parse_json
 from .folders import foreign_file, making_folder, move_into_place, rescue
 from .layouts import Shelf, draw_picture, write_tables
 from .options import WorldOptions, sign_counts, world_options
@@ -89,8 +90,8 @@ def read_manifest(root: str | Path) -> dict | None:
     if not path.is_file():
         return None
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+        manifest = parse_json(path.read_text(encoding="utf-8"))
+    except ValueError as e:
         raise UserError(f"{path}: not valid JSON ({e}): delete the folder and make the world again with mtl_data make.")
     except OSError as e:
         advice = "mend its permissions, or choose another folder"
