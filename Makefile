@@ -19,6 +19,9 @@ export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),tr
 train: .venv/run.stamp
 	$(BIN)/mtl_train --recipe $(RECIPE) $(ARGS)
 
+# Two processes of one thread each: with two threads each they would wait for one another.
+test test-all: export OMP_NUM_THREADS := 1
+
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest tests -m "not thorough" -n 2
 	cd nbs && ../$(BIN)/nbdev_test --skip_file_re '^[_.]|$(LONG_LESSONS)' $(NBDEV_TEST)
