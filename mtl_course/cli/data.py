@@ -9,7 +9,7 @@ from ..core.errors import UserError
 from ..core.files import resolve
 from ..core.task import TASKS, default_tasks
 from ..data.checking import Report, check_data
-from ..data.download import download, how_to_get
+from ..data.download import download, how_to_get, refuse_world
 from ..world.build import make_world
 from ..world.options import WORLD_SIZES
 from .program import command
@@ -108,6 +108,7 @@ def refuse_problems(
 
 def _download_all(tasks: tuple, data_root: str):
     "Downloads what can be; one that fails does not keep the others from being tried."
+    refuse_world(data_root)
     failures = []
     for task in tasks:
         try:
