@@ -26,7 +26,8 @@ def show_samples(
     """Images with the labels that they have: a sign's name below, boxes, lanes in orange."""
     ratios = [sample["image"].shape[-1] / sample["image"].shape[-2] for sample in samples.values()][:columns]
     rows = -(-len(samples) // columns)
-    fig = Figure(figsize=(width, rows * (0.3 + width / sum(ratios))), layout="constrained")
+    text = 0.55 if any("label" in sample for sample in samples.values()) else 0.3  # inches: title, and a sign's name
+    fig = Figure(figsize=(width, rows * (text + width / sum(ratios))), layout="constrained")
     axes = list(fig.subplots(rows, columns, squeeze=False, width_ratios=ratios).flat)
     for ax in axes:
         ax.set(xticks=[], yticks=[])

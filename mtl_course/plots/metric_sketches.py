@@ -62,7 +62,7 @@ def show_average_precision(
     ax.step(levels, best, where="post", color=BLUE, label="best precision from here on")
     ax.plot(recall, precision, "o", color="black", label=f"after each of the {len(recall)} boxes")
     ax.set(xlabel="recall", ylabel="precision", ylim=(0, 1.08))
-    ax.set_title(f"the area under the steps: AP = {best.mean():.4f}")
+    ax.set_title(f"the mean over {len(levels)} recall levels: AP = {best.mean():.4f}")
     ax.legend(loc="lower left")
     return fig
 

@@ -126,7 +126,7 @@ FOLDERS = (  # folder, colour, its lessons
         ),
     ),
     ("3_training", "#009E73", ("12 metrics", "13 intervals", "14 one step", "15 training")),
-    ("4_balancing", "#CC79A7", ("16 from losses", "17 from gradients", "18 for one pass")),
+    ("4_balancing", "#CC79A7", ("16 from losses", "17 from gradients", "18 exact gradients")),
     (
         "5_findings",
         "#D55E00",

@@ -17,7 +17,7 @@ def show_batch(batch: dict) -> Figure:  # as `collate` makes it
     for ax, (task, images) in zip(fig.subplots(1, len(batch["images"])), batch["images"].items()):
         picture = images[0] * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
         ax.imshow(picture.clamp(0, 1).permute(1, 2, 0))
-        ax.set(title=f"{task}: {len(images)} images", xticks=[], yticks=[])
+        ax.set(title=f"{task}: first of {len(images)}", xticks=[], yticks=[])
     return fig
 
 
