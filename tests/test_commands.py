@@ -92,7 +92,7 @@ def test_help_says_how_a_sign_shall_be_cut():
         (("mtl_train", "--recipe", "none"), "none"),
         (("mtl_train", "--batch_size", "many"), "batch_size"),
         (("mtl_train", "--batchsize", "4"), "batchsize"),
-        (("mtl_train", "--recipe", "smoke", "--data_root", "nowhere/at/all", "--results_dir", "{tmp}"), "nowhere/at/all"),
+        (("mtl_train", "--recipe", "smoke", "--data_root", "nowhere/at", "--results_dir", "{tmp}"), "nowhere/at"),
         (("mtl_train", "--recipe", "smoke", "--balancer", "mine", "--results_dir", "{tmp}"), "mine"),
         (("mtl_evaluate", "--checkpoint", "nowhere.pt"), "nowhere.pt"),
         (("mtl_evaluate", "--split", "most"), "most"),
@@ -316,7 +316,7 @@ def frames_of(path):
 
 
 class Miscounting:
-    "A video whose header tells a wrong number of frames; what is written (.mp4) tells the right one."
+    "A video whose header tells a wrong number of frames; a written one (.mp4) tells the right one."
 
     said = 0
     Real = cv2.VideoCapture

@@ -102,3 +102,27 @@ def test_no_boxes_give_no_regions():
     maps = {"c5": torch.randn(1, 8, 3, 10)}
     pool = RoIPool(["c5"], output_size=7, sampling_ratio=2)
     assert pool(maps, [torch.zeros(0, 4)], [IMAGE]).shape == (0, 8, 7, 7)
+
+
+def test_a_network_that_predicted_first_can_be_trained():
+    layer = nn.Conv2d(3, 4, 3, padding=1)
+    convolve_small_maps(layer)
+    x = torch.randn(7, 3, 2, 2)
+    with torch.inference_mode():
+        layer(x)
+    layer(x).sum().backward()
+    assert layer.weight.grad is not None
+
+
+def test_bf16_maps_are_added_up_in_float32():
+    torch.manual_seed(0)
+    exact = torch.randn(1, 8, 12, 40, requires_grad=True)
+    coarse = exact.detach().bfloat16().requires_grad_()
+    boxes = [made_up_boxes(0, 300)]
+    gradients = []
+    for x in (exact, coarse):
+        pooled = RoIPool(["c3"], output_size=7, sampling_ratio=2)({"c3": x}, boxes, [IMAGE])
+        assert pooled.dtype == x.dtype
+        gradients.append(gradients_of(pooled.float(), [x])[0].float())
+    error = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
+    assert error < 0.01

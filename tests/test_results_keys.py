@@ -10,7 +10,7 @@ from test_commands import shell
 from mtl_course.cli.evaluate import mtl_evaluate
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import project_root
-from mtl_course.evaluation.results import read_table
+from mtl_course.evaluation.results import _replace_rows, read_table
 from mtl_course.models import model_from_config
 from mtl_course.plots.figures import make_figures, select_run
 from mtl_course.studies.runner import read_study
@@ -115,3 +115,13 @@ def test_one_figure_without_input_leaves_the_others(tmp_path, capsys):
     files = make_figures(tmp_path, figures=dict(broken=broken, drawn=drawn))
     assert [file.name for file in files] == ["drawn.png"]
     assert "broken is left out" in capsys.readouterr().err
+
+
+def test_scores_of_a_replaced_model_go_with_it(tmp_path):
+    path = tmp_path / "scores.csv"
+    place = dict(checkpoint="results/checkpoints/model_best.pt", data_root="datasets/world")
+    run = dict(model="multi_task", seed=0, split="test", task="detection", metric="mAP50", value=0.4) | place
+    _replace_rows(path, pd.DataFrame([run, run | dict(task="lane", metric="iou")]))
+    _replace_rows(path, pd.DataFrame([run | dict(model="single_lane", task="lane", metric="iou", value=0.6)]))
+    table = pd.read_csv(path)
+    assert table.model.tolist() == ["single_lane"] and table.value.tolist() == [0.6]

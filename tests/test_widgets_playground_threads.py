@@ -80,6 +80,7 @@ def test_close_ends_the_thread(make):
 
 def test_a_removed_display_ends_the_thread(make):
     p = make()
+    p._repr_mimebundle_()
     assert p.box._view_count == 0
     slow = Slow(p)
     p.box._view_count = 1

@@ -1,5 +1,6 @@
 """`mtl_evaluate`: scores a trained model on held-out data."""
 
+import os
 from pathlib import Path
 
 import torch
@@ -46,6 +47,7 @@ def score_and_report(
 
 def _from_project(path: Path) -> Path:
     "A path that is the same wherever a command is started."
+    path = Path(os.path.abspath(path))
     return path.relative_to(project_root()) if path.is_relative_to(project_root()) else path
 
 

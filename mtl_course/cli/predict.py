@@ -1,6 +1,7 @@
 """`mtl_predict`: what a trained model sees on pictures and videos."""
 
 import contextlib
+import errno
 import json
 import sys
 from collections.abc import Iterator
@@ -61,6 +62,8 @@ def mtl_predict(
             refuse_special_file(file)
             predict(model, file, output, tasks, score_threshold)
         except (UserError, OSError, cv2.error) as e:
+            if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise UserError(f"{output} cannot be written: expected room on the disk; free some space") from None
             failures.append(str(e) if str(file) in str(e) else f"{file}: {e}")
             continue
         print(f"{file.name} → {short_path(output)}")
@@ -75,7 +78,7 @@ def _tell_failures(failures: list[str], count: int):  # count: of all that was a
         print(f"  {failure}", file=sys.stderr)
     if failures:
         raise UserError(
-            f"{len(failures)} of {count} pictures or videos could not be read, listed above; mend or omit them"
+            f"{len(failures)} of {count} pictures or videos could not be done, listed above; mend or omit them"
         )
 
 

@@ -166,7 +166,8 @@ def remove_leftovers(path: str | Path):
     path = Path(path)
     pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d+)(-[0-9a-f]{{8}})?\.(tmp.*|new|old)")
     with os.scandir(path.parent) as entries:
-        found = [(Path(entry.path), pattern.fullmatch(entry.name)) for entry in entries]
+        names = [entry.name for entry in entries if entry.name.startswith(f".{path.name}.")]
+    found = [(path.parent / name, pattern.fullmatch(name)) for name in names]
     for leftover, match in found:
         if match is None or not _is_abandoned(leftover, int(match[1])):
             continue
@@ -193,8 +194,8 @@ def _is_abandoned(path: Path, process: int) -> bool:
         return e.errno == errno.ELOOP  # a link, which nothing here makes
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
-        return e.errno not in (errno.EAGAIN, errno.EACCES)
+    except OSError as e:  # held; or a file system without locks, where only the process can tell
+        return e.errno not in (errno.EAGAIN, errno.EACCES) and not _is_running(process)
     finally:
         os.close(file)
     return True
@@ -233,7 +234,8 @@ def locked(
         yield
     finally:
         with _guard:
-            lock.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a folder that can no longer be written
+                lock.unlink(missing_ok=True)
             os.close(file)
             _held.discard(lock)
 
@@ -247,7 +249,8 @@ def _take(lock: Path) -> int | None:  # a descriptor; None: another has it
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             current = os.stat(lock).st_ino == os.fstat(file).st_ino  # not one that was just removed
         except OSError as e:
-            current = e.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # a file system without locks
+            held = (errno.EAGAIN, errno.EACCES, errno.ENOENT, errno.ESTALE)
+            current = e.errno not in held  # a file system without locks: nobody can be kept out
         if not current:
             os.close(file)
             return None

@@ -113,12 +113,13 @@ def run_in_subprocess(
 
 def _talk(process: subprocess.Popen, order: str, stop: threading.Event | None) -> str:  # stderr
     "Gives a process its order and waits for its end; raises `ProcessError` when it is to stop."
-    text = order
+    with contextlib.suppress(BrokenPipeError):  # it ended already: its stderr tells why
+        process.stdin.write(order)
+        process.stdin.close()
+    process.stdin = None  # or communicate would write to it
     while True:
-        try:
-            return process.communicate(text, timeout=0.2)[1]
-        except subprocess.TimeoutExpired:
-            text = None  # it has it
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=0.2)[1]
         if stop is not None and stop.is_set():
             raise ProcessError(-signal.SIGINT, "stopped")
 

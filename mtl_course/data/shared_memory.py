@@ -12,12 +12,14 @@ _PREFETCHED = 2  # batches that each process of a `DataLoader` has ready
 
 
 def batch_bytes(config: Config) -> int:
-    "Bytes of one training batch: images as float32, and of each pixel a label as int64 at most."
-    total = 0
+    """Bytes of the images of one training batch, float32: the largest task's where a step has one
+    task.
+    """
+    sizes = []
     for task in config.tasks:
         height, width = config.image_size_of(task)
-        total += config.batch_size_of(task) * height * width * (3 * 4 + 8)
-    return total
+        sizes.append(config.batch_size_of(task) * height * width * 3 * 4)
+    return sum(sizes) if config.task_sampling == "all" else max(sizes)
 
 
 def check_shared_memory(

@@ -140,12 +140,22 @@ def _replace_rows(path: Path, new: pd.DataFrame, keys: list = ()) -> Path:
         if path.exists():
             needed = [name for name in new if not name.endswith(("_low", "_high")) and name not in _IDENTITY]
             old = read_table(path, needed)
-            replaced = _is_same_evaluation(old, new, list(keys))
+            replaced = _is_same_evaluation(old, new, list(keys)) | _is_of_another_model(old, new)
             if not replaced.all():
                 new = pd.concat([old[~replaced], new], ignore_index=True)
         with atomic_write(path) as temporary:
             new.to_csv(temporary, index=False)
     return path
+
+
+def _is_of_another_model(old: pd.DataFrame, new: pd.DataFrame) -> np.ndarray:  # (rows of old,) bool
+    "Rows of a checkpoint that a new run has overwritten since: another model or seed at its path."
+    if "checkpoint" not in old or "checkpoint" not in new:
+        return np.zeros(len(old), bool)
+    same_path = old.checkpoint.astype(object) == new.checkpoint.iloc[0]
+    other_model = old.model != new.model.iloc[0]
+    other_seed = pd.to_numeric(old.seed, errors="coerce") != float(new.seed.iloc[0])
+    return (same_path & (other_model | other_seed)).to_numpy()
 
 
 def _is_same_evaluation(old: pd.DataFrame, new: pd.DataFrame, keys: list) -> np.ndarray:  # (rows of old,) bool

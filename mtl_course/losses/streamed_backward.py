@@ -17,6 +17,7 @@ from ..core.task import check_weight
 from mtl_course.losses.backward import (
     BackwardOptions,
     GradientRecorder,
+    Microbatch,
     add_weighted_,
     check_losses,
     coarsest_type,
@@ -160,7 +161,8 @@ def streamed_backward(
     shared = [p for p in shared_parameters if p.requires_grad]
     for p in shared:
         p.grad = None
-    in_parts = any(isinstance(c, (list, tuple)) and len(c) > 1 for c in closures.values())
+    lists = [c for c in closures.values() if isinstance(c, (list, tuple)) and not isinstance(c, Microbatch)]
+    in_parts = any(len(c) > 1 for c in lists)
     loss_is_partial = in_parts or average is not None  # a microbatch's or a process's loss is not the task's
     weights_come_first = balancer.needs == "losses" and not (balancer.weight_needs_loss and loss_is_partial)
     step = _backward_weighted_sum if weights_come_first else _backward_per_task

@@ -47,7 +47,7 @@ class _Samples(NamedTuple):
 
 def _pool(maps, scales, boxes, images, levels, output_size, samples) -> Tensor:
     channels = maps[0].shape[1]
-    table = torch.cat([m.permute(0, 2, 3, 1).reshape(-1, channels) for m in maps])
+    table = torch.cat([m.permute(0, 2, 3, 1).reshape(-1, channels) for m in maps]).float()  # sums in float32
     sizes = torch.tensor([m.shape[2:] for m in maps])
     pixels_before = torch.tensor([0, *(m.shape[0] * m.shape[2] * m.shape[3] for m in maps)]).cumsum(0)
     height, width = sizes[levels].unbind(1)
@@ -61,7 +61,7 @@ def _pool(maps, scales, boxes, images, levels, output_size, samples) -> Tensor:
     weights = y.weights[:, :, None, :, None] * x.weights[:, None, :, None, :]
     bags = (-1, 4 * samples * samples)
     cells = F.embedding_bag(pixels.view(bags), table, mode="sum", per_sample_weights=weights.view(bags).to(table))
-    return cells.view(len(boxes), rows, columns, channels).permute(0, 3, 1, 2)
+    return cells.view(len(boxes), rows, columns, channels).permute(0, 3, 1, 2).to(maps[0].dtype)
 
 
 def _sample(start: Tensor, end: Tensor, size: Tensor, cells: int, samples: int) -> _Samples:

@@ -51,8 +51,9 @@ def _size_after(size, kernel, stride, padding, dilation) -> tuple[int, int]:
 def _windows(shape, kernel, stride, padding, dilation) -> Tensor:  # (pixels out, kernel) rows of the pixels in
     batch, _, height, width = shape
     outside = batch * height * width
-    rows = torch.arange(outside).view(batch, 1, height, width)
-    (top, left) = padding
-    rows = F.pad(rows, (left, left, top, top), value=outside)
-    columns = F.unfold(rows.double(), kernel, dilation=dilation, stride=stride)  # (B, kernel, pixels)
-    return columns.transpose(1, 2).flatten(0, 1).long()
+    top, left = padding
+    with torch.inference_mode(False):  # the cache outlives a prediction, and training may follow
+        rows = torch.arange(outside).view(batch, 1, height, width)
+        rows = F.pad(rows, (left, left, top, top), value=outside)
+        columns = F.unfold(rows.double(), kernel, dilation=dilation, stride=stride)  # (B, kernel, pixels)
+        return columns.transpose(1, 2).flatten(0, 1).long()

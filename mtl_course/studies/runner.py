@@ -242,8 +242,10 @@ def run_study(
     stored = set()
     stop = threading.Event()
     pool = concurrent.futures.ThreadPoolExecutor(workers)
-    running = {pool.submit(train_run_apart, job.configs, stop): job for job in jobs}
+    running = {}
     try:
+        for job in jobs:
+            running[pool.submit(train_run_apart, job.configs, stop)] = job
         for future in tqdm(
             concurrent.futures.as_completed(running), path.stem, len(jobs), unit="run", disable=not progress
         ):

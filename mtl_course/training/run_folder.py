@@ -89,7 +89,8 @@ def open_run(
         try:
             yield run
         finally:
-            if run.place != folder and fabric.global_rank == 0:  # no checkpoint: nothing worth keeping
+            abandoned = run.place != folder and not (run.place / _CHECKPOINTS[0]).exists()
+            if abandoned and fabric.global_rank == 0:  # with a checkpoint the next start takes it
                 shutil.rmtree(run.place, ignore_errors=True)
 
 

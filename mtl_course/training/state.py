@@ -10,10 +10,11 @@ from lightning_fabric import Fabric
 from ..config import Config
 from ..core.errors import UserError
 from ..core.files import atomic_write, short_path
+from ..core.memory import is_out_of_memory
 from ..core.seeds import get_random_states, set_random_states
 from ..core.task import TASKS
 from ..losses import Balancer, balancer_options, make_balancer
-from ..models.checkpoint import checkpoint_config, load_weights, load_fitting_weights, read_checkpoint
+from ..models.checkpoint import checkpoint_config, load_fitting_weights, load_weights, read_checkpoint
 from ..models.multi_task_model import MultiTaskModel, model_from_config
 from .optimizer import make_optimizer
 
@@ -116,6 +117,8 @@ class TrainState:
             try:
                 load(saved[name])
             except Exception as e:  # a state of another kind is stumbled over in any way
+                if is_out_of_memory(e):
+                    raise
                 raise UserError(
                     f"{path}: {name!r} in this checkpoint is not what a training wrote ({type(e).__name__}): "
                     f"expected its state; {_ANOTHER_WAY}"

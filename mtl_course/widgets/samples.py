@@ -57,7 +57,7 @@ def trained_model(
                 flush=True,
             )
         config = make_config("smoke", results_dir=results_dir, epochs=1, steps_per_epoch=steps)
-        train(config, progress=progress)
+        train(config, progress=progress, overwrite=True)  # what a kill left there is of no use
         path = resolve(results_dir) / "checkpoints" / "model_best.pt"
     return load_model(path, choose_device())
 
