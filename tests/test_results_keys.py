@@ -120,7 +120,10 @@ def test_one_figure_without_input_leaves_the_others(tmp_path, capsys):
 def test_scores_of_a_replaced_model_go_with_it(tmp_path):
     path = tmp_path / "scores.csv"
     place = dict(checkpoint="results/checkpoints/model_best.pt", data_root="datasets/world")
-    run = dict(model="multi_task", seed=0, split="test", task="detection", metric="mAP50", value=0.4) | place
+    run = (
+        dict(model="multi_task", seed=0, data_set="world", split="test", task="detection", metric="mAP50", value=0.4)
+        | place
+    )
     _replace_rows(path, pd.DataFrame([run, run | dict(task="lane", metric="iou")]))
     _replace_rows(path, pd.DataFrame([run | dict(model="single_lane", task="lane", metric="iou", value=0.6)]))
     table = pd.read_csv(path)
