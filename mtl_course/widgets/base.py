@@ -157,11 +157,14 @@ def slider(
 
 
 def align_labels(sliders: Iterable[ipw.Widget]):
-    """Equally wide labels, so that sliders beside or below each other have one length."""
+    """Equally wide labels, and room for them, so that sliders beside or below each other have one
+    length.
+    """
     sliders = list(sliders)
-    longest = max(len(control.description) for control in sliders)
+    label = 0.5 * max(len(control.description) for control in sliders) + 0.5  # em
     for control in sliders:
-        control.style.description_width = f"{0.5 * longest + 0.5:g}em"
+        control.style.description_width = f"{label:g}em"
+        control.layout.flex = f"1 1 {10 + label:g}em"
 
 
 def log_slider(
