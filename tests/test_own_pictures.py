@@ -142,7 +142,7 @@ def predict(checkpoint, capsys, *names, out):
 
 def test_the_others_are_done_when_some_are_broken(checkpoint, folder, capsys):
     code, said = predict(checkpoint, capsys, folder / "in", folder / "missing.png", out=folder / "out")
-    assert code == 2 and "3 of 5 pictures or videos could not be read" in said
+    assert code == 2 and "3 of 5 pictures or videos could not be done" in said
     assert all(name in said for name in ("b.png", "c.jpg", "missing.png"))
     assert {path.name for path in (folder / "out").glob("*.png")} == {"a.png", "d.png"}
 
