@@ -8,14 +8,14 @@ __all__ = []
 
 
 @exercise("01.1")
-def check_share_with_sisters(answer):
+def _check_share_with_sisters(answer):
     slip = "It has two sisters, each in training with probability 0.9: when is at least one of them there?"
     expect_close(answer, 0.99, "the share of validation images with another frame in training", slip, tolerance=0.005)
     return "nearly every validation image has been seen in training, a moment earlier or later"
 
 
 @exercise("01.2")
-def check_held_out(answer):
+def _check_held_out(answer):
     groups = [f"track {k}" for k in (7, 7, 2, 2, 2, 5, 9, 9, 1, 1, 1, 1, 4, 4, 7, 8, 0, 3, 6, 6)]
     chosen = {seed: _validation_groups(answer, groups, 0.3, seed) for seed in range(8)}
     for names in chosen.values():

@@ -9,7 +9,7 @@ __all__ = []
 
 
 @exercise("02.1")
-def check_count_easy(answer):
+def _check_count_easy(answer):
     cases = (
         (dict(), 1, "a car of 60 pixels, visible and whole", "It meets all four conditions."),
         (dict(height=40), 1, "a car of exactly 40 pixels", "At least 40: that includes 40."),
@@ -50,7 +50,7 @@ def _record(objects: list[dict]) -> KittiRecord:
 
 
 @exercise("02.2")
-def check_input_height(answer):
+def _check_input_height(answer):
     heights = np.array([10.0, 20, 30, 40, 50, 60, 70, 80, 90, 100])
     given = call(answer, heights, 375)
     slip = "Nine of ten have 20 pixels or more, and 20 becomes 8 at 375 * 8 / 20, not the smallest one at 10"

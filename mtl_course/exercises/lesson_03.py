@@ -8,7 +8,7 @@ __all__ = []
 
 
 @exercise("03.1")
-def check_iou_when_shifted(answer):
+def _check_iou_when_shifted(answer):
     cases = (
         (8, 0, 1.0, "The same mask: overlap and union are the same."),
         (8, 2, 0.6, "6 pixels are in both masks, 10 in at least one."),
@@ -23,7 +23,7 @@ def check_iou_when_shifted(answer):
 
 
 @exercise("03.2")
-def check_fill_gaps(answer):
+def _check_fill_gaps(answer):
     cases = (
         ([[-2, 10, -2, 30, -2]], [[-2, 10, 20, 30, -2]], "Only what lies between two points is filled."),
         ([[-2, -2, -2]], [[-2, -2, -2]], "A lane without a point stays as it is."),

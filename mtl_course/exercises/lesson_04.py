@@ -6,7 +6,7 @@ __all__ = []
 
 
 @exercise("04.1")
-def check_depth_from_height(answer):
+def _check_depth_from_height(answer):
     near = call(answer, 63.0875)
     slip = "A box of half the height is twice as far away: what stands above the fraction's line?"
     expect_close(near, 10.0, "the depth of a person whose box is 63.0875 pixels tall", slip)
@@ -18,7 +18,7 @@ def check_depth_from_height(answer):
 
 
 @exercise("04.2")
-def check_truncation(answer):
+def _check_truncation(answer):
     cases = (
         ((2, 3, 10, 12), 0.0, "a box inside the picture", "Nothing of it is outside."),
         ((15, 0, 25, 10), 0.5, "a box half beside the right border", "Divide by the area of the whole box."),

@@ -8,14 +8,14 @@ __all__ = []
 
 
 @exercise("05.1")
-def check_times_seen(answer):
+def _check_times_seen(answer):
     slip = "500 steps take 500 times the images of one step; spread them evenly over the task's own images"
     expect_close(answer, [2.0, 2.5], "how often each sign and each road scene is seen", slip, tolerance=0.01)
     return "the batch sizes decide how often a task is trained, not the sizes of the data sets"
 
 
 @exercise("05.2")
-def check_mirror_boxes(answer):
+def _check_mirror_boxes(answer):
     boxes = torch.tensor([[0.0, 10.0, 30.0, 20.0], [60.0, 5.0, 100.0, 50.0], [12.5, 0.0, 87.5, 8.0]])
     expected = torch.tensor([[70.0, 10.0, 100.0, 20.0], [0.0, 5.0, 40.0, 50.0], [12.5, 0.0, 87.5, 8.0]])
     given = call(answer, boxes.clone(), 100)
@@ -34,7 +34,7 @@ def check_mirror_boxes(answer):
 
 
 @exercise("05.3")
-def check_images_of_step(answer):
+def _check_images_of_step(answer):
     n, per_step = 12, 5
     late = _images(answer, 11, n, per_step, 0)  # asked for first, before any other step
     sequence = []

@@ -10,7 +10,7 @@ __all__ = []
 
 
 @exercise("06.1")
-def check_extra_share(answer):
+def _check_extra_share(answer):
     for name in ("resnet10", "resnet50"):
         net = Backbone(name)
         channels = sum(m.weight.numel() for m in net.modules() if isinstance(m, TaskBatchNorm2d))
@@ -25,7 +25,7 @@ def check_extra_share(answer):
 
 
 @exercise("06.2")
-def check_task_batchnorm(answer):
+def _check_task_batchnorm(answer):
     torch.manual_seed(0)
     norm = call(answer, 3, 2)
     if not isinstance(norm, nn.Module):
@@ -93,7 +93,7 @@ def _check_learns(norm):
 
 
 @exercise("06.3")
-def check_pooled_weighted(answer):
+def _check_pooled_weighted(answer):
     means = torch.tensor([[-5.0, 1.0], [5.0, 2.0], [0.0, 4.0]])
     variances = torch.tensor([[1.0, 0.5], [1.0, 0.1], [2.0, 3.0]])
     for p in ([1 / 3, 1 / 3, 1 / 3], [0.9, 0.1, 0.0]):

@@ -9,7 +9,7 @@ __all__ = []
 
 
 @exercise("07.1")
-def check_parameters(answer):
+def _check_parameters(answer):
     expected = sum(p.numel() for p in ClassificationHead(512).parameters())
     expect_close(
         answer,
@@ -22,7 +22,7 @@ def check_parameters(answer):
 
 
 @exercise("07.2")
-def check_focal_loss(answer):
+def _check_focal_loss(answer):
     torch.manual_seed(0)
     logits = 3 * torch.randn(16, 5)
     labels = torch.randint(0, 5, (16,))
@@ -47,7 +47,7 @@ def check_focal_loss(answer):
 
 
 @exercise("07.3")
-def check_smallest_smoothed_loss(answer):
+def _check_smallest_smoothed_loss(answer):
     for k, eps in ((43, 0.1), (10, 0.3), (2, 0.5)):
         target = torch.full((k,), eps / k, dtype=torch.float64)
         target[0] += 1 - eps

@@ -10,7 +10,7 @@ __all__ = []
 
 
 @exercise("08.1")
-def check_constant_iou(answer):
+def _check_constant_iou(answer):
     for lane_pixels in (3, 20):
         given = call(answer, lane_pixels / 100)
         pair = isinstance(given, (tuple, list, torch.Tensor)) and len(given) == 2
@@ -27,7 +27,7 @@ def check_constant_iou(answer):
 
 
 @exercise("08.2")
-def check_pull_of_lanes(answer):
+def _check_pull_of_lanes(answer):
     for lane_pixels in (20, 1):
         labels = (torch.arange(100) < lane_pixels).long()
         logits = torch.zeros(100, 2, requires_grad=True)
@@ -42,7 +42,7 @@ def check_pull_of_lanes(answer):
 
 
 @exercise("08.3")
-def check_tversky_loss(answer):
+def _check_tversky_loss(answer):
     torch.manual_seed(0)
     p = torch.rand(3, 6, 8)
     y = (torch.rand(3, 6, 8) < torch.tensor([0.05, 0.3, 0.6])[:, None, None]).float()

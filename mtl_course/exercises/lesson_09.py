@@ -13,7 +13,7 @@ __all__ = []
 
 
 @exercise("09.1")
-def check_encode(answer):
+def _check_encode(answer):
     coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
     for box, anchor in (((10, 20, 50, 40), (0, 0, 40, 40)), ((3, 7, 13, 57), (100, 50, 140, 60))):
         expected = coder.encode_single(torch.tensor([box]).float(), torch.tensor([anchor]).float())[0]
@@ -27,7 +27,7 @@ def check_encode(answer):
 
 
 @exercise("09.2")
-def check_count_anchors(answer):
+def _check_count_anchors(answer):
     for height, width in ((384, 1248), (96, 320)):
         for neck in ("fpn", "c5"):
             strides = [s for name, s in STRIDES.items() if neck == "fpn" or name == "c5"]
@@ -44,7 +44,7 @@ def check_count_anchors(answer):
 
 
 @exercise("09.3")
-def check_suppress(answer):
+def _check_suppress(answer):
     torch.manual_seed(0)
     corners = 40 * torch.rand(30, 2)
     boxes = torch.cat([corners, corners + 10 + 20 * torch.rand(30, 2)], 1)

@@ -11,7 +11,7 @@ __all__ = []
 
 
 @exercise("10.1")
-def check_passes(answer):
+def _check_passes(answer):
     for tasks in (("classification", "detection", "lane"), ("detection", "lane")):
         for sharing in SHARING:
             given = call(answer, sharing, len(tasks))
@@ -41,7 +41,7 @@ def _count_passes(sharing, tasks):
 
 
 @exercise("10.2")
-def check_stitch(answer):
+def _check_stitch(answer):
     torch.manual_seed(0)
     for tasks in (2, 3):
         unit = CrossStitchUnit(tasks, 4)
@@ -73,7 +73,7 @@ class _Half(MultiTaskBackbone):
 
 
 @exercise("10.3")
-def check_shared_names(answer):
+def _check_shared_names(answer):
     images = torch.randn(2, 3, 64, 64)
     for sharing in ("mtan", "separate", "half"):
         backbone = _Half() if sharing == "half" else make_backbone(sharing, "resnet10")

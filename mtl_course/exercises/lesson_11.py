@@ -9,7 +9,7 @@ __all__ = []
 
 
 @exercise("11.1")
-def check_shared_share(answer):
+def _check_shared_share(answer):
     slip = "The backbone is shared, the heads are not; three networks have three backbones, and each head once"
     if not isinstance(answer, (list, tuple, np.ndarray, torch.Tensor)) or len(answer) != 2:
         raise Slip(f"you gave {show(answer)}; expected two numbers: the share, and millions of parameters")
@@ -30,7 +30,7 @@ class _Backbone:
 
 
 @exercise("11.2")
-def check_forward(answer):
+def _check_forward(answer):
     heads = {"signs": lambda f: f * 2, "lanes": lambda f: f + 100, "boxes": lambda f: -f}
     scene = torch.ones(2, 3)
     backbone = _Backbone()
@@ -62,7 +62,7 @@ def _compare(given: dict, expected: dict, what: str):
 
 
 @exercise("11.3")
-def check_balancing_weights(answer):
+def _check_balancing_weights(answer):
     for losses in ({"signs": 0.5, "boxes": 2.0, "lanes": 4.0}, {"signs": 3.0, "lanes": 1.0}):
         given = call(answer, dict(losses))
         if not isinstance(given, dict) or set(given) != set(losses):

@@ -10,7 +10,7 @@ __all__ = []
 
 
 @exercise("12.1")
-def check_balanced_accuracy(answer):
+def _check_balanced_accuracy(answer):
     full = np.array([[5, 1, 0], [0, 1, 1], [1, 0, 1]])
     with_absent = np.array([[8, 2, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 1]])
     expect_close(
@@ -30,7 +30,7 @@ def check_balanced_accuracy(answer):
 
 
 @exercise("12.2")
-def check_lane_share(answer):
+def _check_lane_share(answer):
     for accuracy, iou in ((0.159, 0.082), (0.9, 0.5), (0.6, 0.2)):
         false_positives = 1 - accuracy
         expect_close(
@@ -43,7 +43,7 @@ def check_lane_share(answer):
 
 
 @exercise("12.3")
-def check_wrong_score(answer):
+def _check_wrong_score(answer):
     try:
         score = float(answer)
     except (TypeError, ValueError):

@@ -10,7 +10,7 @@ __all__ = []
 
 
 @exercise("13.1")
-def check_smallest_plausible_rate(answer):
+def _check_smallest_plausible_rate(answer):
     for tracks in (12, 1, 100):
         rate = call(answer, tracks)
         expect_close(
@@ -23,7 +23,7 @@ def check_smallest_plausible_rate(answer):
 
 
 @exercise("13.2")
-def check_difference_interval(answer):
+def _check_difference_interval(answer):
     first = np.r_[np.ones(170), np.ones(10), np.zeros(4), np.zeros(16)].astype(bool)
     second = np.r_[np.ones(170), np.zeros(10), np.ones(4), np.zeros(16)].astype(bool)
     given = "two networks, both right on 170 of 200 images, only the first on 10, only the second on 4"
@@ -49,7 +49,7 @@ def check_difference_interval(answer):
 
 
 @exercise("13.3")
-def check_images_needed(answer):
+def _check_images_needed(answer):
     for per_track in (1, 30):
         images = call(answer, per_track)
         expect_close(

@@ -9,7 +9,7 @@ __all__ = []
 
 
 @exercise("14.1")
-def check_first_step(answer):
+def _check_first_step(answer):
     expect_close(
         answer,
         0.4,
@@ -58,7 +58,7 @@ def _right_step(model, loss, optimizer, batch, weights):
 
 
 @exercise("14.2")
-def check_training_step(answer):
+def _check_training_step(answer):
     model, optimizer, batch, weights = _problem(0)
     reference, reference_optimizer, *_ = _problem(0)
     for p in model.parameters():
@@ -82,7 +82,7 @@ def check_training_step(answer):
 
 
 @exercise("14.3")
-def check_accumulation(answer):
+def _check_accumulation(answer):
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(7, 3, generator=generator)
     for sizes in ((3, 4), (1, 6), (2, 2, 3)):
@@ -151,7 +151,7 @@ _FAULTY = {
 
 
 @exercise("14.4")
-def check_trust(answer):
+def _check_trust(answer):
     verdict = call(answer, _right_step)
     expect(bool(verdict), f"a right step was called faulty (you returned {show(verdict)}); compare with a tolerance")
     for name, step in _FAULTY.items():

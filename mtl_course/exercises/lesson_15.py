@@ -11,13 +11,13 @@ __all__ = []
 
 
 @exercise("15.1")
-def check_repeated_steps(answer):
+def _check_repeated_steps(answer):
     slip = "last.pt was written after 8, 16, 20, 24 and 32 steps: what was done since the last of them is repeated"
     expect_close(answer, 7, "the number of steps that are done twice", slip)
 
 
 @exercise("15.2")
-def check_clipped_average(answer):
+def _check_clipped_average(answer):
     cases = ((6.0, 0.0), (0.0, 0.4), 1.0), ((6.0, 0.0), (0.0, 0.4), 9.0), ((3.0, 4.0), (-1.0, 0.0), 1.0)
     for first, second, largest in cases:
         a = torch.tensor(first)
@@ -54,7 +54,7 @@ def _train(run: SimpleNamespace, steps: int) -> list[float]:  # losses
 
 
 @exercise("15.3")
-def check_resume(answer):
+def _check_resume(answer):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         whole = _new_run()

@@ -32,7 +32,7 @@ def _pair(answer, what: str) -> tuple[float, float]:
 
 
 @exercise("16.1")
-def check_longest_step(answer):
+def _check_longest_step(answer):
     step, length = _pair(call(answer), "the step, counted from 1, and its length")
     lengths = _adam_step_lengths([schedule_factors("lane=1>30", s / 1000)["lane"] for s in range(1000)])
     longest = lengths.index(max(lengths)) + 1
@@ -51,7 +51,7 @@ def check_longest_step(answer):
 
 
 @exercise("16.2")
-def check_slowest(answer):
+def _check_slowest(answer):
     expect(
         isinstance(answer, type) and issubclass(answer, Balancer),
         f"you gave {show(answer)}; expected a class that derives from `Balancer`, with `weight` and `finish`",
@@ -80,7 +80,7 @@ def _expect_weights(balancer, expected, situation):
 
 
 @exercise("16.3")
-def check_floor(answer):
+def _check_floor(answer):
     try:
         floor = float(answer)
     except (TypeError, ValueError):

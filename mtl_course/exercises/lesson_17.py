@@ -24,7 +24,7 @@ def _directions(name: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @exercise("17.1")
-def check_keep_direction(answer):
+def _check_keep_direction(answer):
     names = ("mgda", "nash", "upgrad", "imtl_g")
     given = {answer} if isinstance(answer, str) else answer
     try:
@@ -52,7 +52,7 @@ def check_keep_direction(answer):
 
 
 @exercise("17.2")
-def check_two_task_mgda(answer):
+def _check_two_task_mgda(answer):
     for seed in range(40):
         generator = torch.Generator().manual_seed(seed)
         lengths = torch.tensor([[1.0], [1.0 + seed % 5]], dtype=torch.float64)
@@ -88,7 +88,7 @@ def _project(gradients, order):
 
 
 @exercise("17.3")
-def check_pcgrad(answer):
+def _check_pcgrad(answer):
     cases = {
         "two gradients in conflict": ([[1.0, 0.0], [-1.0, 1.0]], "Take the part of g_i along g_j out, and add up"),
         "two gradients that agree": (

@@ -12,7 +12,7 @@ __all__ = []
 
 
 @exercise("18.1")
-def check_jacobians(answer):
+def _check_jacobians(answer):
     try:
         first, second = (float(value) for value in answer)
     except (TypeError, ValueError):
@@ -63,7 +63,7 @@ class _Network:
 
 
 @exercise("18.2")
-def check_streamed_step(answer):
+def _check_streamed_step(answer):
     network = _Network()
     jacobian = network.gradients()
     network = _Network()
@@ -96,7 +96,7 @@ def check_streamed_step(answer):
 
 
 @exercise("18.3")
-def check_make_closures(answer):
+def _check_make_closures(answer):
     calls = []
 
     def task_loss(task):
@@ -123,7 +123,7 @@ def check_make_closures(answer):
 
 
 @exercise("18.4")
-def check_images(answer):
+def _check_images(answer):
     try:
         images = float(answer)
     except (TypeError, ValueError):

@@ -10,7 +10,7 @@ __all__ = []
 
 
 @exercise("19.1")
-def check_images_seen(answer):
+def _check_images_seen(answer):
     for changes in ({}, {"epochs": 2, "steps_per_epoch": 7}):
         config = make_config("laptop", **changes)
         given = call(answer, config)
@@ -31,7 +31,7 @@ def check_images_seen(answer):
 
 
 @exercise("19.2")
-def check_interval(answer):
+def _check_interval(answer):
     for scores in ([0.40, 0.44], [0.61, 0.60, 0.64]):
         half = stats.t.ppf(0.975, len(scores) - 1) * np.std(scores, ddof=1) / len(scores) ** 0.5
         expect_close(
@@ -46,7 +46,7 @@ def check_interval(answer):
 
 
 @exercise("19.3")
-def check_seeds_needed(answer):
+def _check_seeds_needed(answer):
     for std, half_width, expected in ((0.0318, 0.061, 4), (0.0318, 0.03, 7), (0.001, 0.5, 2), (0.0127, 0.015, 6)):
         expect_close(
             call(answer, std, half_width),

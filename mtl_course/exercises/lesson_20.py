@@ -8,7 +8,7 @@ __all__ = []
 
 
 @exercise("20.1")
-def check_no_sibling(answer):
+def _check_no_sibling(answer):
     for frames, held_out in ((10, 0.1), (3, 0.5), (30, 0.1)):
         expect_close(
             call(answer, frames, held_out),
@@ -30,7 +30,7 @@ def _table(top1: dict) -> pd.DataFrame:
 
 
 @exercise("20.2")
-def check_worst_sign(answer):
+def _check_worst_sign(answer):
     for top1 in ({"Danger": 0.9, "Children": 0.7, "Yield": 1.0}, {"Ice": 0.5, "Danger": 0.8}):
         given = call(answer, _table(top1))
         worst = min(top1, key=top1.get)

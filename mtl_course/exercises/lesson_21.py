@@ -6,7 +6,7 @@ __all__ = []
 
 
 @exercise("21.1")
-def check_share_saved(answer):
+def _check_share_saved(answer):
     for backbone, head, tasks in ((10, 1, 3), (10, 0, 3), (5, 5, 2)):
         expect_close(
             call(answer, backbone, head, tasks),
@@ -18,7 +18,7 @@ def check_share_saved(answer):
 
 
 @exercise("21.2")
-def check_backbone_share(answer):
+def _check_backbone_share(answer):
     for ratio in (2.0, 3.0, 1.0, 1.71):
         expect_close(
             call(answer, ratio) + 1,
@@ -31,7 +31,7 @@ def check_backbone_share(answer):
 
 
 @exercise("21.3")
-def check_band(answer):
+def _check_band(answer):
     cases = (
         ((640, 360), (416, 128), 180, (81.5385, 278.4615)),
         ((640, 360), (416, 128), 20, (0, 196.9231)),

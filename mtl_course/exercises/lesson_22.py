@@ -11,7 +11,7 @@ __all__ = []
 
 
 @exercise("22.1")
-def check_half_widths(answer):
+def _check_half_widths(answer):
     first = np.array([50, 53, 47])
     second = np.array([51, 54.5, 47.5])
     t = stats.t.ppf(0.975, 2)
@@ -37,7 +37,7 @@ def _made_up(gain: float) -> pd.DataFrame:  # of `fixed 1:5:30` on test, in lane
 
 
 @exercise("22.2")
-def check_optimism(answer):
+def _check_optimism(answer):
     for gain in (0.03, 0.08):
         right = 100 * (gain - 0.02) / 0.3 / 3
         slip = (
@@ -47,7 +47,7 @@ def check_optimism(answer):
 
 
 @exercise("22.3")
-def check_false_alarm(answer):
+def _check_false_alarm(answer):
     for methods, seeds in ((10, 3), (1, 3), (10, 5)):
         given = float(call(answer, methods, seeds))
         right = 1 - 0.95**methods

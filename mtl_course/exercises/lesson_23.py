@@ -8,7 +8,7 @@ __all__ = []
 
 
 @exercise("23.1")
-def check_first_order(answer):
+def _check_first_order(answer):
     gramian = np.array([[1.0, -1.0], [-1.0, 5.0]])  # of the toy with goals (1, 0) and (−1, 2)
     losses = np.array([0.5, 2.5])
     right = 1e-4 * gramian / losses[None, :]
@@ -17,12 +17,12 @@ def check_first_order(answer):
 
 
 @exercise("23.2")
-def check_best_step(answer):
+def _check_best_step(answer):
     slip = "b is best off at its own goal; how far is that from a's, squared?"
     expect_close(answer, [1.0, -7.0], "the pair of step length and affinity of b onto a", slip)
 
 
 @exercise("23.3")
-def check_delta_and_points(answer):
+def _check_delta_and_points(answer):
     slip = "Δm is the mean of three relative changes in percent; a hundredth of mAP50 is one point"
     expect_close(answer, [-8 / 3, 0.2], "the pair of Δm in percent and lost points", slip, tolerance=0.02)

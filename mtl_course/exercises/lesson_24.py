@@ -11,7 +11,7 @@ __all__ = []
 
 
 @exercise("24.1")
-def check_weight(answer):
+def _check_weight(answer):
     for a, b, share in ((1.0, 1.0, 0.5), (4.0, 0.05, 0.2), (3.0, 2.0, 0.9)):
         right = a / b * (share / (1 - share)) ** 0.5
         slip = f"With w·b as the lanes' length the share w²b²/(a² + w²b²) must be {share}"
@@ -19,7 +19,7 @@ def check_weight(answer):
 
 
 @exercise("24.2")
-def check_chance(answer):
+def _check_chance(answer):
     for conflicts, steps in ((32, 60), (45, 60), (31, 60), (3, 4)):
         right = sum(comb(steps, k) for k in range(conflicts, steps + 1)) / 2**steps
         slip = "At least that often: the number itself counts, so sf(conflicts − 1, …)"
@@ -43,7 +43,7 @@ def _made_up_gradients() -> pd.DataFrame:
 
 
 @exercise("24.3")
-def check_fastest_stage(answer):
+def _check_fastest_stage(answer):
     given = call(answer, _made_up_gradients())
     expect(
         given == "layer1",

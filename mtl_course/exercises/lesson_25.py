@@ -9,7 +9,7 @@ __all__ = []
 
 
 @exercise("25.1")
-def check_lane_steps(answer):
+def _check_lane_steps(answer):
     sizes = {"classification": 6370, "detection": 980, "lane": 65}
     right = [600 * task_probabilities(sizes, temperature)["lane"] for temperature in (1, 5)]
     slip = "The probability of a lane step is n^(1/τ) over the sum of n^(1/τ), times 600"
@@ -17,7 +17,7 @@ def check_lane_steps(answer):
 
 
 @exercise("25.2")
-def check_factor(answer):
+def _check_factor(answer):
     for frequent, rare, beta in ((1000, 10, 0.999), (500, 50, 0.99)):
         right = (1 - beta**frequent) / (1 - beta**rare)
         slip = "A class of n images weighs (1 − β)/(1 − βⁿ); divide the rare one's weight by the frequent one's"
@@ -26,7 +26,7 @@ def check_factor(answer):
 
 
 @exercise("25.3")
-def check_parts(answer):
+def _check_parts(answer):
     gramian = np.array([[400.0, -5.0, 0.1], [-5.0, 100.0, 0.0], [0.1, 0.0, 0.2]])
     for weights in (np.array([1.0, 1.0, 30.0]), np.array([0.1, 0.1, 3.0])):
         each = weights * (gramian @ weights)
@@ -36,7 +36,7 @@ def check_parts(answer):
 
 
 @exercise("25.4")
-def check_few_and_rare(answer):
+def _check_few_and_rare(answer):
     right = dict(lane_limit=65, task_sampling="temperature", sampling_temperature=1.0, steps_per_epoch=600)
     if not isinstance(answer, dict):
         raise Slip(f"you gave {show(answer)}; expected a dictionary of config fields such as lane_limit")

@@ -6,7 +6,7 @@ __all__ = []
 
 
 @exercise("26.1")
-def check_can_agree(answer):
+def _check_can_agree(answer):
     cases = (
         ([0.3, 0.3, 0.3], [0.1, 0.1, 0.1], 1.0, 0.1, True),
         ([23.5, 1.2, 0.85, 2.0], [0.1, 0.1, 0.01, 0.1], 70.2, 0.1, False),
@@ -26,7 +26,7 @@ def check_can_agree(answer):
 
 
 @exercise("26.2")
-def check_largest_error_rate(answer):
+def _check_largest_error_rate(answer):
     for n in (100, 3_921, 10):
         expect_close(
             call(answer, n),
@@ -39,7 +39,7 @@ def check_largest_error_rate(answer):
 
 
 @exercise("26.3")
-def check_shares(answer):
+def _check_shares(answer):
     for accuracy, iou in ((0.96, 0.5), (0.1591, 0.0819)):
         positives = iou * (1 - accuracy) / (1 - iou)
         expect_close(

@@ -8,7 +8,7 @@ __all__ = []
 
 
 @exercise("31.1")
-def check_ious(answer):
+def _check_ious(answer):
     "The official IoU drops the pixels whose label is background."
     slip = "The official union holds the drivable pixels alone (30 % and 10 %), the strict one every pixel"
     expect_close(answer, (0.75, 0.3), "(official, strict)", slip)
@@ -16,7 +16,7 @@ def check_ious(answer):
 
 
 @exercise("31.2")
-def check_collate(answer):
+def _check_collate(answer):
     "One whole number a picture."
     labels = call(answer, [{"rain": True}, {"rain": False}, {"rain": True}])
     expect(isinstance(labels, torch.Tensor), f"collate gave a {type(labels).__name__}; expected a tensor")
@@ -32,7 +32,7 @@ def check_collate(answer):
 
 
 @exercise("31.3")
-def check_rain_head(answer):
+def _check_rain_head(answer):
     "A module whose loss falls on a toy batch."
     expect(isinstance(answer, type), "you gave something that is no class; expected `class RainHead(nn.Module)`")
     head = call(answer, {"c2": 8, "c3": 8, "c4": 8, "c5": 16})

@@ -8,7 +8,7 @@ __all__ = []
 
 
 @exercise("40.1")
-def check_good_thresholds(answer):
+def _check_good_thresholds(answer):
     given = call(answer)
     try:
         chosen = {round(10 * float(threshold)) for threshold in given}
@@ -26,7 +26,7 @@ def check_good_thresholds(answer):
 
 
 @exercise("40.2")
-def check_meeting_point(answer):
+def _check_meeting_point(answer):
     for a, y1, y2 in ((0.3, 1.0, 5.0), (-2.0, 3.0, -1.0)):
         given = call(answer, a, y1, y2)
         pair = isinstance(given, (tuple, list)) and len(given) == 2

@@ -9,7 +9,7 @@ __all__ = []
 
 
 @exercise("41.1")
-def check_limit(answer):
+def _check_limit(answer):
     expect_close(
         answer,
         52,
@@ -20,7 +20,7 @@ def check_limit(answer):
 
 
 @exercise("41.2")
-def check_two_x(answer):
+def _check_two_x(answer):
     try:
         places = np.asarray(answer, float).ravel()
     except (TypeError, ValueError):
@@ -46,7 +46,7 @@ def check_two_x(answer):
 
 
 @exercise("41.3")
-def check_official_fn(answer):
+def _check_official_fn(answer):
     cases = {
         (2, 1): (0.5, "One of two lanes is missed"),
         (4, 0): (1, "All of four lanes are missed"),

@@ -11,7 +11,7 @@ __all__ = []
 
 
 @exercise("42.1")
-def check_fourteen_cyclists(answer):
+def _check_fourteen_cyclists(answer):
     try:
         r40, r11 = np.asarray(answer, float).ravel()
     except (TypeError, ValueError):
@@ -28,7 +28,7 @@ def check_fourteen_cyclists(answer):
 
 
 @exercise("42.2")
-def check_spoil(answer):
+def _check_spoil(answer):
     car = (100.0, 100.0, 200.0, 150.0)
     given = call(answer, car)
     try:

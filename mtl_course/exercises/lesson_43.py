@@ -8,7 +8,7 @@ __all__ = []
 
 
 @exercise("43.1")
-def check_weighted_curve(answer):
+def _check_weighted_curve(answer):
     hits = np.array([True, False, True, True])
     frames = np.array([0, 1, 0, 2])
     objects = np.array([2, 0, 3])
@@ -39,7 +39,7 @@ def check_weighted_curve(answer):
 
 
 @exercise("43.2")
-def check_paired_interval(answer):
+def _check_paired_interval(answer):
     rng = np.random.default_rng(0)
     luck = rng.normal(0, 0.03, 1000)
     a = 0.62 + luck + rng.normal(0, 0.005, 1000)

@@ -6,7 +6,7 @@ __all__ = []
 
 
 @exercise("44.1")
-def check_images_that_fit(answer):
+def _check_images_that_fit(answer):
     expect(
         isinstance(answer, (int, float)) and answer == int(answer),
         f"you gave {show(answer)}; expected a whole number: a part of an image cannot be added",
@@ -17,7 +17,7 @@ def check_images_that_fit(answer):
 
 
 @exercise("44.2")
-def check_stop(answer):
+def _check_stop(answer):
     for a, b in ((1.0, 1.0), (0.1, 0.02), (1.0, 0.001), (0.01, 1.0)):
         size = 1
         while 2 * (a + b * size) >= 1.05 * (a + 2 * b * size):
