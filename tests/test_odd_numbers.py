@@ -1,6 +1,7 @@
 """Gradients of any length, dependent on each other, infinite, or made of parts of unequal size."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -38,9 +39,11 @@ def real_step(name, J, dtype=torch.float32, losses=(1.0, 1.0, 1.0)):
     "The gradient that a step leaves for losses with these gradients, float64."
     J = J.to(dtype)
     w = nn.Parameter(torch.zeros(J.shape[1], dtype=dtype))
-    closures = {}
-    for task, row, loss in zip(TASKS, J, losses):
-        closures[task] = lambda row=row, loss=loss: (row * w).sum() + loss
+
+    def task_loss(row, loss):
+        return (row * w).sum() + loss
+
+    closures = {task: partial(task_loss, row, loss) for task, row, loss in zip(TASKS, J, losses)}
     streamed_backward([w], closures, make_balancer(name, TASKS))
     return w.grad.double()
 
@@ -148,9 +151,13 @@ class Toy(nn.Module):
         self.head = nn.Parameter(torch.ones(3))
 
     def closures(self, broken: str):
-        losses = {"a": lambda: (self.shared**2).sum()}
-        losses["b"] = lambda: (self.head * self.shared).sum() + (getattr(self, broken) - 1).square().sum().sqrt()
-        return losses
+        def first():
+            return (self.shared**2).sum()
+
+        def second():
+            return (self.head * self.shared).sum() + (getattr(self, broken) - 1).square().sum().sqrt()
+
+        return {"a": first, "b": second}
 
 
 @pytest.mark.parametrize("broken", ["shared", "head"])

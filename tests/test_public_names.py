@@ -7,7 +7,7 @@ import json
 import pytest
 from test_course import MODULES, NOTEBOOKS, imported_from, room_of
 
-MOST_PUBLIC_NAMES = 387  # in all `__all__` together; the aim is 250
+MOST_PUBLIC_NAMES = 388  # in all `__all__` together; the aim is 250
 DRAWINGS = "drawings of lessons"  # the comment beside an empty `__all__`
 LESSON_DRAWINGS = sorted(
     name for name, path in MODULES.items() if f"__all__ = []  # {DRAWINGS}\n" in path.read_text(encoding="utf-8")

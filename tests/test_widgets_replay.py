@@ -68,10 +68,13 @@ def test_the_replays_table_is_exact_and_its_updates_turn():
     assert "graddrop" not in table.index and f"step {made.steps[2]}" in text.lower()
     drawn = {}
     original = ga.draw_arrows
+
+    def remember(gradients, updates, *rest, **named):
+        drawn.update(g=gradients, u=updates)
+        return original(gradients, updates, *rest, **named)
+
     try:
-        ga.draw_arrows = lambda gradients, updates, *rest, **named: (
-            drawn.update(g=gradients, u=updates) or original(gradients, updates, *rest, **named)
-        )
+        ga.draw_arrows = remember
         for same_length in (False, True):
             _, table, _ = replay_drawing(made, 2, same_length=same_length)
             lengths = np.sqrt(np.diag(gramian)) if same_length else np.ones(3)

@@ -1,7 +1,6 @@
 """`mtl_predict`: what a trained model sees on pictures and videos."""
 
 import contextlib
-import errno
 import json
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from tqdm.auto import tqdm
 
 from ..config import make_config
 from ..core.device import choose_device
-from ..core.errors import UserError
+from ..core.errors import UserError, is_disk_full
 from ..core.files import atomic_write, resolve, short_path
 from ..core.inputs import parse_json, refuse_special_file
 from ..data.images import read_picture
@@ -62,8 +61,8 @@ def mtl_predict(
             refuse_special_file(file)
             predict(model, file, output, tasks, score_threshold)
         except (UserError, OSError, cv2.error) as e:
-            if isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise UserError(f"{output} cannot be written: expected room on the disk; free some space") from None
+            if is_disk_full(e):  # no fault of this picture, and the next will not fit either
+                raise
             failures.append(str(e) if str(file) in str(e) else f"{file}: {e}")
             continue
         print(f"{file.name} → {short_path(output)}")

@@ -1,7 +1,6 @@
 """What makes a function a program: arguments, mistakes in one sentence, exit codes."""
 
 import contextlib
-import errno
 import functools
 import inspect
 import os
@@ -16,7 +15,7 @@ from fastcore.script import Param, anno_parser
 from tqdm import tqdm
 
 from ..config import config_fields, make_config
-from ..core.errors import UserError, shorten
+from ..core.errors import UserError, is_disk_full, shorten
 from ..core.files import short_path
 from ..core.memory import is_out_of_memory
 from ..losses import BALANCERS
@@ -96,7 +95,7 @@ def _sentence(error: Exception) -> str:
 def _limit_of_the_machine(error: Exception) -> str:  # empty: it is something else
     "What to do where the disk, the memory or another process has set an end."
     text = str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_disk_full(error):
         place = f" ({error.filename})" if error.filename else ""
         return f"the disk is full{place}: expected room for what is written; free some space and start again"
     if "shared memory" in text or "shm" in text:

@@ -1,8 +1,9 @@
 """The one kind of error that speaks to the user."""
 
+import errno
 import re
 
-__all__ = ["UserError", "shorten"]
+__all__ = ["UserError", "is_disk_full", "shorten"]
 
 _LONGEST_WORD = 400  # characters: longer than any path or list of names that is told
 _LONGEST_SENTENCE = 4000
@@ -15,6 +16,11 @@ class UserError(Exception):
 
     def __str__(self):
         return shorten(super().__str__())
+
+
+def is_disk_full(error: BaseException) -> bool:
+    "Whether the disk, a quota or the largest size of a file has set an end."
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def shorten(text: str) -> str:

@@ -18,10 +18,10 @@ def refuse_special_file(path: str | Path, name: str = ""):  # name: how to call 
         raise UserError(f"{name or path}: is a pipe or a device: expected a regular file; copy the data into one")
 
 
-def parse_json(text: str):
+def parse_json(text: str, **options):  # options: of `json.loads`
     "What a text of json says; raises `ValueError` when it is none, or nested without end."
     try:
-        return json.loads(text)
+        return json.loads(text, **options)
     except RecursionError:
         raise ValueError("lists within lists, too deep to read") from None
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..core.errors import UserError
 from ..core.files import replaced_folder
-from ..core.inputs import refuse_special_file
+from ..core.inputs import parse_json, refuse_special_file
 from .intervals import RESAMPLES, draw_counts, interval
 from .tusimple import tusimple_scores
 
@@ -61,7 +61,7 @@ def _parse(line: bytes):  # what it says
         raise ValueError("a zero byte")
     text = line.decode("utf-8")
     numbers = dict(parse_int=_int64, parse_float=_float) if _LONG_NUMBER.search(line) else {}
-    load = functools.partial(json.loads, strict=False, parse_constant=_refuse, **numbers)
+    load = functools.partial(parse_json, strict=False, parse_constant=_refuse, **numbers)
     try:
         return load(text)
     except ValueError:
@@ -76,7 +76,7 @@ def read_json_lines(path: str | Path) -> list:  # what each line says
         for n, line in enumerate(f, 1):
             try:
                 entries.append(_parse(line))
-            except (ValueError, RecursionError) as e:
+            except ValueError as e:
                 raise ValueError(
                     f"{Path(path).name}, line {n}: not JSON ({e}), expected one object a line: mend or remove the line"
                 ) from e

@@ -109,8 +109,8 @@ class TrainState:
         load_weights(self.model, saved["model"], path)
         _check_same_config(self.config, checkpoint_config(saved, path), path)
         _check_complete(saved, path)
-        loads = dict.fromkeys(("optimizer", "scheduler", "balancer"))
-        loads = {name: getattr(self, name).load_state_dict for name in loads} | dict(random=set_random_states)
+        loads = {name: getattr(self, name).load_state_dict for name in ("optimizer", "scheduler", "balancer")}
+        loads["random"] = set_random_states
         if self.precision and saved.get("precision"):
             loads["precision"] = self.precision.load_state_dict
         for name, load in loads.items():
