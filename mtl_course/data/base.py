@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..core.errors import UserError
 from ..core.files import resolve
 from ..core.seeds import derive_seed
+from .images import image_size, read_image
+from .validation import refuse_misfit
 
 __all__ = []
 
@@ -43,6 +46,24 @@ class ReaderBase(Dataset):
     def path(self, i: int) -> Path:  # where image i lies
         "The file of image `i`."
         return self.data_root / str(self.files[i])
+
+    def faults(self, i: int, size: tuple[int, int]) -> list[str]:  # size: (height, width) of the file
+        "Why image `i` is not the one that its label speaks of; a reader says what it knows."
+        return []
+
+    def read(self, i: int, crop: tuple | None = None) -> tuple[Tensor, tuple]:  # as of `read_image`
+        "Image `i` at the reader's size, and the size of its file; refused where it does not fit."
+        file = str(self.files[i])
+        image, native = read_image(self.path(i), self.size, crop, file)
+        refuse_misfit(file, self.faults(i, native))
+        return image, native
+
+    def native_size(self, i: int) -> tuple[int, int]:  # (height, width)
+        "The size of the file of image `i`; refused where its label does not fit."
+        file = str(self.files[i])
+        size = image_size(self.path(i), file)
+        refuse_misfit(file, self.faults(i, size))
+        return size
 
     def _select(
         self,

@@ -13,8 +13,7 @@ import numpy as np
 
 from .base import ReaderBase, split_groups
 from .gtsrb_tables import index_gtsrb, size_faults
-from .images import read_image
-from .validation import raise_problems, refuse_misfit
+from .validation import raise_problems
 
 # %% ../../nbs/1_data/01_signs.ipynb #signs012
 def _deal_out(index, split_rule: str, seed: int) -> np.ndarray:  # (images,) 0 train, 1 val, 2 test
@@ -83,9 +82,11 @@ class GTSRB(ReaderBase):
         "Image `i`, decoded now, with its class."
         file = str(self.files[i])
         crop = None if self.roi_margin is None else _grow(self.rois[i], self.sizes[i], self.roi_margin)
-        image, native = read_image(self.path(i), self.size, crop, file)
-        refuse_misfit(file, size_faults(self.sizes[i], native))
-        return {"image": image, "label": int(self.labels[i]), "file": file}
+        return {"image": self.read(i, crop)[0], "label": int(self.labels[i]), "file": file}
+
+    def faults(self, i: int, size: tuple[int, int]) -> list[str]:
+        "The csv says the size, and the Roi is in its pixels."
+        return size_faults(self.sizes[i], size)
 
     def record(self, i: int) -> SignRecord:  # all that the csv says
         "The published facts on image `i`."

@@ -15,9 +15,8 @@ from torchvision import tv_tensors
 
 from ..config import DETECTION_CLASSES
 from .base import ReaderBase, split_groups
-from .images import image_size, read_image
 from .kitti_labels import box_faults, index_kitti
-from .validation import raise_problems, refuse_misfit
+from .validation import raise_problems
 
 # %% ../../nbs/1_data/02_objects.ipynb #objects008
 _NUMBER_OF = {name: i for i, name in enumerate(DETECTION_CLASSES, 1)}  # names that are not in it: 0, to be ignored
@@ -88,8 +87,7 @@ class KITTI(ReaderBase):
     def __getitem__(self, i: int) -> dict:  # {"image", "boxes" (N, 4), "labels" (N,) 1-7, "ignore" (M, 4), "file"}
         "Image `i`, decoded now, with its boxes in pixels of the scaled image."
         file = str(self.files[i])
-        image, native = read_image(self.path(i), self.size, name=file)
-        refuse_misfit(file, box_faults(self._objects[i], native))
+        image, native = self.read(i)
         boxes, ignore = (_scale_boxes(b, native, tuple(image.shape[-2:])) for b in (self.boxes[i], self.ignored[i]))
         return dict(image=image, boxes=boxes, labels=torch.tensor(self.labels[i]), ignore=ignore, file=file)
 
@@ -99,6 +97,8 @@ class KITTI(ReaderBase):
         columns = {name: values.copy() for name, values in self._objects[i]._asdict().items()}
         columns["occlusion"] = columns["occlusion"].astype(np.int64)
         columns["boxes"] = columns["boxes"].astype(np.float32)
-        size = image_size(self.path(i), file)
-        refuse_misfit(file, box_faults(self._objects[i], size))
-        return KittiRecord(file, size, **columns)
+        return KittiRecord(file, self.native_size(i), **columns)
+
+    def faults(self, i: int, size: tuple[int, int]) -> list[str]:
+        "Boxes lie in the image."
+        return box_faults(self._objects[i], size)

@@ -15,9 +15,8 @@ import torch
 from torchvision import tv_tensors
 
 from .base import ReaderBase, split_groups
-from .images import image_size, read_image
 from .tusimple_labels import index_tusimple, reach_faults
-from .validation import raise_problems, refuse_misfit
+from .validation import raise_problems
 
 # %% ../../nbs/1_data/03_lanes.ipynb #lanes007
 @dataclass(frozen=True)
@@ -96,14 +95,15 @@ class TuSimple(ReaderBase):
     def __getitem__(self, i: int) -> dict:  # {"image" uint8 (3, H, W), "mask" uint8 (H, W) in {0, 1}, "file"}
         "Image `i`, decoded now, with its lanes drawn at the size of the scaled image."
         file, _, lanes, heights = self._labels[i]
-        image, native = read_image(self.path(i), self.size, name=file)
-        refuse_misfit(file, reach_faults(self._labels[i], native))
+        image, native = self.read(i)
         mask = draw_lanes(lanes, heights, native, tuple(image.shape[-2:]), self.line_width)
         return {"image": image, "mask": tv_tensors.Mask(torch.from_numpy(mask)), "file": file}
 
     def record(self, i: int) -> LaneRecord:  # arrays of its own
         "The published lanes of image `i`."
         file, raw_file, lanes, heights = self._labels[i]
-        size = image_size(self.path(i), file)
-        refuse_misfit(file, reach_faults(self._labels[i], size))
-        return LaneRecord(file, raw_file, size, lanes.copy(), heights.copy())
+        return LaneRecord(file, raw_file, self.native_size(i), lanes.copy(), heights.copy())
+
+    def faults(self, i: int, size: tuple[int, int]) -> list[str]:
+        "Lanes lie in the image, and reach down to its lower half."
+        return reach_faults(self._labels[i], size)
