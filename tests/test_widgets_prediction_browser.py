@@ -428,7 +428,7 @@ def test_the_best_network_is_taken_or_one_is_trained(browser, smoke, tmp_path, m
     assert find_checkpoint() is None
     asked = []
 
-    def fake_train(config, progress):
+    def fake_train(config, progress, overwrite):
         asked.append(config)
         folder = tmp_path / config.results_dir / "checkpoints"
         folder.mkdir(parents=True)

@@ -68,8 +68,8 @@ def _end_with(parent: int):  # process id
 
 
 def _answer():
-    "What the process does: an order from stdin, the answer to the file named there."
-    order = json.load(sys.stdin)
+    "What the process does: an order from the file that it is given, the answer to the one named there."
+    order = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     threading.Thread(target=_end_with, args=(order["parent"],), daemon=True).start()
     answer = pkgutil.resolve_name(order["function"])(**order["arguments"])
     Path(order["answer"]).write_text(json.dumps(answer), encoding="utf-8")
@@ -91,10 +91,13 @@ def run_in_subprocess(
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
     with temporary_folder() as folder:
-        order = dict(function=function, arguments=arguments, answer=f"{folder}/answer.json", parent=os.getpid())
+        order = Path(folder, "order.json")
+        answer = Path(folder, "answer.json")
+        asked = dict(function=function, arguments=arguments, answer=str(answer), parent=os.getpid())
+        order.write_text(json.dumps(asked), encoding="utf-8")
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _ANSWER],
-            stdin=subprocess.PIPE,
+            [sys.executable, "-P", "-c", _ANSWER, str(order)],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -102,21 +105,17 @@ def run_in_subprocess(
             start_new_session=True,
         )
         try:
-            stderr = _talk(process, json.dumps(order), stop)
+            stderr = _wait_for(process, stop)
         except BaseException:
             _end(process)
             raise
         if process.returncode:
             raise ProcessError(process.returncode, stderr)
-        return json.loads(Path(order["answer"]).read_text(encoding="utf-8"))
+        return json.loads(answer.read_text(encoding="utf-8"))
 
 
-def _talk(process: subprocess.Popen, order: str, stop: threading.Event | None) -> str:  # stderr
-    "Gives a process its order and waits for its end; raises `ProcessError` when it is to stop."
-    with contextlib.suppress(BrokenPipeError):  # it ended already: its stderr tells why
-        process.stdin.write(order)
-        process.stdin.close()
-    process.stdin = None  # or communicate would write to it
+def _wait_for(process: subprocess.Popen, stop: threading.Event | None) -> str:  # stderr
+    "Waits for the end of a process; raises `ProcessError` when it is to stop."
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.communicate(timeout=0.2)[1]
