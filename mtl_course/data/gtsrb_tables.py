@@ -11,7 +11,7 @@ from ..core.errors import UserError
 from ..core.inputs import refuse_special_file
 from .validation import Problem, other_tasks_hint, read_label_text
 
-__all__ = ["CSV_COLUMNS", "FINAL_TRAINING", "GTSRB_LAYOUT", "TEST_IMAGES", "TRAINING", "index_gtsrb", "size_faults"]
+__all__ = ["FINAL_TRAINING", "GTSRB_LAYOUT", "TEST_IMAGES", "TRAINING", "index_gtsrb", "size_faults"]
 
 CSV_COLUMNS = ("Filename", "Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2", "ClassId")
 TRAINING = "gtsrb/GTSRB/Training"  # torchvision's archive

@@ -6,7 +6,7 @@ from torch import Tensor
 from .backward import task_weights
 from .registry import make_balancer
 
-__all__ = ["weight_response"]
+__all__ = []
 
 
 def weight_response(

@@ -7,7 +7,7 @@ import numpy as np
 
 from .matching import paired_ioa, paired_iou, pairs_within_frames
 
-__all__ = ["KITTI_CLASSES", "KittiDetections", "KittiLabels", "flatten_detections", "flatten_labels"]
+__all__ = ["KITTI_CLASSES", "KittiDetections", "KittiLabels"]
 
 KITTI_CLASSES = ("Car", "Pedestrian", "Cyclist")
 DIFFICULTIES = ("easy", "moderate", "hard")

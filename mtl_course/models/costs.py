@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .sharing import SHARING, make_backbone
 
-__all__ = ["count_operations", "sharing_costs", "sharing_seconds"]
+__all__ = []
 
 
 def count_operations(function: Callable, *arguments) -> float:  # billions

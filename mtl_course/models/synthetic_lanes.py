@@ -5,7 +5,7 @@ import numpy as np
 
 from ..data.tusimple import draw_lanes
 
-__all__ = ["HEIGHTS", "MASK_KINDS", "count_lost_and_invented", "lane_accuracy", "made_up_mask"]
+__all__ = ["HEIGHTS", "made_up_mask"]
 
 HEIGHTS = np.arange(160, 711, 10)  # of TuSimple's format, pixels
 MASK_SIZE = (192, 320)

@@ -15,7 +15,7 @@ from ..core.task import TASKS
 from ..training.gradients import read_gradients
 from .style import style
 
-__all__ = ["gradient_flow_figure", "norm_map", "run_figure"]
+__all__ = []
 
 
 def _grid(rows: pd.DataFrame, value: str, by: str) -> pd.DataFrame:  # by × step

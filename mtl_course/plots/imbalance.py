@@ -20,7 +20,7 @@ from ..studies.scores import floor_score, read_runs, scores_of
 from .data_counts import data_counts_figure
 from .style import primary_label
 
-__all__ = ["figure_12_data_imbalance", "learning_curves"]
+__all__ = []
 
 _GREY = "#555555"
 

@@ -12,7 +12,7 @@ from ..data.loaders import MEAN, STD, MultiTaskBatchSampler
 from ..world.signs import SIGN_NAMES
 from .data_sketches import as_jpeg
 
-__all__ = ["show_batch", "show_passes", "show_samples"]
+__all__ = []
 
 _ORANGE = "#D55E00"
 _PASSES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")  # colours of one pass after another

@@ -9,7 +9,7 @@ from ..models.backbone import STRIDES
 from ..models.multi_task_model import MultiTaskModel
 from .architecture import stages_read
 
-__all__ = ["show_network"]
+__all__ = []
 
 _PLACES = {"classification": 4.0, "detection": 1.15, "lane": 2.6}  # x of the heads: each above what it reads
 

@@ -16,7 +16,7 @@ from ..studies.sharing import BOTH_WAYS, sharing_effect, sharing_rows, study_par
 from . import comparison
 from .comparison import SCORES, benefit_figure, score_figure
 
-__all__ = ["mtl_benefits", "performance_comparison"]
+__all__ = []
 
 
 def _note(rows: pd.DataFrame) -> str:

@@ -27,17 +27,7 @@ from ..training.steps import train_step
 from .plans import ENOUGH_SEEDS
 from .scores import headline_scores
 
-__all__ = [
-    "affinity_summary",
-    "effect_verdict",
-    "forecast_sentences",
-    "forecast_table",
-    "gradient_moves",
-    "look_ahead",
-    "measure_affinity",
-    "should_i_share",
-    "task_gradients",
-]
+__all__ = ["measure_affinity", "should_i_share"]
 
 # the look ahead
 

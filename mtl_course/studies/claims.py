@@ -9,7 +9,7 @@ from ..core.statistics import mean_and_interval
 from ..core.task import TASKS
 from .plans import ENOUGH_SEEDS, study_command
 
-__all__ = ["rounds_to", "verdict"]
+__all__ = []
 
 UNDECIDED = "undecided"  # measured, but the interval over seeds includes both answers
 HERE = "this notebook"

@@ -4,7 +4,7 @@ import math
 
 from .claims import GTSRB_IMAGES, HERE, SCENES, rounds_to
 
-__all__ = ["lane_shares"]
+__all__ = []
 
 LOG = "make train"
 SPLITS = "python benchmarks/real_data.py FOLDER"

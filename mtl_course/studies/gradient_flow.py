@@ -10,7 +10,7 @@ import pandas as pd
 from ..config import TASKS
 from ..core.statistics import holm, mean_and_interval, mean_p_value
 
-__all__ = ["LONG_RUNS", "mean_cosines", "read_flow", "seed_cosines"]
+__all__ = []
 
 LONG_RUNS = {"equal": "1 / 1 / 1", "boosted": "5 / 30 / 1", "uncertainty": "uncertainty"}  # run -> weights
 WHOLE = "trunk"  # the stage under which the table keeps the whole backbone

@@ -10,7 +10,7 @@ from ..config import TASKS
 from ..training.recording import read_recording
 from .scores import find_result
 
-__all__ = ["drowned_sentence", "read_gramians", "share_text", "step_shares", "update_shares"]
+__all__ = ["read_gramians", "share_text", "step_shares", "update_shares"]
 
 
 def read_gramians(

@@ -26,7 +26,7 @@ from .scores import (
     signed,
 )
 
-__all__ = ["GROUPS", "cause_table", "remedy_table", "run_label", "training_images"]
+__all__ = ["GROUPS", "run_label", "training_images"]
 
 
 class _Group(NamedTuple):

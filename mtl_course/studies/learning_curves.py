@@ -9,7 +9,7 @@ import pandas as pd
 from .plans import SIZES, curve_name
 from .scores import change_verdict, paired_change, signed
 
-__all__ = ["curve_runs", "curve_sentence"]
+__all__ = ["curve_runs"]
 
 _COLUMNS = ["images", "run", "control", "change", "low", "high", "p", "same", "floor", "seeds"]
 

@@ -15,13 +15,11 @@ from .runner import STUDY_COLUMNS
 
 __all__ = [
     "change_text",
-    "change_verdict",
     "delta_m",
     "find_result",
     "floor_score",
     "headline_scores",
     "paired_change",
-    "paired_series",
     "pareto_front",
     "read_runs",
     "scores_of",

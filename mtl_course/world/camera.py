@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core.errors import UserError
 
-__all__ = ["Camera"]
+__all__ = []
 
 SCENE_SIZES = dict(kitti=(621, 188), tusimple=(640, 360), joint=(640, 360))  # (width, height): half the published ones
 

@@ -8,7 +8,7 @@ from .camera import Camera
 from .textures import material_patch
 from .weather import Weather
 
-__all__ = ["Canvas"]
+__all__ = []
 
 
 def to_fixed_point(pixels: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from itertools import accumulate
 
 import numpy as np
 
-__all__ = ["picture_rng"]
+__all__ = []
 
 _STREAMS = dict(track=1, sign_test=2, kitti=3, lane=4, lane_test=5, joint=6, drivable=7)
 

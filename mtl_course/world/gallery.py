@@ -8,7 +8,7 @@ import numpy as np
 from .canvas import Canvas
 from .scene import Scene
 
-__all__ = ["draw_labels", "draw_owners", "gallery"]
+__all__ = []
 
 _COLOURS = dict(
     Car=(230, 159, 0),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-__all__ = ["SignCamera"]
+__all__ = []
 
 _MISREAD = ((2, 0, 1), (2, 0, 1), (1, 2, 0), (2, 1, 0))  # orders of the colours
 

@@ -10,7 +10,7 @@ from .sign_camera import SignCamera, expose
 from .sign_painter import SignPainter, arc, palette
 from .signs import DESIGNS, sign_cover
 
-__all__ = ["SignLook", "draw_sign_crop", "render_sign"]
+__all__ = []
 
 _COVER_SIZES = (40, 80, 160)  # small pictures start from a smaller drawing, or thin lines would flicker (aliasing)
 _WIDTHS = (

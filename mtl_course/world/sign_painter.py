@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-__all__ = ["SignDesign", "SignPainter", "palette"]
+__all__ = []
 
 _NEW = dict(
     white=(0.93, 0.93, 0.92),

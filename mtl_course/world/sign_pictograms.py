@@ -9,7 +9,7 @@ import numpy as np
 from .sign_painter import arc, bezier
 from .sign_writing import write, write_limit
 
-__all__ = ["PICTOGRAMS"]
+__all__ = []
 
 
 _CAR = [

@@ -7,7 +7,7 @@ import numpy as np
 from .sign_painter import arc, rounded
 from .sign_writing import write
 
-__all__ = ["PLATES"]
+__all__ = []
 
 _TRIANGLE = np.array([(-1.09, 0.885), (0, -1.0), (1.09, 0.885)])
 

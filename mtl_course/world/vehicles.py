@@ -6,7 +6,7 @@ import numpy as np
 
 from .vehicle_parts import GLASS, PAINTS, TRIM, Vehicle, car_paint, rectangle
 
-__all__ = ["make_car"]
+__all__ = []
 
 _TRAM_PAINTS = np.array([[225, 205, 60], [200, 40, 40], [230, 228, 222], [40, 100, 170], [60, 140, 90]], float)
 

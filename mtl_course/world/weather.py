@@ -8,7 +8,7 @@ import numpy as np
 from ..core.errors import UserError
 from .chance import weighted_choice
 
-__all__ = ["make_weather"]
+__all__ = []
 
 WEATHERS = dict(clear=0.34, cloudy=0.26, low_sun=0.12, fog=0.07, rain=0.09, dusk=0.07, night=0.05)  # name -> share
 
