@@ -5,7 +5,8 @@
 1. On the test split of each task: its own statistics against the pooled ones and one shared running
    average (results/batchnorm_statistics.csv).
 2. On scenes labelled for detection *and* lanes: one pass of the backbone for both heads with each
-   choice of statistics, against one pass per head (results/single_pass.csv).
+   choice of statistics, against one pass per head, and against one pass on a band cut out around
+   the horizon instead of the whole scene pressed flat (results/single_pass.csv).
 """
 
 import copy
@@ -23,9 +24,11 @@ from mtl_course.data.tusimple import TuSimple
 from mtl_course.evaluation.evaluate import evaluate_task
 from mtl_course.models import load_model
 from mtl_course.models.backbone import TaskBatchNorm2d
+from mtl_course.world.camera import SCENE_SIZES
 
 METRICS = {"classification": ("accuracy",), "detection": ("map50", "map50_95"), "lane": ("iou", "f1")}
 READERS = {"detection": KITTI, "lane": TuSimple}
+MIDDLE = 0.4  # of a joint scene's height: half of the objects have their centres above
 
 
 class WithStatistics:
@@ -43,6 +46,53 @@ class WithStatistics:
         return self.model.heads[task](features, tuple(images.shape[-2:]))
 
 
+class OnBand:
+    """A model that sees some rows of an image and answers for all: nothing is elsewhere."""
+
+    def __init__(self, model, top: int, bottom: int):
+        self.model = model
+        self.top = top
+        self.bottom = bottom
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def __call__(self, images, task):
+        output = self.model(images[:, :, self.top : self.bottom], task)
+        if not torch.is_tensor(output):
+            return output
+        logits = output.new_zeros(*output.shape[:2], images.shape[2], images.shape[3])
+        logits[:, 0] = 20.0  # certainly no lane
+        logits[:, :, self.top : self.bottom] = output
+        return logits
+
+    def decode_detections(self, output):
+        decoded = self.model.decode_detections(output)
+        for image in decoded:
+            image["boxes"] = image["boxes"] + image["boxes"].new_tensor([0, self.top, 0, self.top])
+        return decoded
+
+
+class LanesOfBand(torch.utils.data.Dataset):
+    "Lane samples of which only some rows are kept, in the image and in the mask."
+
+    def __init__(self, data, top: int, bottom: int):
+        self.data = data
+        self.top = top
+        self.bottom = bottom
+
+    def __getattr__(self, name):
+        return getattr(self.data, name)
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, index):
+        sample = self.data[index]
+        image = sample["image"][:, self.top : self.bottom]
+        return sample | dict(image=image, mask=sample["mask"][self.top : self.bottom])
+
+
 def with_shared_average(model):
     """A copy with what one running average would keep: means of means and of variances."""
     model = copy.deepcopy(model)
@@ -58,9 +108,13 @@ def scores_of(model, loader, task, precision):
     return [dict(task=task, metric=metric, value=result.scores[metric]) for metric in METRICS[task]]
 
 
-def joint_loader(root: Path, task: str, size: tuple, config):
-    """The scenes that carry all labels, as a loader of one task at a given size."""
+def joint_loader(root: Path, task: str, size: tuple, config, rows: tuple | None = None):
+    """The scenes that carry all labels, as a loader of one task at a given size; `rows`: of lanes
+    only these.
+    """
     data = READERS[task](root / "joint", "all", size=size)
+    if rows is not None:
+        data = LanesOfBand(data, *rows)
     keys = []
     for first in range(0, len(data), 8):
         keys.append([(task, i, None) for i in range(first, min(first + 8, len(data)))])
@@ -81,18 +135,37 @@ def compare_on_test_splits(model, config, precision) -> list[dict]:
     return records
 
 
+def band_of(config) -> tuple[tuple, int, int]:  # size of the whole scene, first row, row after the last
+    "The size at which a joint scene is as wide as the detection input, and the rows that fit it."
+    height, width = config.detection_size
+    scene_width, scene_height = SCENE_SIZES["joint"]
+    whole = round(scene_height * width / scene_width)
+    top = round(MIDDLE * whole - height / 2)
+    return (whole, width), top, top + height
+
+
 def compare_single_pass(model, config, precision) -> list[dict]:
     records = []
     root = resolve(config.data_root)
+    whole, top, bottom = band_of(config)
+
+    def score(name, passes, stats_task, variant, loader):
+        about = dict(image=name, trunk_passes=passes, statistics=stats_task or "pooled")
+        records.extend(about | row for row in scores_of(variant, loader, task, precision))
+
     for task in READERS:
-        loader = joint_loader(root, task, config.detection_size, config)
+        pressed = joint_loader(root, task, config.detection_size, config)
+        at_width = joint_loader(root, task, whole, config)
         for stats_task in ("detection", "lane", None):
-            about = dict(image="scene at the detection size", trunk_passes=1, statistics=stats_task or "pooled")
             variant = WithStatistics(model, stats_task)
-            records += [about | score for score in scores_of(variant, loader, task, precision)]
-        loader = joint_loader(root, task, config.image_size_of(task), config)
-        about = dict(image="each head at its own size", trunk_passes=2, statistics="own")
-        records += [about | score for score in scores_of(model, loader, task, precision)]
+            score("scene at the detection size", 1, stats_task, variant, pressed)
+            score("band of the scene", 1, stats_task, OnBand(variant, top, bottom), at_width)
+            if task == "lane":
+                inside = joint_loader(root, task, whole, config, (top, bottom))
+                score("band of the scene, scored inside", 1, stats_task, variant, inside)
+        own_size = joint_loader(root, task, config.image_size_of(task), config)
+        score("each head at its own size", 2, "own", model, own_size)
+        score("each head at the scene's shape", 2, "own", model, at_width)
     return records
 
 

@@ -73,3 +73,12 @@ def test_a_process_ends_soon_after_the_one_that_asked_for_it(tmp_path):
         asking.wait()
     waiting = int(path.read_text())
     assert until(lambda: has_ended(waiting))
+
+
+@pytest.mark.parametrize("given, used", [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_sleep_while_they_wait(given, used):
+    "Set before PyTorch is loaded; what a user has chosen stays."
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+    code = "import mtl_course, os; print(os.environ['OMP_WAIT_POLICY'])"
+    asked = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert asked.stdout.strip() == used
