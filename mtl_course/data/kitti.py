@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 
 from ..config import DETECTION_CLASSES
 from .base import ReaderBase, split_groups
-from .kitti_labels import box_faults, index_kitti
+from .kitti_labels import KittiObjects, box_faults, index_kitti
 from .validation import raise_problems
 
 # %% ../../nbs/1_data/02_objects.ipynb #objects008
@@ -41,6 +41,14 @@ class KittiRecord:
     dimensions: np.ndarray  # (N, 3) height, width, length in metres
     location: np.ndarray  # (N, 3) x, y, z in metres, camera coordinates
     rotation_y: np.ndarray  # (N,) radians
+
+# %% ../../nbs/1_data/02_objects.ipynb #objects035
+def _copy_as_record(file: str, image_size: tuple, objects: KittiObjects) -> KittiRecord:
+    "The record of a frame, with arrays of its own."
+    columns = {name: values.copy() for name, values in objects._asdict().items()}
+    columns["occlusion"] = columns["occlusion"].astype(np.int64)
+    columns["boxes"] = columns["boxes"].astype(np.float32)
+    return KittiRecord(file, image_size, **columns)
 
 # %% ../../nbs/1_data/02_objects.ipynb #objects014
 def _scale_boxes(boxes: np.ndarray, native: tuple, size: tuple) -> tv_tensors.BoundingBoxes:
@@ -93,11 +101,7 @@ class KITTI(ReaderBase):
 
     def record(self, i: int) -> KittiRecord:  # arrays of its own
         "The published annotations of image `i`."
-        file = str(self.files[i])
-        columns = {name: values.copy() for name, values in self._objects[i]._asdict().items()}
-        columns["occlusion"] = columns["occlusion"].astype(np.int64)
-        columns["boxes"] = columns["boxes"].astype(np.float32)
-        return KittiRecord(file, self.native_size(i), **columns)
+        return _copy_as_record(str(self.files[i]), self.native_size(i), self._objects[i])
 
     def faults(self, i: int, size: tuple[int, int]) -> list[str]:
         "Boxes lie in the image."

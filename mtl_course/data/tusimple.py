@@ -55,6 +55,22 @@ def draw_lanes(
     covered = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_AREA)
     return (covered > 127).astype(np.uint8)
 
+# %% ../../nbs/1_data/03_lanes.ipynb #lanes033
+def _split_clips(
+    files: list[str],  # of the labelled frames; a clip is a folder
+    official: np.ndarray,  # (frames,) bool, whether a frame is of test_label.json
+    split_rule: str,  # held_out or specification
+    seed: int,  # fixes the split
+) -> np.ndarray:  # (frames,) 0 train, 1 val, 2 test
+    "Deals whole clips out to the splits; the official frames, if any, are the test split."
+    clips = np.array([file.rpartition("/")[0] for file in files])
+    fractions = (0.85, 0.15) if official.any() else (0.7, 0.15, 0.15)
+    if split_rule == "specification":
+        fractions = (0.8, 0.2)
+    splits = np.full(len(files), 2)
+    splits[~official] = split_groups(clips[~official], fractions, seed)
+    return splits
+
 # %% ../../nbs/1_data/03_lanes.ipynb #lanes018
 class TuSimple(ReaderBase):
     """Motorway frames with lanes in the layout of the TuSimple benchmark.
@@ -80,12 +96,7 @@ class TuSimple(ReaderBase):
         super().__init__(data_root, split, split_rule, seed, size)
         labels, official, problems = index_tusimple(self.data_root, split in ("train", "val"))
         raise_problems(problems, empty_labels)
-        clips = np.array([label.file.rpartition("/")[0] for label in labels])
-        fractions = (0.85, 0.15) if official.any() else (0.7, 0.15, 0.15)
-        if split_rule == "specification":
-            fractions = (0.8, 0.2)
-        splits = np.full(len(labels), 2)
-        splits[~official] = split_groups(clips[~official], fractions, seed)
+        splits = _split_clips([label.file for label in labels], official, split_rule, seed)
         chosen = self._select(splits, test_is_val=split_rule == "specification" and not official.any())
         self._labels = [labels[i] for i in chosen]
         self.files = np.array([label.file for label in self._labels])
