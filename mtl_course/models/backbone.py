@@ -66,12 +66,38 @@ class TaskBatchNorm2d(nn.Module):
 # %% ../../nbs/2_model/06_backbone.ipynb #d374463a
 def _resnet(name, norm_layer):
     "torchvision's network; resnet10 is its resnet18 with one block per stage instead of two."
+    if name not in BACKBONES:
+        raise UserError(f"backbone_name is {name!r}: expected one of {', '.join(BACKBONES)}")
     if name == "resnet10":
         net = ResNet(BasicBlock, [1, 1, 1, 1], norm_layer=norm_layer)
     else:
         net = torchvision.models.get_model(name, weights=None, norm_layer=norm_layer)
     convolve_small_maps(net)  # the same sums, faster where a sign's last map has 2×2 pixels
     return net
+
+# %% ../../nbs/2_model/06_backbone.ipynb #f3b7d914
+class ResNetStages(nn.Module):
+    "A ResNet's stem and four stages: images (B, 3, H, W) -> the stages' outputs, by their names."
+
+    def __init__(self, net: ResNet):
+        super().__init__()
+        self.stem = nn.Sequential(OrderedDict(conv1=net.conv1, bn1=net.bn1, relu=net.relu, maxpool=net.maxpool))
+        self.layer1 = net.layer1
+        self.layer2 = net.layer2
+        self.layer3 = net.layer3
+        self.layer4 = net.layer4
+        self.channels = {name: _width(stage) for name, stage in zip(STRIDES, self.stages())}
+
+    def stages(self) -> tuple:
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        x = self.stem(images)
+        features = OrderedDict()
+        for name, stage in zip(STRIDES, self.stages()):
+            x = stage(x)
+            features[name] = x
+        return features
 
 
 def _width(stage):
@@ -80,7 +106,7 @@ def _width(stage):
     return convolutions[-1].out_channels
 
 # %% ../../nbs/2_model/06_backbone.ipynb #3b7e10c4
-class Backbone(nn.Module):
+class Backbone(ResNetStages):
     """A torchvision ResNet without its classifier (He et al. 2016).
 
     Images (B, 3, H, W) -> {"c2": (B, C, H/4, W/4), … "c5": (B, C, H/32, W/32)}, rounded up.
@@ -94,36 +120,19 @@ class Backbone(nn.Module):
         tasks: tuple = TASKS,  # one row of BatchNorm statistics each
         frozen: bool = False,  # no gradients and fixed statistics
     ):
-        super().__init__()
-        if name not in BACKBONES:
-            raise UserError(f"backbone_name is {name!r}: expected one of {', '.join(BACKBONES)}")
+        super().__init__(_resnet(name, lambda width: TaskBatchNorm2d(width, len(tasks))))
         self.name = name
         self.tasks = tuple(tasks)
         self.frozen = frozen
-        net = _resnet(name, lambda width: TaskBatchNorm2d(width, len(self.tasks)))
-        self.stem = nn.Sequential(OrderedDict(conv1=net.conv1, bn1=net.bn1, relu=net.relu, maxpool=net.maxpool))
-        self.layer1 = net.layer1
-        self.layer2 = net.layer2
-        self.layer3 = net.layer3
-        self.layer4 = net.layer4
-        self.channels = {name: _width(stage) for name, stage in zip(STRIDES, self.stages())}
         weights = imagenet_weights(name, pretrained)
         if weights is not None:
             self.load_imagenet(weights)
         if frozen:
             self.requires_grad_(False)
 
-    def stages(self) -> tuple:
-        return self.layer1, self.layer2, self.layer3, self.layer4
-
     def forward(self, images: Tensor, task: str | None = None) -> dict[str, Tensor]:
         self.use_statistics(task)
-        x = self.stem(images)
-        features = OrderedDict()
-        for name, stage in zip(STRIDES, self.stages()):
-            x = stage(x)
-            features[name] = x
-        return features
+        return super().forward(images)
 
     def use_statistics(self, task: str | None):  # a task, or None for the pooled statistics
         "Chooses whose running statistics normalise the next images."
