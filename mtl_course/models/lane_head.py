@@ -48,6 +48,22 @@ def dice_loss(
     overlap = 2 * (p * y).sum((1, 2)) + 1
     return (1 - overlap / (p.sum((1, 2)) + y.sum((1, 2)) + 1)).mean()
 
+# %% ../../nbs/2_model/08_lane_head.ipynb #d96a3f25
+def lane_loss(
+    logits: Tensor,  # (B, 2, H, W)
+    mask: Tensor,  # (B, H, W) int64, 1 on lanes
+    positive_weight: float,  # w of lane pixels in the cross-entropy
+    dice: float,  # λ, weight of the Dice loss
+) -> Tensor:  # ()
+    "Weighted cross-entropy, averaged image by image, plus `dice` times the Dice loss."
+    logits = logits.float()
+    weight = torch.where(mask > 0, positive_weight, 1.0)
+    entropy = F.cross_entropy(logits, mask, reduction="none") * weight  # (B, H, W)
+    entropy = (entropy.sum((1, 2)) / weight.sum((1, 2))).mean()
+    if not dice:
+        return entropy
+    return entropy + dice * dice_loss(logits.softmax(1)[:, 1], mask.float())
+
 # %% ../../nbs/2_model/08_lane_head.ipynb #bfadf528
 class LaneHead(nn.Module):
     """U-Net decoder (Ronneberger et al. 2015): features -> logits at the input's resolution.
@@ -89,13 +105,7 @@ class LaneHead(nn.Module):
 
     def loss(self, logits: Tensor, mask: Tensor) -> Tensor:  # (B, 2, H, W), (B, H, W) int64 -> ()
         "Weighted cross-entropy, averaged image by image, plus `dice` times the Dice loss."
-        logits = logits.float()
-        weight = torch.where(mask > 0, self.positive_weight, 1.0)
-        entropy = F.cross_entropy(logits, mask, reduction="none") * weight  # (B, H, W)
-        entropy = (entropy.sum((1, 2)) / weight.sum((1, 2))).mean()
-        if not self.dice:
-            return entropy
-        return entropy + self.dice * dice_loss(logits.softmax(1)[:, 1], mask.float())
+        return lane_loss(logits, mask, self.positive_weight, self.dice)
 
     def decode(self, logits: Tensor) -> Tensor:  # (B, 2, H, W) -> (B, H, W) in 0..1
         "The probability of lane: with two classes the softmax is a sigmoid of the difference."
