@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import FeaturePyramidNetwork
 from ..core.errors import UserError
 from .backbone import STRIDES
-from .detection_parts import make_roi_heads, make_rpn, propose
+from .detection_parts import box_head, detections, make_roi_heads, make_rpn, propose
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #00dbef22
 def check_neck(neck: str):  # "fpn" or "c5"
@@ -95,6 +96,14 @@ class C5Neck(nn.Module):
     def forward(self, features):
         return OrderedDict(c5=self.reduce(features["c5"]))
 
+
+LEVELS = {"fpn": list(STRIDES), "c5": ["c5"]}  # the maps that a neck gives
+
+
+def make_neck(neck: str, channels: dict[str, int], width: int) -> nn.Module:  # channels: of the backbone's stages
+    "The neck of this name, whose maps have `width` channels."
+    return FeaturePyramidNetwork(list(channels.values()), width) if neck == "fpn" else C5Neck(channels, width)
+
 # %% ../../nbs/2_model/09_detection_head.ipynb #4fdf42b7
 def box_losses(
     class_logits: Tensor,  # (ΣP, classes + 1) of the drawn proposals of all images
@@ -113,6 +122,14 @@ def box_losses(
         losses["classes"].append(entropy / max(len(label), 1))
         losses["boxes"].append(distance / max(len(label), 1))
     return {name: torch.stack(values) for name, values in losses.items()}
+
+
+def second_stage_losses(roi: RoIHeads, output: dict, targets: list[dict]) -> dict[str, Tensor]:  # (B,) each
+    "Draws proposals by the truth and compares what `box_head` says about them: see `box_losses`."
+    proposals = [_without_ignored(boxes, target) for boxes, target in zip(output["proposals"], targets)]
+    proposals, _, labels, regression_targets = roi.select_training_samples(proposals, targets)
+    answers = box_head(roi, output, proposals)
+    return box_losses(answers["class_logits"], answers["box_deltas"], labels, regression_targets)
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #af174eb6
 class DetectionHead(nn.Module):
@@ -136,31 +153,19 @@ class DetectionHead(nn.Module):
         train_proposals: int = 300,  # the same in training, from which roi_samples are drawn
     ):
         super().__init__()
-        pyramid = neck == "fpn"
-        self.neck = FeaturePyramidNetwork(list(channels.values()), neck_channels) if pyramid else C5Neck(channels)
-        width = neck_channels if pyramid else 512
-        levels = list(STRIDES) if pyramid else ["c5"]
         anchors = make_anchors(neck, anchor_scale, anchor_ratios)
+        width = neck_channels if neck == "fpn" else 512
+        self.neck = make_neck(neck, channels, width)
         self.rpn = make_rpn(anchors, width, rpn_samples, proposals, train_proposals)
-        self.roi = make_roi_heads(levels, width, num_classes, roi_samples, anchor_scale)
+        self.roi = make_roi_heads(LEVELS[neck], width, num_classes, roi_samples, anchor_scale)
 
     def forward(self, features: dict[str, Tensor], image_size: tuple[int, int]) -> dict:
-        """Features -> what can be said without labels: see `propose`, and "features", "image_size".
+        """Features -> what can be said without labels: see `propose`.
 
         In evaluation also "class_logits" and "box_deltas", see `box_head`.
         """
-        maps = self.neck(features)
-        output = propose(self.rpn, maps, image_size)
-        output["features"] = {name: m.float() for name, m in maps.items()}
-        output["image_size"] = image_size
-        return output if self.training else output | self.box_head(output, output["proposals"])
-
-    def box_head(self, output: dict, boxes: list[Tensor]) -> dict:  # boxes: per image (P, 4)
-        '"class_logits" (ΣP, classes + 1) and "box_deltas" (ΣP, 4·(classes + 1)) of some boxes.'
-        sizes = [output["image_size"]] * len(boxes)
-        x = self.roi.box_roi_pool(output["features"], boxes, sizes)  # (ΣP, C, 7, 7)
-        logits, deltas = self.roi.box_predictor(self.roi.box_head(x))
-        return dict(class_logits=logits.float(), box_deltas=deltas.float())
+        output = propose(self.rpn, self.neck(features), image_size)
+        return output if self.training else output | box_head(self.roi, output, output["proposals"])
 
     def loss(self, output: dict, targets: list[dict]) -> Tensor:
         "The sum of four losses. A target: boxes (N, 4), labels (N,) 1…, sometimes ignore (M, 4)."
@@ -169,20 +174,12 @@ class DetectionHead(nn.Module):
     def losses(self, output: dict, targets: list[dict]) -> dict[str, Tensor]:
         "The losses of both stages: means over an image's samples, then over images."
         first = proposal_losses(self.rpn, output, targets)
-        proposals = [_without_ignored(boxes, target) for boxes, target in zip(output["proposals"], targets)]
-        proposals, _, labels, regression_targets = self.roi.select_training_samples(proposals, targets)
-        output = self.box_head(output, proposals)
-        second = box_losses(output["class_logits"], output["box_deltas"], labels, regression_targets)
+        second = second_stage_losses(self.roi, output, targets)
         return {name: values.mean() for name, values in (first | second).items()}
 
     @torch.no_grad()
     def decode(self, output: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:
         'Per image {"boxes" (N, 4) pixels, "labels" (N,) 1…, "scores" (N,)}, best first.'
         if "class_logits" not in output:
-            output = output | self.box_head(output, output["proposals"])
-        self.roi.score_thresh = score_threshold
-        self.roi.nms_thresh = nms_iou
-        sizes = [output["image_size"]] * len(output["proposals"])
-        answers = (output["class_logits"], output["box_deltas"])
-        detections = self.roi.postprocess_detections(*answers, output["proposals"], sizes)
-        return [dict(boxes=boxes, labels=labels, scores=scores) for boxes, scores, labels in zip(*detections)]
+            output = output | box_head(self.roi, output, output["proposals"])
+        return detections(self.roi, output, score_threshold, nms_iou)

@@ -43,6 +43,8 @@ def propose(
 ) -> dict:
     """What the first stage says: "anchors" (per image (A, 4)), "objectness" (B, A), "rpn_deltas"
     (B, A, 4) and, after non-maximum suppression, "proposals" (per image (P, 4)).
+
+    With them go "features" (the maps in float32) and "image_size", which the second stage reads.
     """
     levels = list(maps.values())
     objectness, deltas = rpn.head(levels)
@@ -61,6 +63,8 @@ def propose(
         objectness=objectness.view(batch, -1),
         rpn_deltas=deltas.view(batch, -1, 4),
         proposals=proposals,
+        features={name: m.float() for name, m in maps.items()},
+        image_size=image_size,
     )
 
 
@@ -88,3 +92,30 @@ def make_roi_heads(
         nms_thresh=0.5,
         detections_per_img=100,
     )
+
+
+def box_head(
+    roi: RoIHeads,
+    output: dict,  # of `propose`: "features" and "image_size" are read
+    boxes: list[Tensor],  # per image (P, 4)
+) -> dict:
+    '"class_logits" (ΣP, classes + 1) and "box_deltas" (ΣP, 4·(classes + 1)) of some boxes.'
+    sizes = [output["image_size"]] * len(boxes)
+    x = roi.box_roi_pool(output["features"], boxes, sizes)  # (ΣP, C, 7, 7)
+    logits, deltas = roi.box_predictor(roi.box_head(x))
+    return dict(class_logits=logits.float(), box_deltas=deltas.float())
+
+
+def detections(
+    roi: RoIHeads,
+    output: dict,  # "proposals", "image_size", "class_logits" and "box_deltas" are read
+    score_threshold: float,  # boxes of a lower score are left out
+    nms_iou: float,  # of two boxes of a class that overlap by more, the one of the lower score is left out
+) -> list[dict]:
+    'Per image {"boxes" (N, 4) pixels, "labels" (N,) 1…, "scores" (N,)}, best first.'
+    roi.score_thresh = score_threshold
+    roi.nms_thresh = nms_iou
+    sizes = [output["image_size"]] * len(output["proposals"])
+    answers = (output["class_logits"], output["box_deltas"])
+    columns = roi.postprocess_detections(*answers, output["proposals"], sizes)
+    return [dict(boxes=boxes, labels=labels, scores=scores) for boxes, scores, labels in zip(*columns)]
