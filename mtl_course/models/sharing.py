@@ -236,7 +236,7 @@ class Mask(nn.Module):
         x = u if below is None else torch.cat([u, F.max_pool2d(below, 2, ceil_mode=True)], 1)
         return 2 * torch.sigmoid(self.h(x)) * u
 
-
+# %% ../../nbs/2_model/10_ways_of_sharing.ipynb #d7e41b90
 class AttentionMasks(MultiTaskBackbone):
     """One ResNet; each task masks every stage's features for itself (MTAN, Liu et al. 2019,
     simplified).
