@@ -116,6 +116,13 @@ def test_weights_scale_the_loss_and_nothing_else(model):
             model.set_task_weights(**bad)
 
 
+def test_refused_weights_change_none(model):
+    before = dict(model.task_weights)
+    with pytest.raises(UserError):
+        model.set_task_weights(lane=7.0, depth=1.0)
+    assert model.task_weights == before
+
+
 def test_unlabelled_regions_are_not_background():
     "In an ignored area objectness gets no gradient; without the area it does."
     torch.manual_seed(0)

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from ..core.errors import UserError
-from ..core.task import TASKS
+from ..core.task import TASKS, check_weight
 
 __all__ = []
 
@@ -27,6 +27,23 @@ def check_task_of(model, task: str) -> str:
     if task not in model.tasks:
         raise UserError(f"this model has no task {task!r}: it has {', '.join(model.tasks)}")
     return task
+
+
+def stats_task_of(model, statistics: str) -> str | None:  # a task, or "pooled"
+    """The task whose running statistics normalise an image that all heads see; None: pooled.
+
+    A model of one task has that task's only. Raises `UserError` for a task that it does not have.
+    """
+    if len(model.tasks) == 1:
+        return model.tasks[0]
+    return None if statistics == "pooled" else check_task_of(model, statistics)
+
+
+def check_weights(model, weights: dict) -> dict[str, float]:  # task -> weight of its loss
+    """The weights as numbers; raises `UserError` for a task that the model does not have, or a
+    weight that is none.
+    """
+    return {check_task_of(model, task): check_weight(task, weight) for task, weight in weights.items()}
 
 
 def check_losses_possible(model, predictions: dict, batch: dict):

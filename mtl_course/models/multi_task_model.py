@@ -9,8 +9,8 @@ __all__ = ['MultiTaskModel', 'model_from_config']
 from torch import Tensor, nn
 
 from ..config import Config
-from ..core.task import TASKS, check_weight, default_tasks, known_tasks
-from .arguments import check_losses_possible, check_task_of, head_options
+from ..core.task import TASKS, default_tasks, known_tasks
+from .arguments import check_losses_possible, check_task_of, check_weights, head_options, stats_task_of
 from .sharing import make_backbone
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #80b2520b
@@ -44,10 +44,7 @@ class MultiTaskModel(nn.Module):
         image_size = tuple(images.shape[-2:])
         if task is not None:
             return self.heads[check_task_of(self, task)](self.backbone(images, task), image_size)
-        if len(self.tasks) == 1:
-            statistics = self.tasks[0]
-        stats_task = None if statistics == "pooled" else check_task_of(self, statistics)
-        features = self.backbone.forward_all(images, stats_task)
+        features = self.backbone.forward_all(images, stats_task_of(self, statistics))
         return {t: self.heads[t](f, image_size) for t, f in features.items()}
 
     def compute_losses(self, predictions: dict, batch: dict) -> dict[str, Tensor]:  # both by task
@@ -57,13 +54,11 @@ class MultiTaskModel(nn.Module):
 
     def compute_loss(self, predictions: dict, batch: dict) -> Tensor:  # as for `compute_losses`
         "The weighted sum of the tasks' losses, Σ wₜ Lₜ."
-        losses = self.compute_losses(predictions, batch)
-        return sum(self.task_weights[task] * loss for task, loss in losses.items())
+        return sum(self.task_weights[t] * loss for t, loss in self.compute_losses(predictions, batch).items())
 
     def set_task_weights(self, **weights: float):
         "Sets weights by task, such as `set_task_weights(detection=5.0, lane=30.0)`; others stay."
-        for task, weight in weights.items():
-            self.task_weights[check_task_of(self, task)] = check_weight(task, weight)
+        self.task_weights |= check_weights(self, weights)
 
     def decode_detections(self, output: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:
         'Per image {"boxes" (N, 4) pixels, "labels" (N,) 1…7, "scores" (N,)}.'
