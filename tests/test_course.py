@@ -122,6 +122,13 @@ def test_every_module_stands_in_a_room():
     assert {room_of(name) for name in MODULES} - {""} == set(ROOMS)
 
 
+def test_readme_lists_the_rooms_in_their_order():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    drawing = text.partition("in rooms;")[2].partition("benchmarks/")[0].splitlines()[1:]
+    names = [word for line in drawing for word in re.split(r"\s{2,}", line.strip())[0].split() if word in ROOMS]
+    assert tuple(names) == ROOMS
+
+
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_a_room_imports_only_from_rooms_above(name):
     if not room_of(name):
