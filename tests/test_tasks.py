@@ -102,6 +102,12 @@ def test_a_fifth_task_is_trained_evaluated_and_loaded(rain, tmp_path):
     assert len(described["rain"]) == 2 and draw_described(picture, described).shape == picture.shape
 
 
+def test_its_own_confusion_is_not_shown_as_that_of_signs(rain, tmp_path):
+    train(rain_config(tasks="rain", results_dir=str(tmp_path)), progress=False)
+    mtl_evaluate(str(tmp_path / "checkpoints" / "model_best.pt"), device="cpu")
+    assert (tmp_path / "per_class_rain.csv").is_file() and not (tmp_path / "confusion_matrix.csv").exists()
+
+
 def test_its_run_is_taken_up_again(rain, tmp_path):
     config = rain_config(tasks="rain", results_dir=str(tmp_path))
     trained = train(config, progress=False).model.state_dict()

@@ -60,7 +60,7 @@ class Task:
     | --- | --- |
     | reading | `make_reader`, `collate`, `mirror`, `finish_augmentation`, `class_labels` |
     | the network | `make_head`, `configure_loss`, `decode` |
-    | scores | `make_metric`, `summarise`, `keep`, `intervals` |
+    | scores | `make_metric`, `summarise`, `confusion`, `keep`, `intervals` |
     | pictures | `targets_of`, `draw`, `describe`, `image_score`, `fits_picture` |
     | `mtl_data` | `index_labels`, `label_problems`, `image_files`, `how_to_get`, `download` |
     | official files | `look_up`, `write_predictions`, `official_scores` |
@@ -190,6 +190,12 @@ class Task:
     def summarise(self, metric) -> tuple[dict, object]:  # ({metric: value in 0..1}, table with one row per class)
         """The scores of a split and of each class, from its metric."""
         return metric.compute(), metric.per_class()
+
+    def confusion(self, metric):  # -> (K, K) counts, rows: labels; K: rows of the table of classes
+        """The counts that confusion_matrix.csv and its figure show; none as it stands, for both are
+        about signs.
+        """
+        return None
 
     def extra_scores(self, per_class) -> dict:  # metric -> value
         """Scores that only studies ask for, from the table of classes."""

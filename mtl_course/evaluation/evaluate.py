@@ -22,7 +22,7 @@ class TaskResult:
     images: int  # number of images
     scores: dict  # metric -> value, in 0..1
     per_class: pd.DataFrame  # one row per class, index = class name
-    confusion: np.ndarray | None = None  # (K, K) counts, rows = target; classification only
+    confusion: np.ndarray | None = None  # (K, K) counts, rows = target; None: a task without
     seconds: float = 0.0  # wall time, data loading included
     intervals: dict = field(default_factory=dict)  # (metric, class or "all") -> (low, high), 95 %, bootstrap
     predictions: Predictions | None = None  # what prediction files are written from
@@ -51,7 +51,7 @@ def evaluate_task(
     if not images:
         raise UserError(f"there is no {task} image to evaluate: check data_root and the split")
     scores, per_class = TASKS[task].summarise(metric)
-    result = TaskResult(task, images, scores, per_class, getattr(metric, "confusion", None))
+    result = TaskResult(task, images, scores, per_class, TASKS[task].confusion(metric))
     if resamples:
         result.intervals = TASKS[task].intervals(predictions, per_class, scores, resamples, seed=0)
         result.predictions = predictions

@@ -115,6 +115,9 @@ Layout: {GTSRB_LAYOUT};
     def summarise(self, metric: ClassificationMetric) -> tuple[dict, pd.DataFrame]:
         return metric.compute(), metric.per_class().set_axis(list(SIGN_NAMES))
 
+    def confusion(self, metric: ClassificationMetric) -> np.ndarray:
+        return metric.confusion
+
     def extra_scores(self, per_class: pd.DataFrame) -> dict:
         """Mean recall of the classes that `class_skew` makes rarest and that it leaves most
         frequent, a third each.
