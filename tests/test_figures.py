@@ -8,6 +8,7 @@ import pytest
 from mtl_course.config import DETECTION_CLASSES, TASKS
 from mtl_course.core.statistics import wilson_interval
 from mtl_course.core.errors import UserError
+from mtl_course.core.task import Task, registered
 from mtl_course.world.signs import SIGN_NAMES
 from mtl_course.evaluation.evaluate import TaskResult
 from mtl_course.evaluation.results import read_table, write_results
@@ -124,6 +125,16 @@ def test_summary_means_over_seeds(results):
     per_class = next(ax for ax in fig.axes if "per class" in ax.get_title())
     assert per_class.patches[0].get_width() == pytest.approx(0.55) and len(per_class.patches) == 6  # Misc has no object
     assert any("none in the split" in t.get_text() for t in per_class.texts) and "2 seeds" in fig.get_suptitle()
+
+
+def test_a_task_of_ones_own_has_bars(tmp_path):
+    task_class = type("Depth", (Task,), dict(name="depth", metrics={"closeness": "closeness of the depth"}))
+    with registered(task_class):
+        per_class = pd.DataFrame(dict(closeness=[0.625]), index=["all cars"])
+        write_results(dict(depth=TaskResult("depth", 4, dict(closeness=0.625), per_class)), tmp_path)
+        (ax,) = evaluation_summary(tmp_path).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["closeness of the depth"]
+    assert "62.5" in [text.get_text() for text in ax.texts]
 
 
 def test_confusion_names_the_largest(results):

@@ -236,7 +236,8 @@ def _score_panels(rows: pd.DataFrame) -> list[_Panel]:  # RESULT_COLUMNS
     panels = []
     for task in _tasks_in(rows):
         table = rows[(rows["task"] == task) & (rows["class"] == "all")]
-        labels = {metric: label for metric, label in METRIC_LABELS.items() if metric in set(table["metric"])}
+        names = METRIC_LABELS | {k: v for k, v in TASKS[task].metrics.items() if k not in METRIC_LABELS}
+        labels = {metric: label for metric, label in names.items() if metric in set(table["metric"])}
         panels.append(_Panel(task, table.assign(key=table["metric"]), labels, TASKS[task].title))
     if "detection" in _tasks_in(rows):
         table = rows[(rows["task"] == "detection") & (rows["metric"] == "ap50")]
