@@ -153,15 +153,14 @@ class Config:
 
     def __init__(self, **values):
         fields = config_fields()
+        if values.get("tasks") == "all":
+            values["tasks"] = default_tasks()
+        _check_tasks(fields["tasks"].check(values.get("tasks", default_tasks())))
         for name in values:
             if name not in fields:
                 raise UserError(f"unknown config field {name!r}: expected one of {', '.join(sorted(fields))}")
-        if values.get("tasks") == "all":
-            values["tasks"] = default_tasks()
         for name, field in fields.items():
             setattr(self, name, field.check(values.get(name, field.default)))
-        if not self.tasks or not set(self.tasks) <= set(TASKS):
-            raise UserError(f"config field 'tasks' is {self.tasks!r}: expected one or more of {', '.join(TASKS)}")
 
     def replace(self, **changes) -> "Config":
         """The same config with some fields changed."""
@@ -236,6 +235,13 @@ class Config:
                 )
             settings[name] = _number(value)
         return settings
+
+
+def _check_tasks(tasks: tuple):
+    "Raises `UserError` for a task that is not registered; before all else, for it brings fields."
+    if not tasks or not set(tasks) <= set(TASKS):
+        remedy = "for one of your own, import the module that registers it first"
+        raise UserError(f"config field 'tasks' is {tasks!r}: expected one or more of {', '.join(TASKS)}; {remedy}")
 
 
 def _number(text: str):

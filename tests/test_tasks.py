@@ -142,8 +142,11 @@ def test_a_cell_run_twice_replaces_its_task(rain):
 
 
 def test_without_it_a_config_with_its_name_is_refused():
-    with pytest.raises(UserError, match="unknown config field 'rain_weight'|tasks"):
-        make_config("smoke", tasks="lane,rain")
+    with registered(Rain):
+        stored = rain_config().to_dict()
+    for values in (dict(tasks="lane,rain"), stored):
+        with pytest.raises(UserError, match="'tasks' is .*import the module that registers it first"):
+            make_config(**dict(recipe="smoke") | values)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +189,54 @@ def test_a_missing_piece_says_what_it_is(piece):
     sentence = str(e.value)
     assert "\n" not in sentence and len(sentence) > 40
     assert piece == "download" or f"has no {piece}: define {piece}(self" in sentence
+
+
+class EmptyMetric(ClassificationMetric):
+    def compute(self):
+        return {}
+
+
+class NamelessScenes(RainScenes):
+    def __getitem__(self, i):
+        sample = super().__getitem__(i)
+        del sample["file"]
+        return sample
+
+
+class ArrayScenes(RainScenes):
+    def __getitem__(self, i):
+        sample = super().__getitem__(i)
+        return sample | dict(image=sample["image"].numpy())
+
+
+class TupleScenes(RainScenes):
+    def __getitem__(self, i):
+        return tuple(super().__getitem__(i).values())
+
+
+def scenes(kind, **attributes):
+    "A `make_reader` that gives such scenes."
+    made = type("Scenes", (kind,), attributes)
+    return lambda task, config, split: made(8, config.image_size_of("rain"))
+
+
+HALF_PIECES = [  # what a method returns instead, and what is said about it
+    (dict(make_reader=lambda *_: None), "make_reader of task 'rain' returns a NoneType without __len__"),
+    (dict(make_reader=scenes(RainScenes, task="lane")), "says that its task is 'lane': expected 'rain'"),
+    (dict(make_reader=lambda *_: "rain"), "returns a str without files: define files"),
+    (dict(make_reader=scenes(NamelessScenes)), "a sample of task 'rain' has no 'file': expected the image's name"),
+    (dict(make_reader=scenes(ArrayScenes)), "the image of a sample of task 'rain' is a ndarray: expected"),
+    (dict(make_reader=scenes(TupleScenes)), "a sample of task 'rain' is a tuple: expected a dictionary"),
+    (dict(make_metric=lambda _: None), "make_metric of task 'rain' returns a NoneType without update"),
+    (dict(make_metric=lambda _: EmptyMetric(2)), "computes nothing: expected 'accuracy', the first"),
+]
+
+
+@pytest.mark.parametrize("changes, sentence", HALF_PIECES)
+def test_half_a_piece_says_what_it_lacks(changes, sentence, tmp_path):
+    half = type("Half", (Rain,), changes)
+    with registered(half), pytest.raises(UserError, match=sentence):
+        train(rain_config(tasks="rain", steps_per_epoch=1, results_dir=str(tmp_path)), progress=False)
 
 
 def test_nothing_else_asks_for_a_task_by_name():

@@ -3,6 +3,7 @@
 __all__ = ["long_tail", "subsample_indices", "task_probabilities"]
 
 import numpy as np
+from torch import Tensor
 from torch.utils.data import Dataset
 from ..config import Config
 from ..core.errors import UserError
@@ -75,7 +76,21 @@ class TaskSubset(Dataset):
         return len(self.indices)
 
     def __getitem__(self, i):
-        return self.reader[int(self.indices[i])]
+        sample = self.reader[int(self.indices[i])]
+        _check_sample(sample, self.task)
+        return sample
+
+
+def _check_sample(sample, task: str):
+    "Raises `UserError` for a sample that cannot become part of a batch."
+    what = f"a sample of task {task!r}"
+    if not isinstance(sample, dict):
+        raise UserError(f"{what} is a {type(sample).__name__}: expected a dictionary with 'image', 'file' and labels")
+    for key, meaning in (("image", "tv_tensors.Image, uint8 (3, H, W)"), ("file", "the image's name")):
+        if key not in sample:
+            raise UserError(f"{what} has no {key!r}: expected {meaning}, beside its labels")
+    if not isinstance(sample["image"], Tensor):
+        raise UserError(f"the image of {what} is a {type(sample['image']).__name__}: expected a tv_tensors.Image")
 
 
 def task_probabilities(

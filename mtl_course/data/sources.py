@@ -18,6 +18,11 @@ from .sampling import subsample_indices
 __all__ = ["make_reader", "prepare_data"]
 
 _WORLDS = ("world", "world-tiny")  # names of folders in which the built-in world is made on first use
+_READER_PARTS = {
+    "__len__": "the number of its images",
+    "files": "the names of its images, below the data root",
+    "task": "the name of the task",
+}
 
 
 def _is_world(root: Path) -> bool:
@@ -49,7 +54,14 @@ def make_reader(config: Config, task: str, split: str):  # split: train, val, te
 
     The split does not depend on the run's seed, so that runs can be compared.
     """
-    return TASKS[task].make_reader(config, split)
+    reader = TASKS[task].make_reader(config, split)
+    for name, meaning in _READER_PARTS.items():
+        if not hasattr(reader, name):
+            given = f"make_reader of task {task!r} returns a {type(reader).__name__} without {name}"
+            raise UserError(f"{given}: define {name}, {meaning}")
+    if reader.task != task:
+        raise UserError(f"the data set of task {task!r} says that its task is {reader.task!r}: expected {task!r}")
+    return reader
 
 
 def training_images(config: Config, task: str) -> list[int]:  # indices in the training split

@@ -39,7 +39,7 @@ def evaluate_task(
 ) -> TaskResult:
     "Runs one task over a split; raises `UserError` when the split is empty."
     start = time.perf_counter()
-    metric = TASKS[task].make_metric()
+    metric = _make_metric(task)
     predictions = Predictions.for_loader(task, loader)
     seconds = [] if resamples else None
     images = 0
@@ -51,12 +51,25 @@ def evaluate_task(
     if not images:
         raise UserError(f"there is no {task} image to evaluate: check data_root and the split")
     scores, per_class = TASKS[task].summarise(metric)
+    if TASKS[task].primary_metric not in scores:
+        given = f"the metric of task {task!r} computes {', '.join(scores) or 'nothing'}"
+        raise UserError(f"{given}: expected {TASKS[task].primary_metric!r}, the first of the task's metrics, too")
     result = TaskResult(task, images, scores, per_class, TASKS[task].confusion(metric))
     if resamples:
         result.intervals = TASKS[task].intervals(predictions, per_class, scores, resamples, seed=0)
         result.predictions = predictions
     result.seconds = time.perf_counter() - start
     return result
+
+
+def _make_metric(task: str):
+    "A task's accumulator; raises `UserError` for one that lacks a method."
+    metric = TASKS[task].make_metric()
+    for name in ("update", "compute", "per_class"):
+        if not hasattr(metric, name):
+            given = f"make_metric of task {task!r} returns a {type(metric).__name__} without {name}"
+            raise UserError(f"{given}: expected update(decoded, labels), compute() and per_class()")
+    return metric
 
 
 def score_task(
