@@ -17,6 +17,7 @@ from mtl_course.config import Config, config_fields, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.fields import Field
 from mtl_course.core.task import TASKS, Task, default_tasks, register_task, registered, unregister_task
+from mtl_course.data.download import how_to_get
 from mtl_course.data.loaders import create_dataloaders
 from mtl_course.evaluation.predict import draw_described, predict_image
 from mtl_course.metrics.scores import ClassificationMetric
@@ -237,6 +238,10 @@ def test_half_a_piece_says_what_it_lacks(changes, sentence, tmp_path):
     half = type("Half", (Rain,), changes)
     with registered(half), pytest.raises(UserError, match=sentence):
         train(rain_config(tasks="rain", steps_per_epoch=1, results_dir=str(tmp_path)), progress=False)
+
+
+def test_it_says_when_nothing_is_known_about_its_data(rain):
+    assert how_to_get("rain") == "rain: nothing is said about where its data comes from (`how_to_get`)"
 
 
 def test_nothing_else_asks_for_a_task_by_name():

@@ -39,11 +39,14 @@ class Task:
     """Everything that is special about one task. A new task is a subclass with the decorator
     `register_task`:
 
+        from mtl_course.core.task import Task, register_task
+
         @register_task
         class Rain(Task):
             name = "rain"                      # Config then has rain_size, rain_limit …
             title = "rain or dry"
-            metrics = {"accuracy": "accuracy"}  # the first one chooses the best checkpoint
+            metrics = {"accuracy": "accuracy"}  # in 0..1, larger is better; the first one
+                                                # chooses the best checkpoint
             image_size = (96, 160)
 
             def make_reader(self, config, split): ...    # len(), files, task, samples by index
@@ -52,12 +55,15 @@ class Task:
             def make_metric(self): ...                   # update, compute, per_class
 
     Then `make_config(tasks="lane,rain")`, training, resuming, evaluating, the commands and the
-    widgets know it. A method of this list that is missing says so, in one sentence, when it is
-    first needed. Everything else has a default: what `Task` does is right for a task with one label
-    per image, or does nothing.
+    widgets know it, wherever its module has been imported; a command knows it when a script
+    imports the module and calls `mtl_course.cli.train.mtl_train()`. A method of this list that is
+    missing says so, in one sentence, when it is first needed. Everything else has a default: what
+    `Task` does is right for a task with one label per image, or does nothing.
 
-    | what for | methods, in the order in which a new task wants them |
+    | what for | attributes and methods, in the order in which a new task wants them |
     | --- | --- |
+    | names | `name`, `title`, `short`, `images`, `class_names`, `folder`, `colour`, `marker` |
+    | the config | `image_size`, `weight`, `fields`, `model_fields`, `max_rotation` |
     | reading | `make_reader`, `collate`, `mirror`, `finish_augmentation`, `class_labels` |
     | the network | `make_head`, `configure_loss`, `decode` |
     | scores | `make_metric`, `summarise`, `confusion`, `keep`, `intervals` |

@@ -11,7 +11,7 @@ __all__ = ["download", "how_to_get", "refuse_world"]
 
 def how_to_get(task: str) -> str:
     """Where the real data set of a task comes from, under which terms, and how to lay it out."""
-    return TASKS[task].how_to_get
+    return TASKS[task].how_to_get or f"{task}: nothing is said about where its data comes from (`how_to_get`)"
 
 
 def refuse_world(data_root: str | Path):
