@@ -37,6 +37,22 @@ def test_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     assert calls == ["fsync", "replace", "fsync"]
 
 
+def test_files_that_are_not_durable_do_not_wait_for_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("waited for the disk"))
+    with atomic_write(tmp_path / "picture.json", durable=False) as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "picture.json").read_text() == "new"
+
+
+def test_a_folder_of_many_files_is_searched_once(tmp_path, monkeypatch):
+    searched = []
+    monkeypatch.setattr(os, "scandir", lambda folder, real=os.scandir: searched.append(folder) or real(folder))
+    for number in range(5):
+        with atomic_write(tmp_path / f"{number}.json") as temporary:
+            temporary.write_text("new")
+    assert searched == [tmp_path]
+
+
 def test_a_file_is_as_readable_as_others(tmp_path):
     (tmp_path / "plain").write_text("x")
     with atomic_write(tmp_path / "table.csv") as temporary:

@@ -85,11 +85,11 @@ def _predict_picture(model, file: Path, output: Path, tasks: tuple | None, score
     "Writes a picture with what was found and, beside it, a json file."
     picture = read_picture(file)
     found = predict_image(model, picture, tasks, score_threshold)
-    with atomic_write(output) as temporary:
+    with atomic_write(output, durable=False) as temporary:
         if not cv2.imwrite(str(temporary), draw_described(picture, found)[..., ::-1]):
             raise UserError(f"{output} cannot be written: expected room on the disk; free some space")
     content = dict(file=file.name, height=picture.shape[0], width=picture.shape[1]) | found
-    with atomic_write(output.with_suffix(".json")) as temporary:
+    with atomic_write(output.with_suffix(".json"), durable=False) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

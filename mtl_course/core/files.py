@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import re
 import shutil
@@ -67,24 +68,29 @@ def real_data_root() -> Path | None:
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:  # the file to write
+def atomic_write(
+    path: str | Path,  # the file to write
+    durable: bool = True,  # False: one of many that are soon made anew, not worth waiting for the disk
+) -> Iterator[Path]:
     """Yields a temporary path beside `path`; renames it to `path` when the block ends well, removes
     it when it does not.
 
-    What it holds is on the disk before it gets its name. Leftovers of processes that were killed
-    while they wrote `path` are removed.
+    What it holds is on the disk before it gets its name, if it is to be durable. What earlier
+    processes left behind when they were killed while they wrote `path` is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path)
+    _remove_leftovers(path, _hidden_at_first(path.parent.absolute()))
     temporary = _beside(path, f"tmp{path.suffix}")  # keeps the ending: writers choose the format by it
     file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
     try:
         _mark_as_written(file)
         yield temporary
-        os.fsync(file)
+        if durable:
+            os.fsync(file)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     finally:
         os.close(file)
         temporary.unlink(missing_ok=True)
@@ -98,7 +104,7 @@ def replaced_folder(path: str | Path) -> Iterator[Path]:  # the folder to write
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path)
+    _remove_leftovers(path, _hidden(path.parent))
     old = _beside(path, "old")
     with _marked_folder(_beside(path, "new")) as new:
         try:
@@ -119,7 +125,7 @@ def temporary_folder() -> Iterator[Path]:
     Those that killed processes left behind are removed before.
     """
     place = Path(tempfile.gettempdir()) / f"mtl_course-{os.getuid()}"
-    remove_leftovers(place)
+    _remove_leftovers(place, _hidden(place.parent))
     with _marked_folder(_beside(place, "new")) as folder:
         yield folder
 
@@ -158,17 +164,27 @@ def _sync_folder(folder: Path):
             os.close(file)
 
 
-def remove_leftovers(path: str | Path):
+def _hidden(folder: Path) -> list[str]:
+    "The names of hidden files and folders, as all are that are being written."
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries if entry.name.startswith(".")]
+
+
+@functools.cache
+def _hidden_at_first(folder: Path) -> list[str]:
+    "Those that were there when this process first wrote there; thousands of files may come."
+    return _hidden(folder)
+
+
+def _remove_leftovers(path: Path, names: list[str]):  # names: of what is hidden beside it
     """Removes what killed processes left beside `path` while they wrote it.
 
     A folder that had just been moved aside comes back.
     """
-    path = Path(path)
-    pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d+)(-[0-9a-f]{{8}})?\.(tmp.*|new|old)")
-    with os.scandir(path.parent) as entries:
-        names = [entry.name for entry in entries if entry.name.startswith(f".{path.name}.")]
-    found = [(path.parent / name, pattern.fullmatch(name)) for name in names]
-    for leftover, match in found:
+    pattern = rf"\.{re.escape(path.name)}\.(\d+)(-[0-9a-f]{{8}})?\.(tmp.*|new|old)"
+    for name in [name for name in names if name.startswith(f".{path.name}.")]:
+        leftover = path.with_name(name)
+        match = re.fullmatch(pattern, name)
         if match is None or not _is_abandoned(leftover, int(match[1])):
             continue
         if match[3] == "old" and not path.exists():
