@@ -1,6 +1,8 @@
 """Prediction files in the official formats, their scores and intervals: an oracle on few frames."""
 
 import json
+from pathlib import Path
+
 import cv2, numpy as np, pandas as pd, pytest, torch
 from torch import nn
 from mtl_course.config import TASKS, make_config
@@ -155,6 +157,24 @@ def test_files_have_official_formats_and_original_pixels(perfect, data):
     assert json.loads((out / "kitti" / "run.json").read_text()) == dict(
         model="multi_task", seed=0, data_set="d", split="all", images=16
     )
+
+
+def test_predictions_appear_with_the_record_of_whose_they_are(perfect, tmp_path, monkeypatch):
+    "A kill at any moment leaves no folder without it."
+    renamed = []
+
+    def rename(path, target, real=Path.rename):
+        if Path(target).parent.name == "all":
+            renamed.append((Path(target).name, sorted(file.name for file in path.iterdir())))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    write_results(perfect[1], tmp_path, data_set="d", split="all")
+    assert dict(renamed) == {
+        "gtsrb": ["pred.csv", "run.json", "truth.csv"],
+        "kitti": ["data", "label_2", "run.json"],
+        "tusimple": ["label.json", "pred.json", "run.json"],
+    }
 
 
 def spoiled(task, i, truth):

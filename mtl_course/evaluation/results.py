@@ -1,5 +1,6 @@
 """Tables of results, written where every table and figure finds them."""
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -10,7 +11,7 @@ import pandas as pd
 
 from ..config import Config
 from ..core.errors import UserError
-from ..core.files import atomic_write, locked
+from ..core.files import atomic_write, locked, replaced_folder
 from ..core.inputs import parse_json
 from ..core.task import TASKS
 from ..metrics.intervals import RESAMPLES
@@ -234,6 +235,25 @@ def _hash_of(run: dict) -> str:  # 8 hex digits
     return hashlib.sha256(json.dumps(places).encode()).hexdigest()[:8]
 
 
+class _NothingWritten(Exception):
+    "A task has no official format."
+
+
+def _write_submission(result: TaskResult, folder: Path, run: dict) -> bool:  # False: there is no official format
+    "Writes predictions and run.json, which says whose they are: the folder appears with both."
+    with contextlib.suppress(_NothingWritten), replaced_folder(folder) as new:
+        inner = new / folder.name
+        if not TASKS[result.task].write_predictions(result.predictions, inner):
+            raise _NothingWritten
+        for file in list(inner.iterdir()):
+            file.rename(new / file.name)
+        inner.rmdir()
+        record = json.dumps(run | dict(images=result.images), indent=1)
+        (new / "run.json").write_text(record + "\n", encoding="utf-8")
+        return True
+    return False
+
+
 def write_results(
     results: dict,  # task -> TaskResult
     results_dir: str | Path,  # folder for the tables
@@ -257,11 +277,8 @@ def write_results(
         if result.predictions is None or result.predictions.reader is None:
             continue
         submission = _prediction_folder(folder / "predictions", TASKS[task].folder, run, own)
-        if not TASKS[task].write_predictions(result.predictions, submission):
-            continue
-        record = json.dumps(run | dict(images=result.images), indent=1)
-        (submission / "run.json").write_text(record + "\n", encoding="utf-8")
-        official[task] = TASKS[task].official_scores(submission, RESAMPLES)
+        if _write_submission(result, submission, run):
+            official[task] = TASKS[task].official_scores(submission, RESAMPLES)
     table = results_table(results, run, official)
     files = [_replace_rows(folder / "evaluation_results.csv", table, ["task"])]
     for task, result in results.items():
