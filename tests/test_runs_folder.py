@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,7 @@ from mtl_course.core.errors import UserError
 from mtl_course.core.files import locked
 from mtl_course.models.checkpoint import read_checkpoint
 from mtl_course.training.loop import train
-from mtl_course.training.run_folder import _replace_earlier, config_to_resume
+from mtl_course.training.run_folder import _finish_replacing, _replace_earlier, config_to_resume
 
 SHORT = dict(tasks="lane", steps_per_epoch=2, epochs=1, num_workers=0)
 
@@ -133,6 +134,32 @@ def test_a_kill_while_the_new_run_takes_the_place(earlier, tmp_path):
     with pytest.raises(UserError, match="finished run"):
         lane_run(earlier)
     assert {path.relative_to(earlier): content for path, content in files_in(earlier).items()} == new
+
+
+@pytest.mark.parametrize("after", range(13))  # files removed, a folder renamed, files moved
+def test_a_kill_while_a_run_is_replaced_leaves_its_config(tmp_path, monkeypatch, after):
+    "What is read before the replacing goes on is the new run's, whatever is still in its way."
+    for folder, seed in ((tmp_path, 0), (tmp_path / ".next", 1)):
+        make_config("smoke", seed=seed).save(folder / "config.json")
+        for name in ("checkpoints/last.pt", "checkpoints/model_best.pt", "logs/training.csv", "logs/training.log"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).touch()
+    calls = []
+
+    def until_killed(real, *names, **options):
+        if len(calls) == after:
+            raise KeyboardInterrupt
+        calls.append(names)
+        return real(*names, **options)
+
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
+        for name in ("unlink", "rename", "replace"):
+            m.setattr(os, name, partial(until_killed, getattr(os, name)))
+        _replace_earlier(tmp_path)
+        raise KeyboardInterrupt
+    assert Config.load(config_to_resume(tmp_path)).seed == 1
+    _finish_replacing(tmp_path)
+    assert Config.load(config_to_resume(tmp_path)).seed == 1
 
 
 def test_resume_and_overwrite_exclude_each_other(tmp_path):

@@ -136,11 +136,14 @@ def checkpoint_to_resume(
 
 
 def config_to_resume(folder: Path) -> Path:  # which need not exist
-    "The config of the run that `checkpoint_to_resume` is about; without one, of the last begun."
-    waiting = folder / _NEXT / "config.json"
-    if waiting.exists() and not has_run(folder):
-        return waiting
-    return folder / "config.json"
+    """The config of the run that `checkpoint_to_resume` will be about, when a replacing that a kill
+    stopped has been finished; without a checkpoint, of the last run begun.
+    """
+    places = [folder / _MOVING]
+    if (folder / _NEXT / _CHECKPOINTS[0]).exists() or not has_run(folder):
+        places.append(folder / _NEXT)
+    configs = [place / "config.json" for place in places]
+    return next((config for config in configs if config.exists()), folder / "config.json")
 
 
 def _refuse_earlier_run(folder: Path):
