@@ -6,12 +6,14 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning_fabric import Fabric
 from torch import nn
 
 from mtl_course.losses import BALANCERS, NotFinite, make_balancer, streamed_backward
 from mtl_course.losses.backward import Microbatch
 from mtl_course.losses.streamed_backward import layer_gramians
 from mtl_course.models.classification_head import ClassificationHead
+from mtl_course.training.optimizer import clip_gradients
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ON_GRAMIANS = [name for name, kind in BALANCERS.items() if kind.needs == "gramian" and name != "torchjd"]
@@ -139,6 +141,39 @@ def test_gradients_of_different_lengths_are_no_dependent_ones():
     losses = dict.fromkeys(TASKS, 1.0)
     aligned = make_balancer("aligned", TASKS)
     assert torch.equal(aligned.weights(gramian, losses, torch.float32), aligned.weights(gramian, losses))
+
+
+# ---------------- clipping
+def clipped(length: float, clip) -> tuple[torch.Tensor, torch.Tensor]:  # clip: (fabric, model, optimizer)
+    "A gradient of two parameters with that norm: after clipping, and before."
+    fabric = Fabric(accelerator="cpu", devices=1)
+    model = nn.Linear(300, 4)
+    model, optimizer = fabric.setup(model, torch.optim.SGD(model.parameters(), lr=1.0))
+    gradient = torch.randn(4, 301, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    gradient = (gradient * length / gradient.norm()).float()
+    model.weight.grad = gradient[:, :300].clone()
+    model.bias.grad = gradient[:, 300].clone()
+    clip(fabric, model, optimizer)
+    return torch.cat([model.weight.grad, model.bias.grad[:, None]], 1).double(), gradient.double()
+
+
+def by_the_course(fabric, _, optimizer):
+    clip_gradients(fabric, optimizer, 5.0)
+
+
+def by_fabric(fabric, model, optimizer):
+    fabric.clip_gradients(model, optimizer, max_norm=5.0, error_if_nonfinite=False)
+
+
+@pytest.mark.parametrize("length", [1e18, 1e20, 1e30, 3e38])
+def test_a_gradient_that_float32_cannot_square_is_clipped(length):
+    after, before = clipped(length, by_the_course)
+    assert torch.allclose(after, 5 * before / before.norm(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("length", [0.3, 5.0, 40.0, 1e15])
+def test_an_ordinary_gradient_is_clipped_to_the_same_digits(length):
+    assert torch.equal(clipped(length, by_the_course)[0], clipped(length, by_fabric)[0])
 
 
 # ---------------- gradients that are not finite

@@ -3,7 +3,9 @@
 import math
 
 import torch
+from lightning_fabric import Fabric
 from torch import nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from ..config import Config
 
@@ -52,3 +54,23 @@ def make_optimizer(
         return learning_rate_factor(step, total_steps, config.warmup_steps, config.scheduler_type)
 
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def clip_gradients(
+    fabric: Fabric,
+    optimizer,  # as Fabric hands it back
+    largest: float,  # norm
+):
+    """Shortens the whole gradient to a norm, as `fabric.clip_gradients` does.
+
+    Squares of float32 overflow above 1.8e19; a gradient so long would be divided by infinity, and
+    is measured in float64.
+    """
+    optimizer = optimizer.optimizer
+    fabric._precision.unscale_gradients(optimizer)
+    parameters = [p for p in fabric._precision.main_params(optimizer) if p.grad is not None]
+    grads = [p.grad for p in parameters]
+    norm = get_total_norm(grads)
+    if not norm.isfinite():
+        norm = torch.stack([torch.linalg.vector_norm(grad, dtype=torch.float64) for grad in grads]).norm()
+    clip_grads_with_norm_(parameters, largest, norm)

@@ -21,6 +21,7 @@ from ..models.multi_task_model import MultiTaskModel
 from .distributed import all_reduce_mean_, loss_scale
 from .gradients import GradientLog
 from .microbatches import drop_zero_weight_tasks, split_into_microbatches
+from .optimizer import clip_gradients
 from .state import TrainState
 
 # %% ../../nbs/3_training/14_one_step.ipynb #6ddbacc2
@@ -100,8 +101,7 @@ def optimizer_step(
 ):
     "Clips the gradient and moves the weights; shows a balancer that asks for it what that changed."
     if state.config.gradient_clip:
-        largest = state.config.gradient_clip
-        fabric.clip_gradients(state.model, state.optimizer, max_norm=largest, error_if_nonfinite=False)
+        clip_gradients(fabric, state.optimizer, state.config.gradient_clip)
     state.optimizer.step()
     state.scheduler.step()
     state.optimizer.zero_grad(set_to_none=True)
