@@ -10,13 +10,20 @@ import time
 import pytest
 
 from mtl_course.core.errors import UserError
-from mtl_course.core.files import atomic_write, locked, replaced_folder, temporary_folder
+from mtl_course.core.files import atomic_write, locked, project_root, replaced_folder, short_path, temporary_folder
 
 DEAD = 2**22 + 1  # more than Linux gives to a process
 
 
 def names(folder) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_path_is_shown_alike_wherever_a_command_starts(monkeypatch):
+    root = project_root()
+    monkeypatch.chdir(root / "nbs")
+    assert [str(short_path(root / name)) for name in ("results/a.csv", "nbs/a.csv")] == ["results/a.csv", "nbs/a.csv"]
+    assert short_path("/elsewhere/a.csv") == short_path("/elsewhere/b/../a.csv")
 
 
 def test_a_file_has_its_old_content_until_it_is_whole(tmp_path):

@@ -1,6 +1,5 @@
 """`mtl_evaluate`: scores a trained model on held-out data."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -37,18 +36,12 @@ def score_and_report(
     loaders = {task: evaluation_loader(config, split, (task,)) for task in tasks}
     scores = evaluate_model(model, loaders, device, choose_precision(config.precision, device))
     root = resolve(config.data_root)
-    identity = dict(checkpoint=str(_from_project(checkpoint)), data_root=str(_from_project(root)))
+    identity = dict(checkpoint=str(short_path(checkpoint)), data_root=str(short_path(root)))
     best = results / "checkpoints" / "model_best.pt"
     own = checkpoint.resolve() == best.resolve() and root == resolve(model.config.data_root)
     label = model_label(model.config)  # of what was trained, not of what is scored
     write_results(scores, results, label, config.seed, root.name, split, identity, own)
     print(format_scores(scores))
-
-
-def _from_project(path: Path) -> Path:
-    "A path that is the same wherever a command is started."
-    path = Path(os.path.abspath(path))
-    return path.relative_to(project_root()) if path.is_relative_to(project_root()) else path
 
 
 def _folder_of_run(checkpoint: Path) -> Path:

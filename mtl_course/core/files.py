@@ -46,12 +46,12 @@ def resolve(path: str | Path) -> Path:  # absolute, or relative to the project's
     return path if path.is_absolute() else project_root() / path
 
 
-def short_path(path: Path) -> Path:
-    "A path as seen from here or from the project's root, where that is shorter."
-    for root in (Path.cwd(), project_root()):
-        if path.is_relative_to(root):
-            return path.relative_to(root)
-    return path
+def short_path(path: str | Path) -> Path:
+    """A path as seen from the project's root where it lies in it, as `resolve` takes it back; else
+    an absolute one. It is the same wherever a command is started.
+    """
+    path = Path(os.path.abspath(path))
+    return path.relative_to(project_root()) if path.is_relative_to(project_root()) else path
 
 
 def real_data_root() -> Path | None:
