@@ -68,7 +68,7 @@ def _end_with(parent: int):  # process id
 
 
 def _answer():
-    "What the process does: an order from the file that it is given, the answer to the one named there."
+    "What the process does: reads its order from a file, writes the answer to the one named there."
     order = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     threading.Thread(target=_end_with, args=(order["parent"],), daemon=True).start()
     answer = pkgutil.resolve_name(order["function"])(**order["arguments"])
