@@ -135,6 +135,17 @@ def test_cagrad_stays_harmless_between_opposite_gradients(dtype):
     assert slopes.min() >= -0.02 * w.grad.double().norm()
 
 
+@pytest.mark.parametrize("angle", [0.3, 0.1, 0.05])
+@pytest.mark.parametrize("name", ["aligned", "imtl_g", "imtl"])
+def test_gradients_of_bf16_at_a_small_angle_are_no_dependent_ones(name, angle):
+    for seed in range(5):
+        J = torch.linalg.qr(rows(seed=seed, columns=2000).T)[0].T.contiguous()
+        J[1] = math.cos(angle) * J[0] + math.sin(angle) * J[1]
+        rounded = J.bfloat16().double()
+        expected = make_balancer(name, TASKS).weights(rounded @ rounded.T, dict.fromkeys(TASKS, 1.0)) @ rounded
+        assert (real_step(name, J, torch.bfloat16) - expected).norm() < 0.05 * expected.norm()
+
+
 def test_gradients_of_different_lengths_are_no_dependent_ones():
     J = rows() * torch.tensor([[1.0], [1e-4], [1e3]], dtype=torch.float64)
     gramian = J @ J.T

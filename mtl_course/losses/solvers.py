@@ -23,6 +23,7 @@ from ..core.errors import UserError
 __all__ = ["min_norm_weights"]
 
 _MOST_TASKS = 12  # 2^12 faces
+_FLOAT32_EPS = 1.2e-7
 _COLUMNS = 2**14  # that are multiplied at once; the sum of so many float32 products is right to 5e-7
 
 
@@ -61,8 +62,12 @@ def rank_tolerance(
     eps: float,  # rounding of the gradients' type, such as 1.2e-7 of float32
     least: float = 1e-12,  # what float64 allows
 ) -> float:
-    "Eigenvalues of the cosines below this are rounding: the gradients depend on each other."
-    return max(least, 4 * num_tasks * eps)
+    """Eigenvalues of the cosines below this are rounding: the gradients depend on each other.
+
+    Products are added up in float32 at best, which moves an eigenvalue by its rounding. Gradients
+    that were rounded more coarsely leave what they depend on by eps, and an eigenvalue by eps².
+    """
+    return max(least, 4 * num_tasks * min(eps, _FLOAT32_EPS), num_tasks * eps**2)
 
 
 def unit_gramian(
