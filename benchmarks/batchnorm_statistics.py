@@ -22,6 +22,7 @@ from mtl_course.data.kitti import KITTI
 from mtl_course.data.loaders import MultiTaskDataset, collate, evaluation_loader
 from mtl_course.data.tusimple import TuSimple
 from mtl_course.evaluation.evaluate import evaluate_task
+from mtl_course.metrics.intervals import RESAMPLES
 from mtl_course.models import load_model
 from mtl_course.models.backbone import TaskBatchNorm2d
 from mtl_course.world.camera import SCENE_SIZES
@@ -103,9 +104,13 @@ def with_shared_average(model):
     return model
 
 
-def scores_of(model, loader, task, precision):
-    result = evaluate_task(model, loader, task, "cpu", precision)
-    return [dict(task=task, metric=metric, value=result.scores[metric]) for metric in METRICS[task]]
+def scores_of(model, loader, task, precision, resamples=0):
+    "The scores of a task, with intervals over images where these are drawn again."
+    result = evaluate_task(model, loader, task, "cpu", precision, resamples=resamples)
+    rows = [dict(task=task, metric=metric, value=result.scores[metric]) for metric in METRICS[task]]
+    for row in rows if resamples else ():
+        row["low"], row["high"] = result.intervals[row["metric"], "all"]
+    return rows
 
 
 def joint_loader(root: Path, task: str, size: tuple, config, rows: tuple | None = None):
@@ -151,7 +156,7 @@ def compare_single_pass(model, config, precision) -> list[dict]:
 
     def score(name, passes, stats_task, variant, loader):
         about = dict(image=name, trunk_passes=passes, statistics=stats_task or "pooled")
-        records.extend(about | row for row in scores_of(variant, loader, task, precision))
+        records.extend(about | row for row in scores_of(variant, loader, task, precision, RESAMPLES))
 
     for task in READERS:
         pressed = joint_loader(root, task, config.detection_size, config)
@@ -177,9 +182,13 @@ def save(records: list[dict], name: str):
 
 
 @call_parse
-def main(checkpoint: Param("a trained three-task model", str) = "results/checkpoints/model_best.pt"):
+def main(
+    checkpoint: Param("a trained three-task model", str) = "results/checkpoints/model_best.pt",
+    only_single_pass: Param("make the second table alone", bool) = False,
+):
     """Scores a trained model with own, pooled and foreign BatchNorm statistics."""
     model = load_model(resolve(checkpoint)).to(memory_format=torch.channels_last)
     precision = choose_precision("auto")
-    save(compare_on_test_splits(model, model.config, precision), "batchnorm_statistics")
+    if not only_single_pass:
+        save(compare_on_test_splits(model, model.config, precision), "batchnorm_statistics")
     save(compare_single_pass(model, model.config, precision), "single_pass")

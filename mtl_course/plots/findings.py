@@ -192,18 +192,28 @@ def draw_scenes(
         return figure
 
 
+_ONE_IMAGE = {  # as single_pass.csv calls it -> as the picture does
+    "scene at the detection size": "one pass: scene pressed flat",
+    "band of the scene": "one pass: band of the scene",
+    "band of the scene, scored inside": "    … scored inside the band",
+    "each head at the scene's shape": "a pass each: scene not pressed",
+    "each head at its own size": "a pass each: the head's own size",
+}
+
+
 def draw_single_pass(single: pd.DataFrame) -> Figure:  # rows of single_pass.csv
-    "Lane IoU and mAP50 on joint scenes: one pass with each choice of statistics, or one a head."
+    "Lane IoU and mAP50 on joint scenes, by what the network was given (own statistics)."
     titles = {"iou": "lanes: IoU", "map50": "objects: mAP50"}
+    own = single[(single.statistics == "own") | (single.statistics == single.task)]
     with _style():
-        figure, axes = _new_figure(1.8, 2, sharey=True)
+        figure, axes = _new_figure(2.0, 2, sharey=True)
         for ax, (metric, title) in zip(axes, titles.items()):
-            rows = single[single.metric == metric]
-            passes = zip(rows.trunk_passes, rows.statistics)
-            names = ["one pass for each head" if n == 2 else f"one pass, {name} statistics" for n, name in passes]
-            colour = TASKS[rows.task.iloc[0]].colour
-            bars = ax.barh(names, rows.value, color=[colour if n == 1 else GREY for n in rows.trunk_passes])
-            ax.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
+            rows = own[own.metric == metric].set_index("image").reindex(_ONE_IMAGE)
+            task_colour = TASKS[rows.task.dropna().iloc[0]].colour
+            colours = [task_colour if passes == 1 else GREY for passes in rows.trunk_passes]
+            reach = [rows.value - rows.low, rows.high - rows.value]
+            bars = ax.barh(list(_ONE_IMAGE.values()), rows.value, color=colours, xerr=reach)
+            ax.bar_label(bars, labels=["" if pd.isna(x) else f"{x:.2f}" for x in rows.value], padding=3, fontsize=8)
             ax.set(title=title, xlim=(0, 0.75), xlabel="score")
         axes[0].invert_yaxis()
         return figure
