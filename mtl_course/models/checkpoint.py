@@ -94,7 +94,7 @@ def load_weights(
         raise UserError(
             f"{path}: the checkpoint is of another architecture; {len(mismatched)} of {len(expected)} tensors differ "
             f"(in {shown}); use the config it was trained with "
-            "(sharing, backbone_name, detection_neck, neck_channels, lane_skips, tasks)"
+            "(sharing, backbone_name, detection_head, detection_neck, neck_channels, lane_skips, tasks)"
         )
     model.load_state_dict(weights)
 

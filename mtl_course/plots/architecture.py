@@ -91,6 +91,8 @@ def _kind(layer):
         "LayerNorm": "normalisation",
         "MultiheadAttention": "attention",
         "RPNHead": "proposals",
+        "Tower": "convolutions of each level",
+        "BoxLayer": "distances, quality",
         "TwoMLPHead": "2 fully connected",
         "FastRCNNPredictor": "classes and boxes",
     }.get(type(layer).__name__, type(layer).__name__)

@@ -25,6 +25,7 @@ from ..metrics.intervals import interval
 from ..metrics.kitti_files import kitti_lines, score_kitti, to_original, write_kitti
 from ..metrics.ranking import COCO_LIMITS, bootstrap_coco
 from ..metrics.scores import DetectionMetric
+from ..models.dense_head import DenseHead
 from ..models.detection_head import DetectionHead
 
 __all__ = ["ObjectDetection"]
@@ -60,6 +61,12 @@ Layout: {KITTI_LAYOUT}"""
     in_default = True
     fields = (
         Field(
+            "detection_head",
+            "region",
+            "region: proposals, then a second look at each; dense: every place of the maps answers once",
+            ("region", "dense"),
+        ),
+        Field(
             "detection_neck",
             "fpn",
             "fpn: feature pyramid; c5: the specification's head on stride-32 features",
@@ -69,7 +76,7 @@ Layout: {KITTI_LAYOUT}"""
         Field(
             "anchor_scale",
             4.0,
-            "smallest anchor of a pyramid level, in strides; 2 for small images",
+            "smallest anchor of a pyramid level, in strides, 2 for small images; dense: a quarter of its largest box",
             least=1,
             most=1000,
         ),
@@ -103,13 +110,14 @@ Layout: {KITTI_LAYOUT}"""
 
     # the network
 
-    def make_head(self, channels: dict, options) -> DetectionHead:
+    def make_head(self, channels: dict, options) -> DetectionHead | DenseHead:
+        neck = (options.detection_neck, options.neck_channels, options.anchor_scale)
+        if options.detection_head == "dense":
+            return DenseHead(channels, options.num_detection_classes, *neck)
         return DetectionHead(
             channels,
             options.num_detection_classes,
-            options.detection_neck,
-            options.neck_channels,
-            options.anchor_scale,
+            *neck,
             options.anchor_ratios,
             roi_samples=options.roi_samples,
             train_proposals=options.train_proposals,

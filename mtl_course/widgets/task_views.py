@@ -265,6 +265,18 @@ class BoxView(TaskView):
         self._found = {}  # NMS overlap -> boxes of all pictures: each value needs its own decoding
 
     def split_output(self, output: dict) -> list[dict]:
+        return self._split_regions(output) if "proposals" in output else self._split_places(output)
+
+    def _split_places(self, output: dict) -> list[dict]:
+        """Of a dense head."""
+        shared = {name: output[name].cpu() for name in ("points", "strides")} | dict(image_size=output["image_size"])
+        pieces = []
+        for i in range(len(output["quality"])):
+            answers = {name: output[name][i : i + 1].cpu() for name in ("class_logits", "distances", "quality")}
+            pieces.append(shared | answers)
+        return pieces
+
+    def _split_regions(self, output: dict) -> list[dict]:
         counts = [len(proposals) for proposals in output["proposals"]]
         logits = output["class_logits"].cpu().split(counts)
         deltas = output["box_deltas"].cpu().split(counts)
