@@ -3,21 +3,34 @@
     python benchmarks/architecture_choices.py --choices neck --steps 200 --seeds 0,1
     python benchmarks/architecture_choices.py --choices skips --steps 200 --seeds 0,1,2
     python benchmarks/architecture_choices.py --choices anchors --steps 300 --seeds 0,1
+    python benchmarks/architecture_choices.py --choices heads --steps 900 --seeds 0,1
 
 Pyramid or stride 32 and shapes of anchors for detection, skips or none for lanes. Trains a single
 task at a time on a ResNet-18 with 300 training proposals, else with the `laptop` recipe's sizes and
 budget per step, same seeds and data (validation scores). Writes results/necks_and_skips.csv (neck,
 skips) and results/anchor_ratios.csv (anchors).
+
+A region head or a dense one (heads): the `laptop` recipe's network and sizes as they are. Besides
+the scores, AP50 of each class, seconds of a training step (median), and of an image alone:
+network and decoding, and decoding by itself. Writes results/detection_heads.csv. Set
+OMP_NUM_THREADS for the number of threads.
 """
 
+import itertools
+import statistics
 import tempfile
+import time
 
 import pandas as pd
+import torch
 from fastcore.script import Param, call_parse
 
 from mtl_course.config import make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import atomic_write, resolve
+from mtl_course.data.loaders import evaluation_loader
+from mtl_course.evaluation.evaluate import evaluate_task
+from mtl_course.evaluation.predictions import evaluation_mode
 from mtl_course.training.loop import train
 
 # name -> task, field, its values; the second set of anchors has a shape for pedestrians
@@ -25,9 +38,17 @@ CHOICES = {
     "neck": ("detection", "detection_neck", ("fpn", "c5")),
     "skips": ("lane", "lane_skips", (True, False)),
     "anchors": ("detection", "anchor_ratios", ((0.5, 1.0, 2.0), (0.6, 1.2, 3.0))),
+    "heads": ("detection", "detection_head", ("region", "dense")),
 }
-FILES = {"neck": "necks_and_skips", "skips": "necks_and_skips", "anchors": "anchor_ratios"}
+FILES = {
+    "neck": "necks_and_skips",
+    "skips": "necks_and_skips",
+    "anchors": "anchor_ratios",
+    "heads": "detection_heads",
+}
 METRICS = ("map50", "map50_95", "iou", "f1")
+LARGER = dict(backbone_name="resnet18", train_proposals=300)  # of all choices but the heads
+WARM_UP = 3  # steps and images that are not timed
 
 
 def label(value):
@@ -37,20 +58,11 @@ def label(value):
 def train_one(task: str, field: str, value, steps: int, seed: int) -> list[dict]:
     """Trains one task alone and returns records of validation scores."""
     with tempfile.TemporaryDirectory() as folder:
-        config = make_config(
-            "laptop",
-            backbone_name="resnet18",
-            train_proposals=300,
-            results_dir=folder,
-            tasks=task,
-            steps_per_epoch=steps,
-            epochs=1,
-            seed=seed,
-            checkpoint_every=0,
-            **{field: value},
-        )
+        network = {field: value} if field == "detection_head" else LARGER | {field: value}
+        length = dict(steps_per_epoch=steps, epochs=1, checkpoint_every=0)
+        config = make_config("laptop", results_dir=folder, tasks=task, seed=seed, **length, **network)
         run = train(config)
-        log = pd.read_csv(f"{folder}/logs/training.csv").query("kind == 'epoch'")
+        log = pd.read_csv(f"{folder}/logs/training.csv")
     about = dict(
         task=task,
         field=field,
@@ -60,8 +72,42 @@ def train_one(task: str, field: str, value, steps: int, seed: int) -> list[dict]
         seconds=run.seconds,
         head_parameters_millions=sum(p.numel() for p in run.model.heads[task].parameters()) / 1e6,
     )
-    scores = log[log.metric.isin(METRICS)]
-    return [about | dict(metric=metric, value=score) for metric, score in zip(scores.metric, scores.value)]
+    scores = log[(log.kind == "epoch") & log.metric.isin(METRICS)]
+    values = dict(zip(scores.metric, scores.value))
+    if field == "detection_head":
+        values |= ap50_of_classes(run.model, config) | seconds_of(run.model, config, log)
+    return [about | dict(metric=metric, value=score) for metric, score in values.items()]
+
+
+def ap50_of_classes(model, config) -> dict[str, float]:
+    """AP50 of each class on the validation split."""
+    loader = evaluation_loader(config, "val", ("detection",))
+    per_class = evaluate_task(model, loader, "detection").per_class
+    return {f"ap50 {name}": value for name, value in per_class["ap50"].items()}
+
+
+def seconds_of(model, config, log: pd.DataFrame) -> dict[str, float]:
+    """Medians: of a training step, of a validation image alone, and of its decoding alone."""
+    steps = log[log.kind == "step"]
+    seconds_step = config.batch_size_of("detection") / steps.images_per_second
+    batches = itertools.islice(evaluation_loader(config, "val", ("detection",)), 4)
+    scenes = torch.cat([batch["images"]["detection"] for batch in batches])
+    image_seconds = []
+    decoding_seconds = []
+    with evaluation_mode(model), torch.inference_mode():
+        for scene in scenes.split(1):
+            start = time.perf_counter()
+            output = model(scene, task="detection")
+            answered = time.perf_counter()
+            model.decode_detections(output)
+            decoded = time.perf_counter()
+            image_seconds.append(decoded - start)
+            decoding_seconds.append(decoded - answered)
+    return dict(
+        seconds_step=seconds_step[WARM_UP:].median(),
+        seconds_image=statistics.median(image_seconds[WARM_UP:]),
+        seconds_decoding=statistics.median(decoding_seconds[WARM_UP:]),
+    )
 
 
 def store(records: list[dict], name: str):

@@ -146,7 +146,7 @@ FOLDERS = (  # folder, colour, its lessons
     (
         "8_deep_dives",
         "#999999",
-        ("40 lane decoding", "41 TuSimple metric", "42 KITTI metric", "43 rankings", "44 batch size"),
+        ("40 lane decoding", "41 TuSimple metric", "42 KITTI metric", "43 rankings", "44 batch size", "45 dense head"),
     ),
 )
 
