@@ -11,7 +11,6 @@ from torchvision.ops import box_iou
 
 from ..core.task import TASKS
 from ..models.backbone import STRIDES, Backbone
-from ..models.dense_head import assign_boxes, make_points
 from ..models.detection_head import make_anchors
 
 __all__ = []  # drawings of lessons
@@ -149,19 +148,16 @@ def labelled_anchors(image: torch.Tensor, boxes: torch.Tensor, generator) -> Fig
 def answering_places(
     image: torch.Tensor,  # (3, H, W) uint8
     boxes: torch.Tensor,  # (N, 4) true boxes
-    anchor_scale: float,  # a level's boxes measure up to four times this, in strides
+    points: torch.Tensor,  # (P, 2) those that answer for a box
+    strides: torch.Tensor,  # (P,) of their levels
 ) -> Figure:
     """The places that answer for a box in a dense head, coloured by their level of the pyramid."""
     height, width = image.shape[1:]
-    boxes = boxes.as_subclass(torch.Tensor)
-    strides = list(STRIDES.values())
-    points, stride_of = make_points([(height // s, width // s) for s in strides], strides)
-    answers = assign_boxes(points, stride_of, boxes, 4 * anchor_scale) >= 0
     fig = Figure(figsize=(7.4, 2.7), layout="constrained")
     ax = fig.subplots()
-    show_image(ax, image, f"{int(answers.sum())} of {len(points):,} places answer for {len(boxes)} boxes")
+    show_image(ax, image, f"{len(points)} places answer for {len(boxes)} boxes")
     for size, (level, stride) in enumerate(STRIDES.items(), 1):
-        x, y = points[answers & (stride_of == stride)].T
+        x, y = points[strides == stride].T
         label = f"{level}, stride {stride}: {len(x)}"
         ax.plot(x - 0.5, y - 0.5, "o", ms=1.5 + size, color=LEVEL_COLOURS[level], mec="white", mew=0.3, label=label)
     draw_boxes(ax, boxes, ec="white", lw=1)
