@@ -137,7 +137,7 @@ def test_cagrad_stays_harmless_between_opposite_gradients(dtype):
 
 @pytest.mark.parametrize("angle", [0.3, 0.1, 0.05])
 @pytest.mark.parametrize("name", ["aligned", "imtl_g", "imtl"])
-def test_gradients_of_bf16_at_a_small_angle_are_no_dependent_ones(name, angle):
+def test_bf16_gradients_at_a_small_angle_are_no_dependent_ones(name, angle):
     for seed in range(5):
         J = torch.linalg.qr(rows(seed=seed, columns=2000).T)[0].T.contiguous()
         J[1] = math.cos(angle) * J[0] + math.sin(angle) * J[1]
