@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import (
-    FeaturePyramidNetwork,
     batched_nms,
     box_iou,
     clip_boxes_to_image,
@@ -19,7 +18,7 @@ from torchvision.ops import (
     sigmoid_focal_loss,
 )
 from .backbone import STRIDES
-from .detection_head import C5Neck, box_ioa, check_neck
+from .detection_head import LEVELS, box_ioa, check_neck, make_neck
 
 # %% ../../nbs/8_deep_dives/45_dense_detection_head.ipynb #4ba6944b
 def make_points(
@@ -106,6 +105,15 @@ def image_losses(answers: dict, target: dict, reach: float) -> dict[str, Tensor]
     )
     return {name: value / max(len(objects), 1) for name, value in sums.items()}
 
+
+def mean_losses(images: list[dict], targets: list[dict], reach: float) -> dict[str, Tensor]:
+    "Means over images; `images` are the answers of each, see `image_losses`."
+    records = [image_losses(answers, target, reach) for answers, target in zip(images, targets)]
+    losses = {}
+    for name in records[0]:
+        losses[name] = torch.stack([record[name] for record in records]).mean()
+    return losses
+
 # %% ../../nbs/8_deep_dives/45_dense_detection_head.ipynb #f2baf5be
 def select_boxes(
     scores: Tensor,  # (L, K) of each place and class
@@ -131,6 +139,14 @@ def select_boxes(
     found = {name: values[good] for name, values in found.items()}
     kept = batched_nms(found["boxes"], found["scores"], found["labels"], nms_iou)[:most]
     return {name: values[kept] for name, values in found.items()}
+
+
+def decode_images(output: dict, score_threshold: float, nms_iou: float) -> list[dict]:
+    "The best boxes of each image: a score is the root of class times quality."
+    scores = (output["class_logits"].sigmoid() * output["quality"].sigmoid()[..., None]).sqrt()
+    boxes = clip_boxes_to_image(to_boxes(output["points"], output["distances"]), output["image_size"])
+    thresholds = (score_threshold, nms_iou)
+    return [select_boxes(s, b, output["strides"], *thresholds) for s, b in zip(scores, boxes)]
 
 # %% ../../nbs/8_deep_dives/45_dense_detection_head.ipynb #706b6aaf
 class Tower(nn.Sequential):
@@ -176,6 +192,13 @@ def split_images(output: dict) -> list[dict]:  # of `DenseHead.forward`
         answers.append(output | dict(zip(names, values)))
     return answers
 
+
+def set_first_answers(classes: nn.Conv2d, boxes: nn.Conv2d):
+    "Untrained, every class has a probability of 0.01 everywhere (Lin et al. 2017, section 4.1)."
+    for layer, bias in ((classes, -math.log(99)), (boxes, 0.0)):
+        nn.init.normal_(layer.weight, std=0.01)
+        nn.init.constant_(layer.bias, bias)
+
 # %% ../../nbs/8_deep_dives/45_dense_detection_head.ipynb #d0d12c8e
 class DenseHead(nn.Module):
     """One-stage detector without anchors (FCOS, Tian et al. 2019), in the place of `DetectionHead`.
@@ -194,17 +217,14 @@ class DenseHead(nn.Module):
     ):
         super().__init__()
         check_neck(neck)
-        pyramid = neck == "fpn"
-        self.neck = FeaturePyramidNetwork(list(channels.values()), neck_channels) if pyramid else C5Neck(channels)
-        width = neck_channels if pyramid else 512
-        self.strides = list(STRIDES.values()) if pyramid else [STRIDES["c5"]]
+        width = neck_channels if neck == "fpn" else 512
+        self.neck = make_neck(neck, channels, width)
+        self.strides = [STRIDES[level] for level in LEVELS[neck]]
         self.anchor_scale = anchor_scale
         self.tower = Tower(width, convolutions)
         self.classes = nn.Conv2d(width, num_classes, 3, padding=1)
         self.boxes = BoxLayer(width, len(self.strides))
-        for layer, bias in ((self.classes, -math.log(99)), (self.boxes.convolution, 0.0)):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.constant_(layer.bias, bias)
+        set_first_answers(self.classes, self.boxes.convolution)
 
     def forward(self, features: dict[str, Tensor], image_size: tuple[int, int]) -> dict:
         """Features -> "class_logits" (B, L, K), "distances" (B, L, 4) in pixels, "quality" (B, L)
@@ -225,17 +245,9 @@ class DenseHead(nn.Module):
 
     def losses(self, output: dict, targets: list[dict]) -> dict[str, Tensor]:
         "Losses of classes, boxes and quality: for each place with a box, then means over images."
-        reach = 4 * self.anchor_scale
-        records = [image_losses(answers, target, reach) for answers, target in zip(split_images(output), targets)]
-        losses = {}
-        for name in records[0]:
-            losses[name] = torch.stack([record[name] for record in records]).mean()
-        return losses
+        return mean_losses(split_images(output), targets, reach=4 * self.anchor_scale)
 
     @torch.no_grad()
     def decode(self, output: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:
         'Per image {"boxes" (N, 4) pixels, "labels" (N,) 1…, "scores" (N,)}, best first.'
-        scores = (output["class_logits"].sigmoid() * output["quality"].sigmoid()[..., None]).sqrt()
-        boxes = clip_boxes_to_image(to_boxes(output["points"], output["distances"]), output["image_size"])
-        thresholds = (score_threshold, nms_iou)
-        return [select_boxes(s, b, output["strides"], *thresholds) for s, b in zip(scores, boxes)]
+        return decode_images(output, score_threshold, nms_iou)
