@@ -50,6 +50,12 @@ def _copy_as_record(file: str, image_size: tuple, objects: KittiObjects) -> Kitt
     columns["boxes"] = columns["boxes"].astype(np.float32)
     return KittiRecord(file, image_size, **columns)
 
+
+def _split_frames(files: list[str], split_rule: str, seed: int) -> np.ndarray:  # (frames,) 0 train, 1 val, 2 test
+    "Deals the frames out to the splits: 70/15/15, or 80/20 with `specification`."
+    fractions = (0.7, 0.15, 0.15) if split_rule == "held_out" else (0.8, 0.2)
+    return split_groups([Path(file).stem for file in files], fractions, seed)
+
 # %% ../../nbs/1_data/02_objects.ipynb #objects014
 def _scale_boxes(boxes: np.ndarray, native: tuple, size: tuple) -> tv_tensors.BoundingBoxes:
     "Boxes of an image of `native` (height, width) in pixels of the image scaled to `size`."
@@ -63,8 +69,7 @@ class KITTI(ReaderBase):
 
     With `specification` the test split is the validation split. Per image: `files`, `labels`
     (int64, 1-7 as in `DETECTION_CLASSES`), `boxes` and `ignored` (DontCare and Person_sitting),
-    float32 (N, 4) in pixels of the original. Raises `UserError` for broken labels or an image
-    that cannot be read.
+    float32 (N, 4) in pixels of the original. Raises `UserError` for broken labels or images.
     """
 
     task = "detection"
@@ -81,28 +86,25 @@ class KITTI(ReaderBase):
         super().__init__(data_root, split, split_rule, seed, size)
         files, labels, problems = index_kitti(self.data_root)
         raise_problems(problems, empty_labels)
-        fractions = (0.7, 0.15, 0.15) if split_rule == "held_out" else (0.8, 0.2)
-        splits = split_groups([Path(file).stem for file in files], fractions, seed)
+        splits = _split_frames(files, split_rule, seed)
         chosen = self._select(splits, test_is_val=split_rule == "specification")
         self.files = np.array(files)[chosen]
         self._objects = [labels[i] for i in chosen]
         numbers = [_class_numbers(objects.names) for objects in self._objects]
-        boxes = [objects.boxes.astype(np.float32) for objects in self._objects]
         self.labels = [n[n > 0] for n in numbers]
-        self.boxes = [b[n > 0] for b, n in zip(boxes, numbers)]
-        self.ignored = [b[n == 0] for b, n in zip(boxes, numbers)]
+        self.boxes = [o.boxes[n > 0].astype(np.float32) for o, n in zip(self._objects, numbers)]
+        self.ignored = [o.boxes[n == 0].astype(np.float32) for o, n in zip(self._objects, numbers)]
 
     def __getitem__(self, i: int) -> dict:  # {"image", "boxes" (N, 4), "labels" (N,) 1-7, "ignore" (M, 4), "file"}
         "Image `i`, decoded now, with its boxes in pixels of the scaled image."
-        file = str(self.files[i])
         image, native = self.read(i)
         boxes, ignore = (_scale_boxes(b, native, tuple(image.shape[-2:])) for b in (self.boxes[i], self.ignored[i]))
-        return dict(image=image, boxes=boxes, labels=torch.tensor(self.labels[i]), ignore=ignore, file=file)
+        labels = torch.tensor(self.labels[i])
+        return dict(image=image, boxes=boxes, labels=labels, ignore=ignore, file=str(self.files[i]))
 
     def record(self, i: int) -> KittiRecord:  # arrays of its own
         "The published annotations of image `i`."
         return _copy_as_record(str(self.files[i]), self.native_size(i), self._objects[i])
 
-    def faults(self, i: int, size: tuple[int, int]) -> list[str]:
-        "Boxes lie in the image."
+    def faults(self, i: int, size: tuple[int, int]) -> list[str]:  # boxes lie in the image
         return box_faults(self._objects[i], size)

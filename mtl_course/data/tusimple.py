@@ -77,8 +77,7 @@ class TuSimple(ReaderBase):
 
     `held_out` splits clips with at least one in each split; without test_label.json the test
     split of `specification` is its validation split. Per image: `files` and `labels` (lanes,
-    float32 (L, heights), pixels of the original). Raises `UserError` for broken labels or an image
-    that cannot be read.
+    float32 (L, heights), pixels of the original). Raises `UserError` for broken labels or images.
     """
 
     task = "lane"
@@ -115,6 +114,5 @@ class TuSimple(ReaderBase):
         file, raw_file, lanes, heights = self._labels[i]
         return LaneRecord(file, raw_file, self.native_size(i), lanes.copy(), heights.copy())
 
-    def faults(self, i: int, size: tuple[int, int]) -> list[str]:
-        "Lanes lie in the image, and reach down to its lower half."
+    def faults(self, i: int, size: tuple[int, int]) -> list[str]:  # lanes lie in the image, and reach far down
         return reach_faults(self._labels[i], size)

@@ -45,10 +45,9 @@ class ClassDifficulty:
 
     def pass_1(self) -> np.ndarray:  # numbers of the detections
         "True positives when every label takes the highest score; the first detection wins ties."
-        score = self.detections.scores[self.candidates.detection]
-        order = np.lexsort((self.candidates.detection, -score, self.candidates.label))
-        pairs = self.candidates.take(order)
-        matches, counts = self.match(pairs, (score[order] > -1e7)[:, None])  # -1e7 is C++'s "nothing found"
+        score = self.detections.scores[self.candidates.detection]  # -1e7 is C++'s "nothing found"
+        pairs = self.candidates.take(np.lexsort((self.candidates.detection, -score, self.candidates.label)))
+        matches, counts = self.match(pairs, (self.detections.scores[pairs.detection] > -1e7)[:, None])
         return pairs.detection[matches[:, 0] & counts]
 
     def by_overlap(self) -> Pairs:
@@ -59,9 +58,8 @@ class ClassDifficulty:
 
     def pass_2(self, thresholds: np.ndarray) -> tuple:  # (T,) true positives, (T,) false positives
         pairs = self.by_overlap()
-        scores = self.detections.scores
-        matches, counts = self.match(pairs, ~(scores[pairs.detection][:, None] < thresholds))
-        above = self.judged.sum() - np.searchsorted(np.sort(scores[self.judged]), thresholds)
+        matches, counts = self.match(pairs, ~(self.detections.scores[pairs.detection][:, None] < thresholds))
+        above = self.judged.sum() - np.searchsorted(np.sort(self.detections.scores[self.judged]), thresholds)
         return matches[counts].sum(0), above - matches[self.judged[pairs.detection]].sum(0)
 
 # %% ../../nbs/8_deep_dives/42_kitti_metric.ipynb #e7022c00

@@ -189,10 +189,9 @@ class DetectionMetric:
             raise ValueError(f"{len(predictions)} predictions for {len(targets)} images: give one for each")
         for target in targets:
             self.objects += np.bincount(target["labels"].cpu().numpy() - 1, minlength=len(self.class_names))
-        given = [plain_tensors(item, "boxes", "labels", "scores") for item in predictions]
         objects = [with_ignored_regions(target, len(self.class_names)) for target in targets]
         expected = [plain_tensors(dict(item, iscrowd=item["crowd"]), "boxes", "labels", "iscrowd") for item in objects]
-        self.metric.update(given, expected)
+        self.metric.update([plain_tensors(item, "boxes", "labels", "scores") for item in predictions], expected)
 
     def per_class(self) -> pd.DataFrame:
         "objects, ap50 and ap50_95 of each class, in 0..1; NaN for a class without an object."

@@ -75,6 +75,15 @@ def _resnet(name, norm_layer):
     convolve_small_maps(net)  # the same sums, faster where a sign's last map has 2×2 pixels
     return net
 
+
+def _for_each_task(weights: dict, state: dict, num_tasks: int) -> dict:  # as `state`, a backbone's
+    "torchvision's weights under a backbone's names, its statistics once for each task."
+    for key in state:
+        value = weights[key.removeprefix("stem.")]
+        per_task = key.endswith(("running_mean", "running_var"))
+        state[key] = value.expand(num_tasks, -1).clone() if per_task else value
+    return state
+
 # %% ../../nbs/2_model/06_backbone.ipynb #f3b7d914
 class ResNetStages(nn.Module):
     "A ResNet's stem and four stages: images (B, 3, H, W) -> the stages' outputs, by their names."
@@ -143,12 +152,7 @@ class Backbone(ResNetStages):
 
     def load_imagenet(self, weights: dict[str, Tensor]):  # state of a torchvision ResNet
         "Copies the weights in; each task starts with ImageNet's statistics."
-        state = self.state_dict()
-        for key in state:
-            value = weights[key.removeprefix("stem.")]
-            per_task = key.endswith(("running_mean", "running_var"))
-            state[key] = value.expand(len(self.tasks), -1).clone() if per_task else value
-        self.load_state_dict(state)
+        self.load_state_dict(_for_each_task(weights, self.state_dict(), len(self.tasks)))
 
     def train(self, mode: bool = True):
         return super().train(mode and not self.frozen)  # a frozen backbone keeps its statistics, too

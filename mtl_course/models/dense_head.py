@@ -18,7 +18,8 @@ from torchvision.ops import (
     sigmoid_focal_loss,
 )
 from .backbone import STRIDES
-from .detection_head import LEVELS, box_ioa, check_neck, make_neck
+from .detection_head import LEVELS, box_ioa, make_neck
+from .detection_parts import Detector
 
 # %% ../../nbs/8_deep_dives/45_dense_detection_head.ipynb #4ba6944b
 def make_points(
@@ -106,13 +107,15 @@ def image_losses(answers: dict, target: dict, reach: float) -> dict[str, Tensor]
     return {name: value / max(len(objects), 1) for name, value in sums.items()}
 
 
-def mean_losses(images: list[dict], targets: list[dict], reach: float) -> dict[str, Tensor]:
-    "Means over images; `images` are the answers of each, see `image_losses`."
-    records = [image_losses(answers, target, reach) for answers, target in zip(images, targets)]
-    losses = {}
-    for name in records[0]:
-        losses[name] = torch.stack([record[name] for record in records]).mean()
-    return losses
+def mean_losses(output: dict, targets: list[dict], reach: float) -> dict[str, Tensor]:
+    "Means over images; `output` is that of `DenseHead.forward`."
+    names = ("class_logits", "distances", "quality")
+    losses = dict(classes=[], boxes=[], quality=[])
+    for *values, target in zip(*(output[name] for name in names), targets):
+        answers = output | dict(zip(names, values))
+        for name, value in image_losses(answers, target, reach).items():
+            losses[name].append(value)
+    return {name: torch.stack(values).mean() for name, values in losses.items()}
 
 # %% ../../nbs/8_deep_dives/45_dense_detection_head.ipynb #f2baf5be
 def select_boxes(
@@ -184,15 +187,6 @@ class BoxLayer(nn.Module):
         return torch.cat(scaled, 1), torch.cat(quality, 1)
 
 
-def split_images(output: dict) -> list[dict]:  # of `DenseHead.forward`
-    "The answers of each image by itself."
-    names = ("class_logits", "distances", "quality")
-    answers = []
-    for values in zip(*(output[name] for name in names)):
-        answers.append(output | dict(zip(names, values)))
-    return answers
-
-
 def set_first_answers(classes: nn.Conv2d, boxes: nn.Conv2d):
     "Untrained, every class has a probability of 0.01 everywhere (Lin et al. 2017, section 4.1)."
     for layer, bias in ((classes, -math.log(99)), (boxes, 0.0)):
@@ -200,7 +194,7 @@ def set_first_answers(classes: nn.Conv2d, boxes: nn.Conv2d):
         nn.init.constant_(layer.bias, bias)
 
 # %% ../../nbs/8_deep_dives/45_dense_detection_head.ipynb #d0d12c8e
-class DenseHead(nn.Module):
+class DenseHead(Detector):
     """One-stage detector without anchors (FCOS, Tian et al. 2019), in the place of `DetectionHead`.
 
     Same neck, labels and decoded output; each place of each map says class, box and quality.
@@ -216,9 +210,7 @@ class DenseHead(nn.Module):
         convolutions: int = 2,  # of the tower
     ):
         super().__init__()
-        check_neck(neck)
-        width = neck_channels if neck == "fpn" else 512
-        self.neck = make_neck(neck, channels, width)
+        self.neck, width = make_neck(neck, channels, neck_channels)
         self.strides = [STRIDES[level] for level in LEVELS[neck]]
         self.anchor_scale = anchor_scale
         self.tower = Tower(width, convolutions)
@@ -227,9 +219,7 @@ class DenseHead(nn.Module):
         set_first_answers(self.classes, self.boxes.convolution)
 
     def forward(self, features: dict[str, Tensor], image_size: tuple[int, int]) -> dict:
-        """Features -> "class_logits" (B, L, K), "distances" (B, L, 4) in pixels, "quality" (B, L)
-        logits, and "points" (L, 2), "strides" (L,), "image_size".
-        """
+        '"class_logits" (B, L, K), "distances" (B, L, 4), "quality" (B, L), of all places.'
         maps = list(self.neck(features).values())
         hidden = [self.tower(x) for x in maps]
         logits = torch.cat([_rows(self.classes(x)) for x in hidden], 1)
@@ -239,13 +229,9 @@ class DenseHead(nn.Module):
         answers = dict(class_logits=logits, distances=distances, quality=quality)
         return answers | dict(points=points, strides=strides, image_size=image_size)
 
-    def loss(self, output: dict, targets: list[dict]) -> Tensor:
-        "The sum of three losses. A target: boxes (N, 4), labels (N,) 1…, sometimes ignore (M, 4)."
-        return sum(self.losses(output, targets).values())
-
     def losses(self, output: dict, targets: list[dict]) -> dict[str, Tensor]:
         "Losses of classes, boxes and quality: for each place with a box, then means over images."
-        return mean_losses(split_images(output), targets, reach=4 * self.anchor_scale)
+        return mean_losses(output, targets, reach=4 * self.anchor_scale)
 
     @torch.no_grad()
     def decode(self, output: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:

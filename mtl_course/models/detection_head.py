@@ -16,7 +16,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import FeaturePyramidNetwork
 from ..core.errors import UserError
 from .backbone import STRIDES
-from .detection_parts import box_head, detections, make_roi_heads, make_rpn, propose
+from .detection_parts import Detector, box_head, detections, make_roi_heads, make_rpn, propose
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #00dbef22
 def check_neck(neck: str):  # "fpn" or "c5"
@@ -100,9 +100,14 @@ class C5Neck(nn.Module):
 LEVELS = {"fpn": list(STRIDES), "c5": ["c5"]}  # the maps that a neck gives
 
 
-def make_neck(neck: str, channels: dict[str, int], width: int) -> nn.Module:  # channels: of the backbone's stages
-    "The neck of this name, whose maps have `width` channels."
-    return FeaturePyramidNetwork(list(channels.values()), width) if neck == "fpn" else C5Neck(channels, width)
+def make_neck(neck: str, channels: dict[str, int], neck_channels: int) -> tuple[nn.Module, int]:
+    """The neck of this name, on maps of the backbone's stages, and how many channels its own maps
+    have: `neck_channels` in a pyramid.
+    """
+    check_neck(neck)
+    if neck == "c5":
+        return C5Neck(channels), 512
+    return FeaturePyramidNetwork(list(channels.values()), neck_channels), neck_channels
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #4fdf42b7
 def box_losses(
@@ -132,7 +137,7 @@ def second_stage_losses(roi: RoIHeads, output: dict, targets: list[dict]) -> dic
     return box_losses(answers["class_logits"], answers["box_deltas"], labels, regression_targets)
 
 # %% ../../nbs/2_model/09_detection_head.ipynb #af174eb6
-class DetectionHead(nn.Module):
+class DetectionHead(Detector):
     """Two-stage detector (Faster R-CNN, Ren et al. 2015) from torchvision's parts.
 
     `neck="c5"` is the specification's: 2048 → 512, 512×7×7 → 1024 → 1024 → classes and boxes.
@@ -154,22 +159,14 @@ class DetectionHead(nn.Module):
     ):
         super().__init__()
         anchors = make_anchors(neck, anchor_scale, anchor_ratios)
-        width = neck_channels if neck == "fpn" else 512
-        self.neck = make_neck(neck, channels, width)
+        self.neck, width = make_neck(neck, channels, neck_channels)
         self.rpn = make_rpn(anchors, width, rpn_samples, proposals, train_proposals)
         self.roi = make_roi_heads(LEVELS[neck], width, num_classes, roi_samples, anchor_scale)
 
     def forward(self, features: dict[str, Tensor], image_size: tuple[int, int]) -> dict:
-        """Features -> what can be said without labels: see `propose`.
-
-        In evaluation also "class_logits" and "box_deltas", see `box_head`.
-        """
+        "What `propose` says without labels; in evaluation also what `box_head` says."
         output = propose(self.rpn, self.neck(features), image_size)
         return output if self.training else output | box_head(self.roi, output, output["proposals"])
-
-    def loss(self, output: dict, targets: list[dict]) -> Tensor:
-        "The sum of four losses. A target: boxes (N, 4), labels (N,) 1…, sometimes ignore (M, 4)."
-        return sum(self.losses(output, targets).values())
 
     def losses(self, output: dict, targets: list[dict]) -> dict[str, Tensor]:
         "The losses of both stages: means over an image's samples, then over images."

@@ -1,6 +1,8 @@
-"""torchvision's two stages of Faster R-CNN with the papers' numbers."""
+"""What detection heads have in common; torchvision's two stages of Faster R-CNN with the papers'
+numbers.
+"""
 
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
@@ -10,6 +12,14 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead, con
 from .roi_pooling import RoIPool
 
 __all__ = []
+
+
+class Detector(nn.Module):
+    "A detection head: whatever its `losses` are, training descends their sum."
+
+    def loss(self, output: dict, targets: list[dict]) -> Tensor:
+        "The sum of `losses`. A target: boxes (N, 4), labels (N,) 1…, sometimes ignore (M, 4)."
+        return sum(self.losses(output, targets).values())
 
 
 def make_rpn(

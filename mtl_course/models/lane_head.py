@@ -100,8 +100,7 @@ class LaneHead(nn.Module):
         x = self.reduce(features["c5"])  # (B, 512, H/32, W/32)
         for block, name in zip(self.blocks, self.skip_names):
             x = block(x, features.get(name))
-        height, width = image_size
-        return self.classifier(x)[..., :height, :width]
+        return self.classifier(x)[..., : image_size[0], : image_size[1]]
 
     def loss(self, logits: Tensor, mask: Tensor) -> Tensor:  # (B, 2, H, W), (B, H, W) int64 -> ()
         "Weighted cross-entropy, averaged image by image, plus `dice` times the Dice loss."

@@ -13,8 +13,25 @@ from ..core.task import TASKS, default_tasks, known_tasks
 from .arguments import check_losses_possible, check_task_of, check_weights, head_options, stats_task_of
 from .sharing import make_backbone
 
+# %% ../../nbs/2_model/11_multi_task_model.ipynb #mtl40001
+class WeightedLosses(nn.Module):
+    "What a network with `heads` and `task_weights` makes of labels: losses, and their sum."
+
+    def compute_losses(self, predictions: dict, batch: dict) -> dict[str, Tensor]:  # both by task
+        "Each task's loss, unweighted; a task without labels is left out."
+        check_losses_possible(self, predictions, batch)
+        return {t: self.heads[t].loss(p, batch[t]) for t, p in predictions.items() if t in batch}
+
+    def compute_loss(self, predictions: dict, batch: dict) -> Tensor:  # as for `compute_losses`
+        "The weighted sum of the tasks' losses, Σ wₜ Lₜ."
+        return sum(self.task_weights[t] * loss for t, loss in self.compute_losses(predictions, batch).items())
+
+    def set_task_weights(self, **weights: float):
+        "Sets weights by task, such as `set_task_weights(detection=5.0, lane=30.0)`; others stay."
+        self.task_weights |= check_weights(self, weights)
+
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #80b2520b
-class MultiTaskModel(nn.Module):
+class MultiTaskModel(WeightedLosses):
     """One backbone with one head per task; `sharing` says how the tasks share it.
 
     `model(images)` -> {task: output}, in one pass of the backbone; `model({task: images})` -> the
@@ -46,19 +63,6 @@ class MultiTaskModel(nn.Module):
             return self.heads[check_task_of(self, task)](self.backbone(images, task), image_size)
         features = self.backbone.forward_all(images, stats_task_of(self, statistics))
         return {t: self.heads[t](f, image_size) for t, f in features.items()}
-
-    def compute_losses(self, predictions: dict, batch: dict) -> dict[str, Tensor]:  # both by task
-        "Each task's loss, unweighted; a task without labels is left out."
-        check_losses_possible(self, predictions, batch)
-        return {t: self.heads[t].loss(p, batch[t]) for t, p in predictions.items() if t in batch}
-
-    def compute_loss(self, predictions: dict, batch: dict) -> Tensor:  # as for `compute_losses`
-        "The weighted sum of the tasks' losses, Σ wₜ Lₜ."
-        return sum(self.task_weights[t] * loss for t, loss in self.compute_losses(predictions, batch).items())
-
-    def set_task_weights(self, **weights: float):
-        "Sets weights by task, such as `set_task_weights(detection=5.0, lane=30.0)`; others stay."
-        self.task_weights |= check_weights(self, weights)
 
     def decode_detections(self, output: dict, score_threshold: float = 0.05, nms_iou: float = 0.5) -> list[dict]:
         'Per image {"boxes" (N, 4) pixels, "labels" (N,) 1…7, "scores" (N,)}.'
