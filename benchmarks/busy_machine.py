@@ -3,7 +3,7 @@
 Threads that wait for one another can spin or sleep (`OMP_WAIT_POLICY`, read when PyTorch is
 imported, so each measurement is a process of its own; both ways take turns).
 
-    python benchmarks/busy_machine.py --steps 6 --rounds 3
+    python benchmarks/busy_machine.py --steps 4 --rounds 2
 
 Writes results/busy_machine.csv.
 """
@@ -36,7 +36,7 @@ def step_seconds(steps: int) -> float:
     loader = create_dataloaders(make_config("laptop"))[0]
     step = make_step(loader, choose_precision("auto"), channels_last=True, library=False)
     seconds = []
-    for k, (batch, _) in enumerate(loader):
+    for k, batch in enumerate(loader):
         if k == steps + UNCOUNTED:
             break
         began = time.perf_counter()
