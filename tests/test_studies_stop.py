@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -89,17 +90,19 @@ run_in_subprocess("signal:pause", {})
 
 
 def children_of(process: int) -> list[str]:
-    return open(f"/proc/{process}/task/{process}/children").read().split()
+    return [child for path in Path(f"/proc/{process}/task").glob("*/children") for child in path.read_text().split()]
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="children are read from /proc")
-def test_an_interrupt_ends_the_process_of_a_study(tmp_path):
-    "The interrupt reaches the caller alone, as from `kill -INT`."
+@pytest.mark.parametrize("seconds", [0, 0.001, 0.003, 0.01, 3])
+def test_an_interrupt_ends_the_process_of_a_study(seconds):
+    "The interrupt reaches the caller alone, as from `kill -INT`, at any moment after the start."
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     asking = subprocess.Popen([sys.executable, "-c", WAITS], **pipes)
     assert asking.stdout.readline() == "begins\n"
     while not (children := children_of(asking.pid)):
-        time.sleep(0.05)
+        assert asking.poll() is None
+    time.sleep(seconds)
     asking.send_signal(signal.SIGINT)
     assert asking.communicate(timeout=60)[1].rstrip().endswith("KeyboardInterrupt")
     with pytest.raises(ProcessLookupError):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -95,32 +96,37 @@ def run_in_subprocess(
         answer = Path(folder, "answer.json")
         asked = dict(function=function, arguments=arguments, answer=str(answer), parent=os.getpid())
         order.write_text(json.dumps(asked), encoding="utf-8")
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _ANSWER, str(order)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-            start_new_session=True,
-        )
-        try:
-            stderr = _wait_for(process, stop)
-        except BaseException:
-            _end(process)
-            raise
-        if process.returncode:
-            raise ProcessError(process.returncode, stderr)
+        interrupted = threading.Event()
+        stops = [event for event in (stop, interrupted) if event is not None]
+        with ThreadPoolExecutor(1) as thread:  # an interrupt reaches the main thread only: none loses the new process
+            try:
+                code, stderr = thread.submit(_run, order, environment, stops).result()
+            except BaseException:
+                interrupted.set()
+                raise
+        if code:
+            raise ProcessError(code, stderr)
         return json.loads(answer.read_text(encoding="utf-8"))
 
 
-def _wait_for(process: subprocess.Popen, stop: threading.Event | None) -> str:  # stderr
-    "Waits for the end of a process; raises `ProcessError` when it is to stop."
+def _run(order: Path, environment: dict[str, str], stops: list[threading.Event]) -> tuple[int, str]:
+    "Exit code and stderr of a process that follows an order; an event that is set ends it."
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", _ANSWER, str(order)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.communicate(timeout=0.2)[1]
-        if stop is not None and stop.is_set():
-            raise ProcessError(-signal.SIGINT, "stopped")
+            stderr = process.communicate(timeout=0.2)[1]
+            return process.returncode, stderr
+        if any(event.is_set() for event in stops):
+            _end(process)
+            return -signal.SIGINT, "stopped"
 
 
 def _end(process: subprocess.Popen):
