@@ -1,26 +1,31 @@
 """What a step costs by the way in which the tasks' gradients are made.
 
-Summed loss, streamed tasks, TorchJD, stacked losses as in LibMTL.
-
     python benchmarks/balancing_cost.py
-    python benchmarks/balancing_cost.py --size 96 --batch 8 --steps 8   # convolutions dominate
+    python benchmarks/balancing_cost.py --size 96 --batch 8 …  # convolutions dominate
 
-T tasks, each with images of its own, share a ResNet; every head is one linear layer. Timed is the
-forward and backward pass of a step, up to the combined gradient in `.grad`; the optimizer's step is
-the same for all. Each timed step stands between two summed-loss steps, and its ratio is to their
-mean, so that a machine whose speed drifts does not favour anybody. Memory: on a GPU the allocator's
-peak, on a CPU the bytes of all tensors alive at once, counted by storage (parameters and images,
-which all ways hold, are left out; so is what a kernel uses inside itself). Writes
-results/balancing_cost.csv, read by lesson 18, and a figure beside it.
+T tasks share a ResNet; every head is one linear layer. Either each task has images of its own, or
+every image carries all labels. Timed is the forward and backward pass of a step, up to the combined
+gradient in `.grad`; the optimizer's step is the same for all. Each timed step stands between two
+summed-loss steps, and its ratio is to their mean, so that a machine whose speed drifts does not
+favour anybody. Memory: on a GPU the allocator's peak, on a CPU the bytes of all tensors alive at
+once, counted by storage (parameters and images, which all ways hold, are left out; so is what a
+kernel uses inside itself). Before anything is timed, all ways that promise exact gradients must
+give the same Gramian. Writes results/balancing_cost.csv, read by lesson 18, and a figure beside it.
+
+TorchJD's autogram engine runs with `batch_dim=None`: a batch dimension would save memory, but needs
+images that do not see each other, and BatchNorm makes them (with `batch_dim=0` the engine refuses
+PyTorch's layer and fails inside `F.batch_norm` of this course's).
 """
 
 import contextlib
+import copy
+import os
 import platform
 import subprocess
 import sys
 import time
 import weakref
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -32,20 +37,31 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from mtl_course.core.files import atomic_write, project_root, resolve
 from mtl_course.core.device import choose_device
+from mtl_course.core.errors import UserError
 from mtl_course.core.seeds import seed_everything
-from mtl_course.losses import make_balancer, streamed_backward
+from mtl_course.losses import make_balancer, shared_input_backward, streamed_backward
+from mtl_course.losses.streamed_backward import layer_gramians
 from mtl_course.models.backbone import Backbone
 from mtl_course.plots.balancing import cost_figure
 
 LABELS = {
     "summed": "summed loss",
-    "fixed": "streamed, fixed weights",
+    "separate": "one backward pass per loss",
     "streamed": "streamed, Gramian-based balancer",
-    "separate": "one backward per loss, graphs kept",
-    "stacked": "stacked losses, as in LibMTL",
+    "fixed": "streamed, fixed weights",
+    "shared_input": "gradients at the features",
+    "autogram": "TorchJD autogram",
     "torchjd": "TorchJD mtl_backward",
     "torchjd_saving": "TorchJD, set to save memory",
+    "stacked": "stacked losses, as in LibMTL",
 }
+FOR_IMAGES = {  # whose images -> the ways that are measured
+    "own": ("summed", "separate", "streamed", "fixed", "autogram", "torchjd", "torchjd_saving", "stacked"),
+    "shared": ("summed", "separate", "shared_input", "autogram", "torchjd", "torchjd_saving"),
+}
+ALWAYS = ("summed", "separate", "streamed")  # the base, its nearest rival, the course's own way
+EXACT = ("separate", "streamed", "autogram", "torchjd", "torchjd_saving", "stacked")  # promise the tasks' Gramian
+TOLERANCE = 1e-8  # of Gramians in float64, relative
 TORCHJD = {  # our name -> its aggregator
     "upgrad": "UPGrad",
     "mgda": "MGDA",
@@ -56,7 +72,9 @@ TORCHJD = {  # our name -> its aggregator
 
 
 SHOWN = [  # columns that are printed
+    "threads",
     "way",
+    "timed",
     "seconds",
     "time_ratio",
     "time_limit",
@@ -98,18 +116,44 @@ class LiveBytes(TorchDispatchMode):
 
 
 class Problem:
-    "A shared backbone, T linear heads, and for each task a batch of its own."
+    """A shared backbone and T linear heads, with a batch of images for each of them or for all.
 
-    def __init__(self, tasks: int, backbone: str, size: int, batch: int, device: str, precision: str):
+    `gramian` is the last Gramian that a way has looked at, `weights` what it made of it.
+    """
+
+    gramian = None
+    weights = None
+
+    def __init__(
+        self,
+        tasks: int,
+        backbone: str,
+        size: int,  # height and width of the images
+        batch: int,  # images per task
+        device: str,
+        precision: str,  # float32, bf16 or float64
+        images: str = "own",  # "own": of each task; "shared": one batch with all labels
+    ):
         seed_everything(0)
         self.names = [f"task{i}" for i in range(tasks)]
         self.device = device
         self.precision = precision
-        self.backbone = Backbone(backbone, tasks=tuple(self.names)).to(device).train()
-        self.heads = nn.ModuleDict({t: nn.Linear(self.backbone.channels["c5"], 10) for t in self.names}).to(device)
-        self.images = {t: torch.randn(batch, 3, size, size, device=device) for t in self.names}
+        self.shares_images = images == "shared"
+        dtype = torch.float64 if precision == "float64" else torch.float32
+        self.backbone = Backbone(backbone, tasks=tuple(self.names)).to(device, dtype).train()
+        width = self.backbone.channels["c5"]
+        self.heads = nn.ModuleDict({t: nn.Linear(width, 10) for t in self.names}).to(device, dtype)
+        owners = self.names[:1] if self.shares_images else self.names
+        self.images = {t: torch.randn(batch, 3, size, size, device=device, dtype=dtype) for t in owners}
         self.labels = {t: torch.randint(0, 10, (batch,), device=device) for t in self.names}
         self.shared = list(self.backbone.parameters())
+
+    @cached_property
+    def engine(self):
+        "TorchJD's autogram engine; its hooks watch each forward pass of the backbone from now on."
+        from torchjd.autogram import Engine
+
+        return Engine(self.backbone, batch_dim=None)
 
     def features(self, task):
         with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -119,9 +163,18 @@ class Problem:
         features = self.features(task) if features is None else features
         with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
             logits = self.heads[task](features.mean((2, 3)))
-        return F.cross_entropy(logits.float(), self.labels[task])
+        return F.cross_entropy(logits if self.precision == "float64" else logits.float(), self.labels[task])
+
+    def forward(self) -> tuple[list, list]:  # features, one for each batch of images; losses, one for each task
+        features = [self.features(t) for t in self.images]
+        for_tasks = features * len(self.names) if self.shares_images else features
+        return features, [self.loss(t, z) for t, z in zip(self.names, for_tasks)]
+
+    def losses(self) -> list:
+        return self.forward()[1]
 
     def clear(self):
+        self.gramian = None
         for p in (*self.shared, *self.heads.parameters()):
             p.grad = None
         for p in self.shared:
@@ -136,7 +189,7 @@ class Problem:
 
 def summed(problem, name):
     "All forward passes, one backward pass of the sum; returns the seconds of the backward pass."
-    loss = sum(problem.loss(t) for t in problem.names)
+    loss = sum(problem.losses())
     wait(problem.device)
     began = time.perf_counter()
     loss.backward()
@@ -146,52 +199,102 @@ def summed(problem, name):
 
 def streamed(problem, name):
     closures = {task: partial(problem.loss, task) for task in problem.names}
-    streamed_backward(problem.shared, closures, make_balancer(name, problem.names))
+    problem.gramian = streamed_backward(problem.shared, closures, make_balancer(name, problem.names)).gramian
 
 
 def fixed(problem, name):
     streamed(problem, "fixed")
 
 
-def _loop(problem, losses, name):
-    "One backward pass for each loss, its gradient a row of a matrix; graphs live until the last."
-    rows = torch.zeros(len(losses), sum(p.numel() for p in problem.shared), device=problem.device)
+def shared_input(problem, name):
+    "Weights from the Gramian at the features, which is not that of the parameters."
+    features = {"c5": problem.features(problem.names[0])}
+    closures = {task: partial(_loss_of_maps, problem, task) for task in problem.names}
+    step = shared_input_backward(features, closures, make_balancer(name, problem.names))
+    problem.weights = list(step.weights.values())
+
+
+def _loss_of_maps(problem, task, maps):
+    return problem.loss(task, maps["c5"])
+
+
+def separate(problem, name):
+    """All forward passes, then one backward pass for each loss, its gradient put aside.
+
+    Images of each task's own: a graph is freed by its backward pass. Shared images: all losses
+    need the backbone's graph, which lives until the last.
+    """
+    losses = problem.losses()
+    task_grads = []
+    for i in range(len(losses)):
+        losses[i].backward(retain_graph=problem.shares_images and i + 1 < len(losses))
+        task_grads.append([p.grad for p in problem.shared])
+        for p in problem.shared:
+            p.grad = None
+    problem.gramian = layer_gramians(task_grads).sum(0)
+    weights = _weights(problem, name)
+    combined = task_grads[0]
+    torch._foreach_mul_(combined, weights[0])
+    for grads, weight in zip(task_grads[1:], weights[1:]):
+        torch._foreach_add_(combined, grads, alpha=weight)
+    for p, grad in zip(problem.shared, combined):
+        p.grad = grad
+
+
+def _weights(problem, name) -> list[float]:
+    balancer = make_balancer(name, problem.names)
+    return balancer.weights(problem.gramian, dict.fromkeys(problem.names, 1.0)).tolist()
+
+
+def stacked(problem, name):
+    "Every element of one tensor of losses has the graph of all; gradients are rows of one matrix."
+    dtype = problem.shared[0].dtype
+    losses = torch.zeros(len(problem.names), device=problem.device, dtype=dtype)
+    for i, loss in enumerate(problem.losses()):
+        losses[i] = loss
+    sizes = [p.numel() for p in problem.shared]
+    rows = torch.zeros(len(losses), sum(sizes), device=problem.device, dtype=dtype)
     for i in range(len(losses)):
         losses[i].backward(retain_graph=i + 1 < len(losses))
         rows[i] = torch.cat([p.grad.reshape(-1) for p in problem.shared])
         for p in problem.shared:
             p.grad = None
-    weights = make_balancer(name, problem.names).weights((rows @ rows.T).double(), dict.fromkeys(problem.names, 1.0))
-    combined = weights.to(rows) @ rows
-    for p, g in zip(problem.shared, combined.split([p.numel() for p in problem.shared])):
-        p.grad = g.view_as(p).clone()
+    problem.gramian = (rows @ rows.T).double()
+    combined = rows.new_tensor(_weights(problem, name)) @ rows
+    for p, grad in zip(problem.shared, combined.split(sizes)):
+        p.grad = grad.view_as(p).clone()
 
 
-def separate(problem, name):
-    _loop(problem, [problem.loss(t) for t in problem.names], name)  # a list: each loss has a graph of its own
+def autogram(problem, name):
+    "The Gramian layer by layer, weights, and one backward pass of the weighted losses."
+    import torchjd.aggregation as aggregation
 
-
-def stacked(problem, name):
-    losses = torch.zeros(len(problem.names), device=problem.device)
-    for i, t in enumerate(problem.names):
-        losses[i] = problem.loss(t)  # one tensor: every element's graph is that of all
-    _loop(problem, losses, name)
+    engine = problem.engine  # its hooks have to be there before the forward pass
+    losses = torch.stack(problem.losses())
+    problem.gramian = engine.compute_gramian(losses)
+    losses.backward(getattr(aggregation, f"{TORCHJD[name]}Weighting")()(problem.gramian))
 
 
 def torchjd(problem, name, chunk=None, saving=False):
     import torchjd.aggregation as aggregation
     from torchjd.autojac import jac_to_grad, mtl_backward
 
-    features = {t: problem.features(t) for t in problem.names}
+    features, losses = problem.forward()
     mtl_backward(
-        [problem.loss(t, features[t]) for t in problem.names],
-        list(features.values()),
+        losses,
+        features,
         shared_params=problem.shared,
         parallel_chunk_size=chunk,
         tasks_params=[problem.heads[t].parameters() for t in problem.names],
     )
+    aggregator = getattr(aggregation, TORCHJD[name])()
+    aggregator.gramian_weighting.register_forward_pre_hook(partial(_keep_gramian, problem))
     options = {"optimize_gramian_computation": True} if saving else {}
-    jac_to_grad(problem.shared, getattr(aggregation, TORCHJD[name])(), **options)
+    jac_to_grad(problem.shared, aggregator, **options)
+
+
+def _keep_gramian(problem, weighting, inputs):
+    problem.gramian = inputs[0]
 
 
 def torchjd_saving(problem, name):
@@ -200,12 +303,14 @@ def torchjd_saving(problem, name):
 
 WAYS = {
     "summed": summed,
-    "fixed": fixed,
-    "streamed": streamed,
     "separate": separate,
-    "stacked": stacked,
+    "streamed": streamed,
+    "fixed": fixed,
+    "shared_input": shared_input,
+    "autogram": autogram,
     "torchjd": torchjd,
     "torchjd_saving": torchjd_saving,
+    "stacked": stacked,
 }
 
 
@@ -253,9 +358,9 @@ def memory(problem, way, name) -> tuple:  # peak bytes of a step, its gradient
 def limits(problem, tasks, backward_share) -> dict:  # way -> (time ratio, bytes)
     """What a way cannot beat.
 
-    A stacked loss walks all T graphs T times; whoever keeps the graphs holds all activations,
-    whoever streams holds one task's. A way that needs the tasks' gradients has those of the first
-    T − 1 when the last backward pass begins.
+    A stacked loss walks all T graphs T times, autogram once more; whoever runs all tasks forward
+    first holds all activations, whoever streams holds one task's. A way that needs the tasks'
+    gradients has those of the first T − 1 when the last backward pass begins, autogram has none.
     """
     problem.clear()
     with peak_memory(problem.device) as one:
@@ -263,50 +368,109 @@ def limits(problem, tasks, backward_share) -> dict:  # way -> (time ratio, bytes
     activations = one[1]  # what the graph of one loss keeps; temporaries are gone
     del loss
     gradient = sum(p.numel() * p.element_size() for p in problem.shared)
-    all_graphs = tasks * activations + (tasks - 1) * gradient
-    walked_often = (1 + (tasks - 1) * backward_share, all_graphs)
+    other_gradients = (tasks - 1) * gradient
+    all_graphs = activations if problem.shares_images else tasks * activations
+    walked_often = (1 + (tasks - 1) * backward_share, all_graphs + other_gradients)
+    graphs_freed = (1, max(all_graphs, activations + other_gradients))
     return {
-        "summed": (1, tasks * activations),
+        "summed": (1, all_graphs),
+        "separate": walked_often if problem.shares_images else graphs_freed,
+        "streamed": (1, activations + other_gradients),
         "fixed": (1, activations + gradient),
-        "streamed": (1, activations + (tasks - 1) * gradient),
-        "separate": (1, all_graphs),
-        "stacked": walked_often,
+        "shared_input": (1, activations),
+        "autogram": (1 + tasks * backward_share, all_graphs),
         "torchjd": walked_often,
         "torchjd_saving": walked_often,
+        "stacked": walked_often,
     }
 
 
-def measure(problem, ways, name, steps) -> list[dict]:  # one record per way
-    "Warms up, measures memory and gradients, then alternates: summed, a way, summed, a way, …"
+def gramian_differences(images: str, balancer: str, backbone: str = "resnet10") -> dict[str, float]:
+    """How far each exact way's Gramian is from that of plain gradients, relative, in float64.
+
+    In float32 BatchNorm over a few values alone moves it by up to a per cent. Of gradients at the
+    features the combined gradient is compared, for the weights that were used. Raises `UserError`
+    beyond `TOLERANCE`.
+    """
+    plain = Problem(3, backbone, 32, 2, "cpu", "float64", images)
+    rows = []
+    for loss in plain.losses():
+        grads = torch.autograd.grad(loss, plain.shared, retain_graph=True)
+        rows.append(torch.cat([g.reshape(-1) for g in grads]))
+    jacobian = torch.stack(rows)
+    differences = {}
+    for way in FOR_IMAGES[images]:
+        problem = Problem(3, backbone, 32, 2, "cpu", "float64", images)
+        WAYS[way](problem, balancer)
+        if way in EXACT:
+            differences[way] = _relative(problem.gramian, jacobian @ jacobian.T)
+        elif way == "shared_input":
+            differences[way] = _relative(problem.gradient(), jacobian.new_tensor(problem.weights) @ jacobian)
+    for way, difference in differences.items():
+        if not difference <= TOLERANCE:
+            raise UserError(
+                f"{LABELS[way]}: {difference:.1e} away from what plain gradients give: expected at most "
+                f"{TOLERANCE:g}; its times would be those of something else"
+            )
+    return differences
+
+
+def _relative(value, reference) -> float:
+    return ((value - reference).norm() / reference.norm()).item()
+
+
+class Alternation:
+    """Times steps in turn: summed, a way, summed, a way, …
+
+    A way that has taken `budget` seconds gets no further step.
+    """
+
+    def __init__(self, problems: dict[str, Problem], name: str, steps: int, budget: float):
+        self.times = {way: [] for way in problems}
+        self.ratios = {way: [] for way in problems}
+        self.shares = []  # of the backward pass in a summed step
+        seconds(problems["summed"], "summed", name)  # warms up: the number of threads may be new
+        for _ in range(steps):
+            before, _ = seconds(problems["summed"], "summed", name)
+            for way, problem in problems.items():
+                if way == "summed" or sum(self.times[way]) > budget:
+                    continue
+                time_of_way, _ = seconds(problem, way, name)
+                after, backward = seconds(problems["summed"], "summed", name)
+                around = (before + after) / 2
+                self._add(way, time_of_way, around)
+                self._add("summed", after, around)
+                self.shares.append(backward / after)
+                before = after
+
+    def _add(self, way, time_of_way, around):
+        self.times[way].append(time_of_way)
+        self.ratios[way].append(time_of_way / around)
+
+
+def measure(problem, ways, name, steps, budget, threads) -> list[dict]:  # one record per way and number of threads
+    "Measures memory and gradients, which warms up, then times the ways in turn."
+    problems = dict.fromkeys(ways, problem)
+    if "autogram" in ways:
+        problems["autogram"] = copy.deepcopy(problem)  # the engine's hooks would slow the others
     peaks = {}
     gradients = {}
     for way in ways:
-        peaks[way], gradients[way] = memory(problem, way, name)  # this is the warm-up, too
-    times = {way: [] for way in ways}
-    ratios = {way: [] for way in ways}
-    shares = []
-    for _ in range(steps):
-        before, _ = seconds(problem, "summed", name)
-        for way in ways[1:]:
-            time_of_way, _ = seconds(problem, way, name)
-            after, backward = seconds(problem, "summed", name)
-            around = (before + after) / 2
-            times[way].append(time_of_way)
-            ratios[way].append(time_of_way / around)
-            times["summed"].append(after)
-            ratios["summed"].append(after / around)
-            shares.append(backward / after)
-            before = after
-    bounds = limits(problem, len(problem.names), float(np.median(shares)))
+        peaks[way], gradients[way] = memory(problems[way], way, name)
+    differences = {way: _difference(gradients, way) for way in ways}
     records = []
-    for way in ways:
-        time_limit, memory_limit = bounds[way]
-        record = {"tasks": len(problem.names), "way": way, "label": LABELS[way]}
-        record |= _quartiles("seconds", times[way]) | _quartiles("time_ratio", ratios[way])
-        record |= {"time_limit": time_limit, "peak_mb": peaks[way] / 1e6}
-        record |= {"memory_ratio": peaks[way] / peaks["summed"], "memory_limit_mb": memory_limit / 1e6}
-        record["difference"] = _difference(gradients, way)
-        records.append(record)
+    for number in threads:
+        torch.set_num_threads(number)
+        timed = Alternation(problems, name, steps, budget)
+        bounds = limits(problem, len(problem.names), float(np.median(timed.shares)))
+        for way in ways:
+            time_limit, memory_limit = bounds[way]
+            record = {"tasks": len(problem.names), "threads": number, "way": way, "label": LABELS[way]}
+            record |= {"timed": len(timed.times[way])}
+            record |= _quartiles("seconds", timed.times[way]) | _quartiles("time_ratio", timed.ratios[way])
+            record |= {"time_limit": time_limit, "peak_mb": peaks[way] / 1e6}
+            record |= {"memory_ratio": peaks[way] / peaks["summed"], "memory_limit_mb": memory_limit / 1e6}
+            records.append(record | {"difference": differences[way]})
     return records
 
 
@@ -316,18 +480,17 @@ def _quartiles(column, values) -> dict:
 
 
 def _difference(gradients, way) -> float:
-    "Relative to a reference: of fixed weights the summed loss, else the Gramian-based step."
+    "Relative to a reference: of fixed weights the summed loss, else one backward pass per loss."
     if way == "summed":
         return float("nan")
-    reference = gradients["summed" if way == "fixed" else "streamed"]
-    return ((gradients[way] - reference).norm() / reference.norm()).item()
+    return _relative(gradients[way], gradients["summed" if way == "fixed" else "separate"])
 
 
 def about(backbone, size, batch, steps, device, precision, balancer) -> dict:
     "What has to be known to repeat the run."
     git = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, cwd=project_root(), capture_output=True, text=True).stdout.strip()
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
     if device == "cuda":
         machine = torch.cuda.get_device_name()
     return {
@@ -347,12 +510,15 @@ def about(backbone, size, batch, steps, device, precision, balancer) -> dict:
 
 @call_parse
 def main(
-    backbone: Param("resnet18, resnet34 or resnet50", str) = "resnet50",
+    backbone: Param("resnet10, resnet18, resnet34 or resnet50", str) = "resnet18",
     size: Param("height and width of the images", int) = 64,
-    batch: Param("images per task", int) = 4,
+    batch: Param("images per task, or for all tasks", int) = 4,
     steps: Param("timed steps of each way", int) = 3,
-    tasks: Param("numbers of tasks", str) = "2,3,5,8",
-    ways: Param(f"some of {','.join(WAYS)}; summed and streamed always run", str) = ",".join(WAYS),
+    budget: Param("seconds after which a way gets no further step", float) = 4,
+    tasks: Param("numbers of tasks", str) = "2,4,8",
+    threads: Param("numbers of threads", str) = "1,2",
+    images: Param("own: of each task; shared: every image carries all labels", str) = "own,shared",
+    ways: Param(f"some of {','.join(WAYS)}; {' and '.join(ALWAYS)} always run", str) = ",".join(WAYS),
     balancer: Param("one of " + ", ".join(TORCHJD), str) = "upgrad",
     device: Param("auto, cpu or cuda", str) = "auto",
     precision: Param("float32 or bf16", str) = "float32",
@@ -360,17 +526,25 @@ def main(
 ):
     "Times the ways to get all tasks' gradients, and counts their memory."
     device = choose_device(device)
-    asked = {*ways.split(","), "summed", "streamed"}
-    chosen = [way for way in WAYS if way in asked]
+    facts = about(backbone, size, batch, steps, device, precision, balancer)
     records = []
     began = time.perf_counter()
-    for number in map(int, tasks.split(",")):
-        latest = measure(Problem(number, backbone, size, batch, device, precision), chosen, balancer, steps)
-        records += latest
-        print(f"{number} tasks, {time.perf_counter() - began:.0f} s", flush=True)
-        print(pd.DataFrame(latest)[SHOWN].to_string(index=False, float_format="%.3g"), flush=True)
-        table = pd.DataFrame(records).assign(**about(backbone, size, batch, steps, device, precision, balancer))
-        with atomic_write(resolve(out)) as file:
-            table.to_csv(file, index=False)
+    for owner in images.split(","):
+        exact = gramian_differences(owner, balancer)
+        print(f"{owner} images, Gramians from plain gradients' (tolerance {TOLERANCE:g}), relative:")
+        print(pd.Series(exact).to_string(float_format="%.1e"), flush=True)
+        asked = {*ways.split(","), *ALWAYS}
+        chosen = [way for way in WAYS if way in asked and way in FOR_IMAGES[owner]]
+        for number in map(int, tasks.split(",")):
+            problem = Problem(number, backbone, size, batch, device, precision, owner)
+            latest = pd.DataFrame(measure(problem, chosen, balancer, steps, budget, list(map(int, threads.split(",")))))
+            latest.insert(0, "images", owner)
+            latest["gramian_difference"] = latest.way.map(exact)
+            records.append(latest)
+            print(f"{owner} images, {number} tasks, {time.perf_counter() - began:.0f} s", flush=True)
+            print(latest[SHOWN].to_string(index=False, float_format="%.3g"), flush=True)
+            table = pd.concat(records).assign(**facts)
+            with atomic_write(resolve(out)) as file:
+                table.to_csv(file, index=False)
     with atomic_write(resolve(out).with_suffix(".png")) as file:
         cost_figure(table).savefig(file, dpi=150)

@@ -1,4 +1,4 @@
-"""Writes the README's table of scores from result files, so that no number there is typed by hand.
+"""Writes the README's scores and costs from result files, so that no number there is typed by hand.
 
 python benchmarks/readme_tables.py
 """
@@ -11,6 +11,21 @@ from mtl_course.core.statistics import mean_and_interval
 from readme_markers import write_between
 
 START, END = "<!-- scores: python benchmarks/readme_tables.py -->", "<!-- end of scores -->"
+COST_START, COST_END = "<!-- cost: python benchmarks/readme_tables.py -->", "<!-- end of cost -->"
+COST_WAYS = {  # whose images -> way of benchmarks/balancing_cost.py -> its name here, the nearest rival first
+    "own": {
+        "separate": "one backward pass per loss",
+        "streamed": "streamed",
+        "autogram": "TorchJD's autogram engine",
+        "torchjd_saving": "its `mtl_backward`",
+    },
+    "shared": {
+        "separate": "one backward pass per loss",
+        "shared_input": "`shared_input_backward`, whose weights approximate",
+        "autogram": "autogram",
+        "torchjd_saving": "`mtl_backward`",
+    },
+}
 ROWS = [
     ("classification", "accuracy", "signs: top-1 accuracy"),
     ("detection", "map50", "objects: mAP50"),
@@ -44,8 +59,44 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def costs() -> str:
+    "Sentences on what a step costs by the way its gradients are made, over all tasks and threads."
+    sentences = []
+    for path in ("results/balancing_cost_96.csv", "results/balancing_cost.csv"):
+        table = pd.read_csv(resolve(path))
+        if "images" not in table:
+            raise UserError(
+                f"{path} has no column images: expected today's table of benchmarks/balancing_cost.py; run it again"
+            )
+        size = f"{table.batch.iloc[0]} images of {table['size'].iloc[0]}×{table['size'].iloc[0]}"
+        sentences.append(f"{size} for each task: {_costs_of(table, 'own')}.")
+        sentences.append(f"With all labels on one batch: {_costs_of(table, 'shared')}.")
+    return " ".join(sentences)
+
+
+def _costs_of(table, images) -> str:
+    parts = []
+    for way, name in COST_WAYS[images].items():
+        rows = table[(table.images == images) & (table.way == way)]
+        if len(rows):
+            parts.append(f"{name} {_range(rows.time_ratio)} times the time, {_range(rows.memory_ratio)} the memory")
+    return "; ".join(parts)
+
+
+def _range(values) -> str:
+    low = f"{values.min():.2f}"
+    high = f"{values.max():.2f}"
+    return low if low == high else f"{low}–{high}"
+
+
 @call_parse
 def main():
-    "Puts the table into README.md."
+    "Puts the table and the costs into README.md."
     write_between(resolve("README.md"), START, END, table())
     print(table())
+    try:
+        cell = costs()
+    except UserError as e:
+        raise SystemExit(str(e)) from None
+    write_between(resolve("README.md"), COST_START, COST_END, cell, inline=True)
+    print(cell)

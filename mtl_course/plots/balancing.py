@@ -29,6 +29,8 @@ WAYS = {
     "streamed": ("#0072B2", "s"),
     "separate": ("#009E73", "^"),
     "stacked": ("#E69F00", "D"),
+    "shared_input": ("#6A3D9A", "*"),
+    "autogram": ("#8C564B", "h"),
     "torchjd": ("#D55E00", "P"),
     "torchjd_saving": ("#CC79A7", "X"),
 }  # way to get the gradients -> colour, marker
@@ -231,27 +233,51 @@ def listening_figure(
 def cost_figure(
     cost: pd.DataFrame,  # the table of benchmarks/balancing_cost.py
 ) -> Figure:
-    "Time and peak memory against the number of tasks; dashed: what the way cannot beat."
+    """Time and peak memory against the number of tasks; dashed: what the way cannot beat.
+
+    A row for each kind of images, a panel of times for each number of threads.
+    """
+    kinds = cost.images.unique()
+    threads = sorted(cost.threads.unique())
     with plt.rc_context(STYLE):
-        figure = Figure(figsize=(9.5, 3.5), layout="constrained")
-        axes = figure.subplots(1, 2)
-        for way, records in cost.groupby("way", sort=False):
-            colour, marker = WAYS[way]
-            ratio = records.time_ratio
-            spread = [ratio - records.time_ratio_q1, records.time_ratio_q3 - ratio]
-            line = {"color": colour, "marker": marker, "ms": 4, "lw": 1.2}
-            axes[0].errorbar(records.tasks, ratio, spread, capsize=2, label=records.label.iloc[0], **line)
-            axes[1].plot(records.tasks, records.peak_mb, **line)
-            if way in ("streamed", "stacked"):
-                axes[0].plot(records.tasks, records.time_limit, "--", color=colour, lw=1)
-                axes[1].plot(records.tasks, records.memory_limit_mb, "--", color=colour, lw=1)
-        ticks = (1, 2, 4, 8)
-        axes[0].set(
-            xlabel="tasks", title="time / time of the summed loss", yscale="log", yticks=ticks, yticklabels=ticks
-        )
-        axes[0].minorticks_off()
-        axes[1].set(xlabel="tasks", title="peak memory (MB)", ylim=(0, None))
-        for ax in axes:
-            ax.set_xticks(sorted(cost.tasks.unique()))
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right", frameon=False)
+        figure = Figure(figsize=(3.1 * len(threads) + 5.3, 2.9 * len(kinds) + 0.2), layout="constrained")
+        axes = figure.subplots(len(kinds), len(threads) + 1, squeeze=False)
+        for row, kind in zip(axes, kinds):
+            records = cost[cost.images == kind]
+            for ax, number in zip(row, threads):
+                _draw_times(ax, records[records.threads == number])
+                ax.set_title(f"time / summed loss's, {number} thread{'s' if number > 1 else ''}")
+            _draw_memory(row[-1], records[records.threads == threads[0]])
+            row[0].set_ylabel({"own": "images of each task's own", "shared": "images with all labels"}[kind])
+        handles = {}
+        for ax in axes[:, 0]:
+            drawn, labels = ax.get_legend_handles_labels()
+            handles |= dict(zip(labels, drawn))
+        figure.legend(handles.values(), handles.keys(), loc="outside right", frameon=False)
         return figure
+
+
+def _draw_times(ax, records):
+    for way, part in records.groupby("way", sort=False):
+        ratio = part.time_ratio
+        spread = [ratio - part.time_ratio_q1, part.time_ratio_q3 - ratio]
+        label = part.label.iloc[0]
+        ax.errorbar(part.tasks, ratio, spread, capsize=2, label=label, **_way_style(way))
+        if way in ("streamed", "stacked"):
+            ax.plot(part.tasks, part.time_limit, "--", color=WAYS[way][0], lw=1)
+    ticks = (1, 2, 4, 8, 16)
+    ax.set(xlabel="tasks", yscale="log", yticks=ticks, yticklabels=ticks, xticks=sorted(records.tasks.unique()))
+    ax.minorticks_off()
+
+
+def _draw_memory(ax, records):
+    for way, part in records.groupby("way", sort=False):
+        ax.plot(part.tasks, part.peak_mb, **_way_style(way))
+        if way in ("streamed", "stacked"):
+            ax.plot(part.tasks, part.memory_limit_mb, "--", color=WAYS[way][0], lw=1)
+    ax.set(xlabel="tasks", title="peak memory (MB)", ylim=(0, None), xticks=sorted(records.tasks.unique()))
+
+
+def _way_style(way) -> dict:
+    colour, marker = WAYS[way]
+    return {"color": colour, "marker": marker, "ms": 5, "lw": 1.2}
