@@ -207,8 +207,9 @@ def test_rows_for_ways_and_threads_none_below_the_limit(cost, images):
 
 
 def test_a_way_over_its_budget_gets_no_further_step(cost):
-    timed = cost.Alternation(dict.fromkeys(("summed", "separate"), problem(cost)), "upgrad", 5, 0.0)
-    assert len(timed.times["separate"]) == 1 and len(timed.times["summed"]) == 1
+    problems = dict.fromkeys(("summed", "separate", "fixed"), problem(cost))
+    timed = cost.Alternation(problems, "upgrad", 5, 0.0)
+    assert len(timed.times["fixed"]) == 1 and len(timed.times["separate"]) == 5
 
 
 def test_hooks_of_autogram_stay_away_from_the_others(cost):
