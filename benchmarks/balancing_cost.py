@@ -1,7 +1,7 @@
 """What a step costs by the way in which the tasks' gradients are made.
 
     python benchmarks/balancing_cost.py
-    python benchmarks/balancing_cost.py --size 96 --batch 8 --ways shared_input,autogram,torchjd_saving
+    python benchmarks/balancing_cost.py --size 96 --batch 8 --out results/balancing_cost_96.csv
 
 T tasks share a ResNet; every head is one linear layer. Either each task has images of its own, or
 every image carries all labels. Timed is the forward and backward pass of a step, up to the combined
