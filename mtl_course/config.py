@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from .core.errors import UserError
-from .core.fields import NAMES, Field
+from .core.fields import Field
 from .core.files import atomic_write
 from .core.inputs import parse_json, refuse_special_file
 from .core.task import TASKS, default_tasks
@@ -133,7 +133,7 @@ def config_fields(
     name used twice.
     """
     help_tasks = "tasks to train, comma-separated; one task gives a single-task baseline"
-    fields = [*_GENERAL_FIELDS, Field("tasks", default_tasks(), help_tasks, kind=NAMES)]
+    fields = [*_GENERAL_FIELDS, Field("tasks", default_tasks(), help_tasks)]
     by_name = {field.name: field for field in fields}
     for task in TASKS if tasks is None else tasks:
         for field in TASKS[task].config_fields():

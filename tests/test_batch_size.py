@@ -7,7 +7,7 @@ from mtl_course.cli.program import _underscored
 from conftest import load_benchmark
 from mtl_course.core.memory import available_memory
 from mtl_course.plots.batch_size import draw_batch_sizes
-from mtl_course.training.batch_size import batch_size_sentence, find_batch_size, measure_step
+from mtl_course.training.batch_size import find_batch_size, measure_step
 from mtl_course.training.random_batch import images_per_task, random_batch, with_batch_size
 from mtl_course.core.task import TASKS
 from mtl_course.core.errors import UserError
@@ -119,7 +119,7 @@ def test_the_mixture_of_tasks_stays(room):
             classification=16 * n, detection=max(1, round(5 * n / 4)), lane=n
         )
     found = find_batch_size(config, progress=False, measure=machine())
-    sentence = batch_size_sentence(found)
+    sentence = str(found)
     n = found.choice.batch_size
     assert (
         f"--batch_size {n} --classification_batch_size {16 * n} --detection_batch_size {5 * n // 4} (" in sentence

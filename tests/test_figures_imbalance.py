@@ -174,12 +174,12 @@ def test_learning_curves(tmp_path):
 
 def test_one_training_serves_two_studies(folder):
     "`few lanes` of one study is `65 lane, shared` of the other."
-    table = read_runs(folder, CURVE_RUNS, "learning_curves")
+    table = read_runs(folder, "learning_curves")
     assert set(table["run"]) == {"equal", curve_name("lane", 65, True), curve_name("lane", 65, False)}
     assert curve_table(table, "lane")[["images", "shared", "alone"]].values.tolist() == [
         pytest.approx([65, 0.38, 0.3], abs=1e-6)
     ]
-    assert set(read_runs(folder, IMBALANCE_RUNS, "imbalance")["run"]) == set(CAUSES)
+    assert set(read_runs(folder, "imbalance")["run"]) == set(CAUSES)
 
 
 def test_learning_curves_without_smaller_sets_name_the_command(folder):

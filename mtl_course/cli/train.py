@@ -15,7 +15,6 @@ from ..data.sources import prepare_data
 from ..losses import make_balancer
 from ..models.checkpoint import load_model
 from ..plots.figures import make_figures
-from ..training.batch_size import batch_size_sentence, write_batch_sizes
 from ..training.batch_size import find_batch_size as search_batch_size
 from ..training.distributed import start_fabric
 from ..training.loop import train
@@ -98,4 +97,4 @@ def _tell_batch_size(config: Config):
     table = table.assign(peak_memory_gib=table.memory / 2**30)
     columns = ["batch_size", "images", "seconds", "low", "high", "images_per_second", "peak_memory_gib"]
     print(table[columns].to_string(index=False, float_format="{:.3g}".format))
-    print(f"{batch_size_sentence(search)}\ntable       {short_path(write_batch_sizes(search))}")
+    print(f"{search}\ntable       {short_path(search.write())}")

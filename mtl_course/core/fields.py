@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .errors import UserError
 
-__all__ = ["NAMES", "RATIOS", "Field"]
+__all__ = ["Field"]
 
 
 class Kind(NamedTuple):
@@ -78,6 +78,7 @@ SIZE = Kind("height x width of at least 32 pixels, such as 128x416", _parse_size
 RATIOS = Kind("three positive numbers, such as 0.5,1,2", _parse_ratios)
 NAMES = Kind("names, comma-separated", _parse_names)
 _KIND_OF = {str: TEXT, bool: TRUTH, int: WHOLE, float: NUMBER}  # of a default value
+_KIND_OF_TUPLE = {str: NAMES, int: SIZE, float: RATIOS}
 
 
 @dataclass(frozen=True)
@@ -85,16 +86,18 @@ class Field:
     """One named value of a config: its default, its line of help, and what it may be."""
 
     name: str
-    default: object  # its type is the field's, unless `kind` says more
+    default: object  # its type is the field's
     help: str  # for the command line
     options: tuple = ()  # the values it may have; empty: any of its kind
     least: float = 0  # for numbers
     most: float = float("inf")
-    kind: Kind | None = None  # None: by the type of the default
 
-    def __post_init__(self):
-        if self.kind is None:
-            object.__setattr__(self, "kind", _KIND_OF[type(self.default)])
+    @property
+    def kind(self) -> Kind:
+        """By the type of the default; of a tuple, by the type of its values."""
+        if isinstance(self.default, tuple):
+            return _KIND_OF_TUPLE[type(self.default[0])]
+        return _KIND_OF[type(self.default)]
 
     def check(
         self,

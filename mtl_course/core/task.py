@@ -7,23 +7,22 @@ from __future__ import annotations
 import contextlib
 import importlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from .errors import UserError
-from .fields import SIZE, Field
+from .fields import Field
 
 __all__ = [
     "TASKS",
+    "LabelFiles",
     "LabelIndex",
     "Task",
     "check_weight",
     "default_tasks",
-    "is_crop",
     "known_tasks",
     "register_task",
-    "unregister_task",
 ]
 
 
@@ -33,6 +32,24 @@ class LabelIndex(NamedTuple):
     counts: dict  # name -> a number, or a table {what: how many}
     labels: dict  # file, relative to the data root -> its label
     problems: list  # of `Problem`
+
+
+class LabelFiles:
+    """The files of a data set: where they lie, and what `mtl_data check` has to know of them."""
+
+    layout = ""  # where images and labels lie below the data root
+
+    def index(self, root: Path) -> LabelIndex:  # folder that holds the task's folder
+        """Parses all labels without opening an image."""
+        raise NotImplementedError
+
+    def faults(self, label, image_size: tuple) -> list[str]:  # (height, width)
+        """Why a label of `index` cannot belong to an image of this size."""
+        return []
+
+    def images(self, root: Path) -> set[str]:
+        """Every image that is there, relative to `root`."""
+        return set()
 
 
 class Task:
@@ -68,7 +85,7 @@ class Task:
     | the network | `make_head`, `configure_loss`, `decode` |
     | scores | `make_metric`, `summarise`, `confusion`, `keep`, `intervals` |
     | pictures | `targets_of`, `draw`, `describe`, `image_score`, `fits_picture` |
-    | `mtl_data` | `index_labels`, `label_problems`, `image_files`, `how_to_get`, `download` |
+    | `mtl_data` | `label_files`, `how_to_get`, `download` |
     | official files | `look_up`, `write_predictions`, `official_scores` |
     | measuring without data | `random_labels` |
     """
@@ -82,6 +99,7 @@ class Task:
     metrics: dict = {}  # metric -> its label in tables, in the order shown; the first is the primary one
     folder = ""  # of its data below the data root, and of its prediction files; default: the name
     how_to_get = ""  # where its data comes from, under which terms, and how to lay it out
+    label_files: LabelFiles | None = None  # what `mtl_data check` reads; None: the labels are not checked
     image_size = (128, 128)  # default (height, width) of the network's input, pixels
     weight = 1.0  # default weight of its loss
     fields: tuple = ()  # its other config fields (`Field`); the network's are handed to `make_head`
@@ -113,7 +131,7 @@ class Task:
     def config_fields(self) -> tuple:
         """All fields that this task adds to `Config`."""
         return (
-            Field(f"{self.name}_size", self.image_size, f"height x width of {self.images}, pixels", kind=SIZE),
+            Field(f"{self.name}_size", self.image_size, f"height x width of {self.images}, pixels"),
             Field(f"{self.name}_batch_size", 0, f"{self.images} per step; 0: batch_size"),
             Field(f"{self.name}_limit", 0, f"training {self.images} that are used; 0: all"),
             Field(f"{self.name}_weight", self.weight, f"weight of the {self.name} loss"),
@@ -236,10 +254,10 @@ class Task:
     # pictures
 
     def fits_picture(self, height: int, width: int) -> bool:  # pixels
-        """Whether a picture of this shape is of the task's kind: as it stands, anything but a small
-        crop.
+        """Whether a picture of this shape is of the task's kind: as it stands, anything but a sign's
+        crop, which is at most 320 pixels wide and nearly square.
         """
-        return not is_crop(height, width)
+        return max(height, width) > 320 or max(height, width) >= 1.5 * min(height, width)
 
     def targets_of(self, sample: dict):
         """The labels of one sample, in plain arrays."""
@@ -263,18 +281,6 @@ class Task:
 
     # mtl_data
 
-    def index_labels(self, root: Path) -> LabelIndex:  # folder that holds the task's folder
-        """Parses all labels without opening an image; as it stands, nothing is checked."""
-        return LabelIndex({}, {}, [])
-
-    def label_problems(self, label, image_size: tuple) -> Iterator[str]:  # (height, width)
-        """Sentences on a label of `index_labels` that cannot belong to an image of this size."""
-        return iter(())
-
-    def image_files(self, root: Path) -> set[str]:
-        """Every image in the task's folder, relative to `root`."""
-        return set()
-
     def download(self, root: Path):
         """Fetches the real data and lays it out below `root`."""
         raise UserError(f"{self.title} has no downloader: get it by hand as `mtl_data get --tasks {self.name}` says")
@@ -282,11 +288,6 @@ class Task:
     def count_classes(self, reader, image_size: tuple) -> tuple[str, dict]:  # (unit, {class: count})
         """How many signs, objects or pixels there are of each class."""
         return self.images, {}
-
-
-def is_crop(height: int, width: int) -> bool:
-    """Whether a picture has the shape of a sign crop: at most 320 pixels wide and nearly square."""
-    return max(height, width) <= 320 and max(height, width) < 1.5 * min(height, width)
 
 
 class TaskRegistry(Mapping):

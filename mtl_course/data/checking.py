@@ -24,6 +24,7 @@ class Report:
     data_root: Path
     counts: dict = field(default_factory=dict)  # task -> name -> a number, or a table {what: how many}
     problems: list = field(default_factory=list)  # of Problem
+    unchecked: list = field(default_factory=list)  # tasks that do not say how their label files are read
 
     @property
     def ok(self) -> bool:
@@ -41,6 +42,7 @@ class Report:
         for task, counts in self.counts.items():
             phrases = [_phrase(name, value) for name, value in counts.items() if value]
             lines.append(f"{task}: {', '.join(phrases)}")
+        lines += [f"{task}: not checked, since the task has no `label_files`" for task in self.unchecked]
         n = len(self.problems)
         lines.append(f"{n} problem{'s' * (n > 1)}:" if n else "no problems")
         lines += [f"  {problem}" for problem in self.problems]
@@ -89,8 +91,11 @@ def _index_labels(
         return {}
     indices = {}
     for task in tasks:
+        if TASKS[task].label_files is None:
+            report.unchecked.append(task)
+            continue
         try:
-            indices[task] = TASKS[task].index_labels(report.data_root)
+            indices[task] = TASKS[task].label_files.index(report.data_root)
         except OSError as e:
             fault = f"cannot be read ({e.strerror or e}), expected a readable file or folder: mend its permissions"
             indices[task] = LabelIndex({}, {}, [Problem(str(e.filename or TASKS[task].folder), "", fault)])
@@ -114,7 +119,7 @@ def check_data(
     indices = _index_labels(data_root, tasks, report, empty_labels)
     files = {}
     for task, index in indices.items():
-        files[task] = sorted(TASKS[task].image_files(report.data_root) | index.labels.keys())
+        files[task] = sorted(TASKS[task].label_files.images(report.data_root) | index.labels.keys())
     bar = tqdm(total=sum(map(len, files.values())), unit="image", disable=not progress)
     with bar, ThreadPoolExecutor(threads) as pool:
         for task, index in indices.items():
@@ -138,4 +143,4 @@ def _check_image(root: Path, task: str, labels: dict, file: str) -> tuple:  # ((
         return None, [Problem(file, "", str(e).removeprefix(f"{file}: "))]
     if labels.get(file) is None:
         return size, []
-    return size, [Problem(file, "", fault) for fault in TASKS[task].label_problems(labels[file], size)]
+    return size, [Problem(file, "", fault) for fault in TASKS[task].label_files.faults(labels[file], size)]

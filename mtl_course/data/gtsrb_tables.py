@@ -1,6 +1,7 @@
 """The csv files of GTSRB: read fast when they are right, line by line to say what is wrong."""
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -9,16 +10,17 @@ import numpy as np
 
 from ..core.errors import UserError
 from ..core.inputs import refuse_special_file
+from ..core.task import LabelFiles, LabelIndex
 from .validation import Problem, other_tasks_hint, read_label_text
 
-__all__ = ["FINAL_TRAINING", "GTSRB_LAYOUT", "TEST_IMAGES", "TRAINING", "index_gtsrb", "size_faults"]
+__all__ = ["GTSRBFiles"]
 
 CSV_COLUMNS = ("Filename", "Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2", "ClassId")
 TRAINING = "gtsrb/GTSRB/Training"  # torchvision's archive
 FINAL_TRAINING = "gtsrb/GTSRB/Final_Training/Images"  # the larger official one
 TEST_IMAGES = "gtsrb/GTSRB/Final_Test/Images"
 TEST_CSV = "gtsrb/GT-final_test.csv"
-GTSRB_LAYOUT = f"{TRAINING}/000cc/TTTTT_FFFFF.ppm with GT-000cc.csv (cc: class 00-42)"
+_LAYOUT = f"{TRAINING}/000cc/TTTTT_FFFFF.ppm with GT-000cc.csv (cc: class 00-42)"
 _NUM_CLASSES = 43
 
 
@@ -59,6 +61,32 @@ def index_gtsrb(
     return _joined(folders, problems)
 
 
+class GTSRBFiles(LabelFiles):
+    "GTSRB as `mtl_data check` sees it."
+
+    layout = f"{_LAYOUT};\n        {TEST_IMAGES}/NNNNN.ppm with {TEST_CSV} (optional)"
+
+    def index(self, root: Path) -> LabelIndex:
+        index = index_gtsrb(root, need_training=False)
+        labels = index.labels[~index.official]
+        counts = {
+            "images": len(index.files),
+            "official test images": int(index.official.sum()),
+            "classes": len(np.unique(labels)),
+            "tracks": len(np.unique(index.tracks[~index.official])),
+            "images per class": dict(sorted(Counter(labels.tolist()).items())),
+        }
+        return LabelIndex(counts, dict(zip(index.files.tolist(), index.sizes)), index.problems)
+
+    def faults(self, label, image_size: tuple) -> list[str]:
+        return size_faults(label, image_size)
+
+    def images(self, root: Path) -> set[str]:
+        training = TRAINING if (root / TRAINING).is_dir() else FINAL_TRAINING
+        paths = [*root.glob(f"{training}/*/*.ppm"), *root.glob(f"{TEST_IMAGES}/*.ppm")]
+        return {path.relative_to(root).as_posix() for path in paths}
+
+
 class _Folder(NamedTuple):
     "The good rows of one csv."
 
@@ -92,13 +120,13 @@ def _class_folders(root, base, needed, problems) -> list[str]:
     "Names of the class folders that hold something; faults go to `problems`."
     if not (root / base).is_dir():
         if needed or not (root / TEST_CSV).is_file():
-            fault = f"no such folder in {root.name or root}, expected {GTSRB_LAYOUT}: unpack the archive there"
+            fault = f"no such folder in {root.name or root}, expected {_LAYOUT}: unpack the archive there"
             fault += other_tasks_hint(root, "gtsrb") if not (root / "gtsrb").exists() else ""
             problems.append(Problem(base, "", fault))
         return []
     folders = sorted(e.name for e in os.scandir(root / base) if e.is_dir() and not e.name.startswith("."))
     if not folders:
-        problems.append(Problem(base, "", f"is an empty folder, expected {GTSRB_LAYOUT}: unpack the archive there"))
+        problems.append(Problem(base, "", f"is an empty folder, expected {_LAYOUT}: unpack the archive there"))
     good = []
     for name in folders:
         fault = _folder_fault(root / base / name)

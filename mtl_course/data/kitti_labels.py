@@ -1,19 +1,21 @@
 """KITTI's label files: fifteen columns a line, checked one by one."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ..config import DETECTION_CLASSES
+from ..core.task import LabelFiles, LabelIndex
 from .validation import Problem, finite_number, other_tasks_hint, read_label_text
 
-__all__ = ["IGNORED", "IMAGES", "KITTI_LAYOUT", "LABELS", "box_faults", "index_kitti", "parse_label"]
+__all__ = ["KITTIFiles", "parse_label"]
 
 IMAGES = "kitti/training/image_2"
 LABELS = "kitti/training/label_2"
-KITTI_LAYOUT = f"{IMAGES}/NNNNNN.png and {LABELS}/NNNNNN.txt"
+_LAYOUT = f"{IMAGES}/NNNNNN.png and {LABELS}/NNNNNN.txt"
 IGNORED = ("DontCare", "Person_sitting")
 _COLUMNS = "type truncated occluded alpha x1 y1 x2 y2 height width length x y z rotation_y".split()
 _NAMES = (*DETECTION_CLASSES, *IGNORED)
@@ -40,6 +42,28 @@ class KittiIndex(NamedTuple):
     files: list  # of the images, relative to the data root
     labels: list  # of `KittiObjects`, one per image
     problems: list  # of `Problem`
+
+
+class KITTIFiles(LabelFiles):
+    "KITTI's training folder as `mtl_data check` sees it."
+
+    layout = _LAYOUT
+    label_folder = LABELS  # below the data root
+
+    def index(self, root: Path) -> LabelIndex:
+        files, labels, problems = index_kitti(root)
+        names = Counter()
+        for objects in labels:
+            names.update(objects.names.tolist())
+        boxes = {name: names[name] for name in _NAMES if names[name]}
+        return LabelIndex({"images": len(files), "boxes": boxes}, dict(zip(files, labels)), problems)
+
+    def faults(self, label: KittiObjects, image_size: tuple) -> list[str]:
+        return box_faults(label, image_size)
+
+    def images(self, root: Path) -> set[str]:
+        paths = [*root.glob(f"{IMAGES}/*.png"), *root.glob(f"{IMAGES}/*.jpg")]
+        return {path.relative_to(root).as_posix() for path in paths}
 
 
 def parse_label(
@@ -159,7 +183,7 @@ def index_kitti(
             index.files.append(file)
             index.labels.append(objects)
     if not images and not texts:
-        fault = f"holds no image, expected {KITTI_LAYOUT}: unpack the archives there"
+        fault = f"holds no image, expected {_LAYOUT}: unpack the archives there"
         index.problems.append(Problem(IMAGES, "", fault))
     return index
 
@@ -171,7 +195,7 @@ def _folder_problems(root: Path) -> list[Problem]:
         if (root / folder).is_dir() and any(os.scandir(root / folder)):
             continue
         fault = "is an empty folder" if (root / folder).is_dir() else "no such folder"
-        remedy = f"expected {KITTI_LAYOUT}: unpack the archives there"
+        remedy = f"expected {_LAYOUT}: unpack the archives there"
         remedy += other_tasks_hint(root, "kitti") if not (root / "kitti").exists() else ""
         problems.append(Problem(folder, "", f"{fault} in {root.name or root}, {remedy}"))
     return problems

@@ -1,17 +1,19 @@
 """TuSimple's label files: one JSON object a line, checked one by one."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ..core.inputs import parse_json
+from ..core.task import LabelFiles, LabelIndex
 from .validation import Problem, other_tasks_hint, read_label_text
 
-__all__ = ["TUSIMPLE_LAYOUT", "index_tusimple", "reach_faults"]
+__all__ = ["TuSimpleFiles"]
 
-TUSIMPLE_LAYOUT = "tusimple/label_data_*.json with tusimple/clips/<date>/<id>/20.jpg"
+_LAYOUT = "tusimple/label_data_*.json with tusimple/clips/<date>/<id>/20.jpg"
 _TEST_LABELS = "test_label.json"
 _MOST_LANES = 1000  # of a frame; TuSimple has five at most
 _MOST_HEIGHTS = 10_000
@@ -34,6 +36,29 @@ class TuSimpleIndex(NamedTuple):
     problems: list  # of `Problem`
 
 
+class TuSimpleFiles(LabelFiles):
+    "TuSimple's label files and frames as `mtl_data check` sees them."
+
+    layout = f"{_LAYOUT};\n        tusimple/{_TEST_LABELS} (optional: becomes the test part)"
+
+    def index(self, root: Path) -> LabelIndex:
+        labels, official, problems = index_tusimple(root, need_training=False)
+        heights = Counter(len(label.h_samples) for label in labels)
+        counts = {
+            "images": len(labels),
+            "official test images": int(official.sum()),
+            "lanes": sum(len(label.lanes) for label in labels),
+            "heights per lane": dict(sorted(heights.items())),
+        }
+        return LabelIndex(counts, {label.file: label for label in labels}, problems)
+
+    def faults(self, label: LaneLabel, image_size: tuple) -> list[str]:
+        return reach_faults(label, image_size)
+
+    def images(self, root: Path) -> set[str]:
+        return {path.relative_to(root).as_posix() for path in root.glob("tusimple/clips/*/*/20.jpg")}
+
+
 def index_tusimple(
     data_root: str | Path,  # folder that holds tusimple/
     need_training: bool = True,  # False: the official test set alone will do
@@ -46,7 +71,7 @@ def index_tusimple(
     has_test = (folder / _TEST_LABELS).exists()
     if not names and (need_training or not has_test):
         fault = "holds no label_data_*.json" if folder.is_dir() else "no such folder"
-        remedy = f"expected {TUSIMPLE_LAYOUT}: unpack the archives there"
+        remedy = f"expected {_LAYOUT}: unpack the archives there"
         remedy += other_tasks_hint(root, "tusimple") if not folder.exists() else ""
         problems.append(Problem("tusimple", "", f"{fault} in {root.name or root}, {remedy}"))
     labels = []

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ..core.colours import OKABE_ITO
 from ..core.statistics import mean_and_interval
 from ..core.task import TASKS
-from ..studies.balancers import is_fixed, run_kind
+from ..studies.balancers import run_kind
 from ..studies.scores import delta_m, headline_scores, pareto_front
 from .style import primary_label, style
 
@@ -129,7 +129,7 @@ def front_figure(
     with style():
         fig = Figure(figsize=(7.6, 2.9), layout="constrained")
         for ax, (a, b) in zip(fig.subplots(1, len(pairs)), pairs):
-            fixed = means.loc[[run for run in means.index if is_fixed(run)], [a, b]]
+            fixed = means.loc[[run for run in means.index if run_kind(run) == "fixed weights"], [a, b]]
             front = fixed[pareto_front(fixed)].sort_values(a)
             ax.plot(front[a], front[b], color=KIND_STYLES["fixed weights"]["color"], lw=0.8, alpha=0.6, zorder=0)
             for run, (x, y) in means[[a, b]].iterrows():

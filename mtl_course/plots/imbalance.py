@@ -11,10 +11,10 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 
 from ..core.errors import UserError
 from ..core.statistics import mean_and_interval
-from ..core.task import TASKS
+from ..core.task import TASKS, default_tasks
 from ..studies.imbalance import GROUPS, run_label, training_images
 from ..studies.learning_curves import curve_runs
-from ..studies.plans import CURVE_RUNS, IMBALANCE_RUNS, SIZES, not_in, study_command
+from ..studies.plans import STUDIES, not_in, study_command
 from ..studies.gradient_shares import read_gramians, share_text, step_shares
 from ..studies.scores import floor_score, read_runs, scores_of
 from .data_counts import data_counts_figure
@@ -157,10 +157,10 @@ def _note(table: pd.DataFrame, split: str) -> str:  # below the figure
         f"{split} split; lines: 95 % intervals over {count}, cut at the edges; ticks: seeds;",
         "hollow: remedies (+); dashed: undisturbed; dotted: every pixel called lane",
     ]
-    missing = not_in(table, IMBALANCE_RUNS)
+    missing = not_in(table, STUDIES["imbalance"])
     if missing:
         command = study_command("imbalance")
-        lines.append(f"{len(missing)} of {len(IMBALANCE_RUNS)} runs are not made yet: {command}")
+        lines.append(f"{len(missing)} of {len(STUDIES['imbalance'])} runs are not made yet: {command}")
     return "\n".join(lines)
 
 
@@ -209,7 +209,7 @@ def figure_12_data_imbalance(
     Raises `UserError` with the command when there is neither.
     """
     try:
-        table = read_runs(results_dir, IMBALANCE_RUNS, "imbalance")
+        table = read_runs(results_dir, "imbalance")
     except UserError:
         if not (Path(results_dir) / "data_counts.csv").is_file():
             raise
@@ -252,7 +252,7 @@ def learning_curves_figure(
     intervals.
     """
     fig = Figure(figsize=(7, 2.9))
-    for ax, task in zip(fig.subplots(1, len(SIZES)), SIZES):
+    for ax, task in zip(fig.subplots(1, len(default_tasks())), default_tasks()):
         full = None if images is None else images.get(task)
         for shared in (True, False):
             _draw_curve(ax, table, task, full, shared, split)
@@ -287,7 +287,7 @@ def learning_curves(
 
     Raises `UserError` with the command when no run with fewer images is there.
     """
-    table = read_runs(results_dir, CURVE_RUNS, "learning_curves")
+    table = read_runs(results_dir, "learning_curves")
     if not set(table["run"]) - {"equal", "alone"}:
         command = study_command("learning_curves")
         raise UserError(f"studies.csv has no run with fewer images yet; `{command}` makes them")

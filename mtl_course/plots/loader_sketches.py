@@ -1,14 +1,13 @@
 """Pictures of what the loaders do: samples and their labels, passes over the data, a batch."""
 
 import numpy as np
-import torch
 from IPython.display import HTML
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torchvision.utils import make_grid
 
 from ..core.task import TASKS
-from ..data.loaders import MEAN, STD, MultiTaskBatchSampler
+from ..data.loaders import MultiTaskBatchSampler, denormalise
 from ..world.signs import SIGN_NAMES
 from .data_sketches import as_jpeg
 
@@ -79,8 +78,7 @@ def show_batch(batch: dict) -> HTML:  # as `create_dataloaders` yields it
     """All images of a batch, one panel for each task."""
     grids = {}
     for task, images in batch["images"].items():
-        pixels = images * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
-        grids[task] = make_grid(pixels.clamp(0, 1), nrow=4 if len(images) > 4 else 1, pad_value=1)
+        grids[task] = make_grid(denormalise(images), nrow=4 if len(images) > 4 else 1, pad_value=1)
     ratios = [grid.shape[2] / grid.shape[1] for grid in grids.values()]
     fig = Figure(figsize=(8, 0.4 + 8 / sum(ratios)), layout="constrained")
     for ax, (task, grid) in zip(fig.subplots(1, len(grids), squeeze=False, width_ratios=ratios).flat, grids.items()):

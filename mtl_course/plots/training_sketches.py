@@ -1,11 +1,10 @@
 """Drawings of lessons 14 and 15: a batch, losses, what a run wrote down."""
 
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
 from ..core.task import TASKS
-from ..data.loaders import MEAN, STD
+from ..data.loaders import denormalise
 from ..training.optimizer import learning_rate_factor
 
 __all__ = []  # drawings of lessons
@@ -15,8 +14,7 @@ def show_batch(batch: dict) -> Figure:  # as `collate` makes it
     "The first image of each task."
     fig = Figure(figsize=(8, 2), layout="constrained")
     for ax, (task, images) in zip(fig.subplots(1, len(batch["images"])), batch["images"].items()):
-        picture = images[0] * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
-        ax.imshow(picture.clamp(0, 1).permute(1, 2, 0))
+        ax.imshow(denormalise(images[0]).permute(1, 2, 0))
         ax.set(title=f"{task}: first of {len(images)}", xticks=[], yticks=[])
     return fig
 

@@ -21,13 +21,13 @@ from ..data.loaders import training_loader
 from ..data.sources import prepare_data
 from ..losses.streamed_backward import layer_gramians
 from ..training.distributed import start_fabric
-from ..training.gradients import backbone_layers, cosine_rows, layer_groups, sum_gramians
+from ..training.gradients import stage_cosines
 from ..training.state import TrainState, create_train_state
 from ..training.steps import train_step
 from .plans import ENOUGH_SEEDS
 from .scores import headline_scores
 
-__all__ = ["measure_affinity", "should_i_share"]
+__all__ = ["should_i_share"]
 
 # the look ahead
 
@@ -175,12 +175,8 @@ def _affinity_of_step(
         else:
             moves = adam_moves(gradients, shared, run.optimizer, size)
         affinity = look_ahead(shared, losses, moves, before)
-    places, groups = layer_groups(backbone_layers(model.backbone, shared))
-    gramians = sum_gramians(layer_gramians(list(gradients.values())), groups)
-    cosines = []
-    for place, gramian in zip(places, gramians):
-        if "layer" not in place:
-            cosines += cosine_rows(place, gramian, list(losses))
+    gramians = layer_gramians(list(gradients.values()))
+    cosines = stage_cosines(model.backbone, shared, gramians, list(losses))
     return [dict(source=i, target=j, affinity=z) for (i, j), z in affinity.items()], cosines
 
 

@@ -15,7 +15,7 @@ from ..core.statistics import holm, mean_and_interval, mean_p_value
 from .plans import BALANCER_RUNS, ENOUGH_SEEDS, study_command
 from .scores import delta_m, headline_scores, pareto_front
 
-__all__ = ["balanced_subset", "failed_runs", "is_fixed", "run_kind", "verdict"]
+__all__ = ["balanced_subset", "failed_runs", "run_kind", "verdict"]
 
 
 def run_kind(run: str) -> str:  # of the balancer study

@@ -10,7 +10,7 @@ from .claims_measured import audit_lanes, audit_losses, audit_speed
 from .claims_on_paper import audit_data, audit_parameters
 from .claims_on_training import audit_generalisation, audit_weights
 
-__all__ = ["write_claims_audit"]
+__all__ = []
 
 KINDS = ("reproduced", "not reproduced", "undecided", "contradicts itself", "cannot be tested", "untested")
 

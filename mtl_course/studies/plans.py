@@ -6,7 +6,7 @@ from ..core.errors import UserError
 from ..losses import BALANCERS
 from .runner import SINGLE_TASK_RUNS, run_study
 
-__all__ = ["CURVE_RUNS", "IMBALANCE_RUNS", "SIZES", "STUDIES", "STUDY_FILE", "make_study", "not_in", "study_command"]
+__all__ = ["STUDIES", "STUDY_FILE", "make_study", "not_in", "study_command"]
 
 ENOUGH_SEEDS = 3  # below this no verdict is given: an interval over two has a factor of 12.7 instead of 4.3
 

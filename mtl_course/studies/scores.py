@@ -10,7 +10,7 @@ from ..core.errors import UserError
 from ..core.statistics import mean_and_interval, mean_p_value
 from ..core.task import TASKS
 from ..evaluation.results import read_table
-from .plans import CURVE_RUNS, IMBALANCE_RUNS, study_command
+from .plans import CURVE_RUNS, IMBALANCE_RUNS, STUDIES, study_command
 from .runner import STUDY_COLUMNS
 
 __all__ = [
@@ -55,14 +55,13 @@ def _with_other_names(table: pd.DataFrame) -> pd.DataFrame:  # STUDY_COLUMNS
 
 def read_runs(
     results_dir: str | Path,
-    runs: dict,  # of the study
     study: str,  # a key of STUDIES
 ) -> pd.DataFrame:  # STUDY_COLUMNS
     """The rows of a study's runs. Raises `UserError` with the command when there are none."""
     path = find_result(results_dir, "studies.csv")
     command = study_command(study)
     table = _with_other_names(read_table(path, STUDY_COLUMNS, command))
-    table = table[table["run"].isin(runs)]
+    table = table[table["run"].isin(STUDIES[study])]
     if table.empty:
         raise UserError(
             f"{path.name} in {path.parent.name} has no run of the study {study!r} yet; `{command}` makes them"

@@ -1,7 +1,5 @@
 """Sign classification on GTSRB: one of 43 classes for each crop of a traffic sign."""
 
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +10,9 @@ from torch import Tensor
 from ..core.colours import OKABE_ITO
 from ..core.fields import Field
 from ..core.files import resolve
-from ..core.task import LabelIndex, Task, is_crop, register_task
+from ..core.task import Task, register_task
 from ..data.gtsrb import GTSRB
-from ..data.gtsrb_tables import FINAL_TRAINING, GTSRB_LAYOUT, TEST_IMAGES, TRAINING, index_gtsrb, size_faults
+from ..data.gtsrb_tables import GTSRBFiles
 from ..data.sampling import long_tail
 from ..metrics.gtsrb_files import write_gtsrb
 from ..metrics.intervals import bootstrap_sums, interval, sign_counts, sign_score_rows
@@ -45,8 +43,8 @@ By hand: GTSRB-Training_fixed.zip, GTSRB_Final_Test_Images.zip and GTSRB_Final_T
 https://benchmark.ini.rub.de, all unzipped
 in data_root/gtsrb. GTSRB_Final_Training_Images.zip (39,209 images) is read instead of the first
 where GTSRB/Training does not exist.
-Layout: {GTSRB_LAYOUT};
-        {TEST_IMAGES}/NNNNN.ppm with gtsrb/GT-final_test.csv (optional)"""
+Layout: {GTSRBFiles.layout}"""
+    label_files = GTSRBFiles()
     class_names = SIGN_NAMES
     image_size = (64, 64)
     max_rotation = 10.0
@@ -162,7 +160,7 @@ Layout: {GTSRB_LAYOUT};
     # pictures
 
     def fits_picture(self, height: int, width: int) -> bool:
-        return is_crop(height, width)
+        return not super().fits_picture(height, width)
 
     def describe(self, model, output, image_size, picture_size, score_threshold=0.5) -> dict:
         best = output.softmax(1)[0].topk(3)
@@ -184,26 +182,6 @@ Layout: {GTSRB_LAYOUT};
         return float(decoded.softmax(0)[int(targets)])
 
     # mtl_data
-
-    def index_labels(self, root: Path) -> LabelIndex:
-        index = index_gtsrb(root, need_training=False)
-        labels = index.labels[~index.official]
-        counts = {
-            "images": len(index.files),
-            "official test images": int(index.official.sum()),
-            "classes": len(np.unique(labels)),
-            "tracks": len(np.unique(index.tracks[~index.official])),
-            "images per class": dict(sorted(Counter(labels.tolist()).items())),
-        }
-        return LabelIndex(counts, dict(zip(index.files.tolist(), index.sizes)), index.problems)
-
-    def label_problems(self, label, image_size: tuple) -> Iterator[str]:
-        return iter(size_faults(label, image_size))
-
-    def image_files(self, root: Path) -> set[str]:
-        training = TRAINING if (root / TRAINING).is_dir() else FINAL_TRAINING
-        paths = [*root.glob(f"{training}/*/*.ppm"), *root.glob(f"{TEST_IMAGES}/*.ppm")]
-        return {path.relative_to(root).as_posix() for path in paths}
 
     def download(self, root: Path):
         from torchvision.datasets import GTSRB as Archive  # late: loaded only for a download

@@ -2,8 +2,6 @@
 
 import os
 import warnings
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +13,12 @@ from torchvision.transforms.v2.functional import clamp_bounding_boxes
 
 from ..config import DETECTION_CLASSES
 from ..core.colours import OKABE_ITO
-from ..core.fields import RATIOS, Field
+from ..core.fields import Field
 from ..core.files import resolve
-from ..core.task import LabelIndex, Task, register_task
+from ..core.task import Task, register_task
 from ..data.images import image_size as read_image_size
 from ..data.kitti import KITTI
-from ..data.kitti_labels import IGNORED, IMAGES, KITTI_LAYOUT, LABELS, box_faults, index_kitti
+from ..data.kitti_labels import KITTIFiles
 from ..metrics.intervals import interval
 from ..metrics.kitti_files import kitti_lines, score_kitti, to_original, write_kitti
 from ..metrics.ranking import COCO_LIMITS, bootstrap_coco
@@ -54,7 +52,8 @@ torchvision.datasets.Kitti(data_root, download=True), 12 GB; torchvision unpacks
 data_root/Kitti/raw/training, and the folder is then moved to data_root/kitti/training.
 By hand: data_object_image_2.zip and data_object_label_2.zip from
 https://www.cvlibs.net/datasets/kitti, unzipped in data_root/kitti.
-Layout: {KITTI_LAYOUT}"""
+Layout: {KITTIFiles.layout}"""
+    label_files = KITTIFiles()
     class_names = DETECTION_CLASSES
     output = "boxes, classes, scores"
     image_size = (128, 416)
@@ -80,7 +79,7 @@ Layout: {KITTI_LAYOUT}"""
             least=1,
             most=1000,
         ),
-        Field("anchor_ratios", (0.5, 1.0, 2.0), "three shapes of anchors, height / width", kind=RATIOS),
+        Field("anchor_ratios", (0.5, 1.0, 2.0), "three shapes of anchors, height / width"),
         Field("roi_samples", 128, "proposals per image in the second stage's loss", least=1),
         Field("train_proposals", 300, "proposals per image from which those are drawn", least=1),
     )
@@ -183,7 +182,7 @@ Layout: {KITTI_LAYOUT}"""
     def write_predictions(self, predictions, folder: Path) -> Path:
         """A result file per frame, and the labels that they are to be scored with."""
         reader = predictions.reader
-        labels = [reader.data_root / LABELS / f"{Path(file).stem}.txt" for file in predictions.files]
+        labels = [reader.data_root / KITTIFiles.label_folder / f"{Path(file).stem}.txt" for file in predictions.files]
         contents = []
         for i, found in zip(predictions.index(), predictions.column("prediction")):
             size = read_image_size(reader.path(i), str(reader.files[i]))
@@ -219,21 +218,6 @@ Layout: {KITTI_LAYOUT}"""
         )
 
     # mtl_data
-
-    def index_labels(self, root: Path) -> LabelIndex:
-        files, labels, problems = index_kitti(root)
-        names = Counter()
-        for objects in labels:
-            names.update(objects.names.tolist())
-        boxes = {name: names[name] for name in (*DETECTION_CLASSES, *IGNORED) if names[name]}
-        return LabelIndex({"images": len(files), "boxes": boxes}, dict(zip(files, labels)), problems)
-
-    def label_problems(self, label, image_size: tuple) -> Iterator[str]:
-        return iter(box_faults(label, image_size))
-
-    def image_files(self, root: Path) -> set[str]:
-        paths = [*root.glob(f"{IMAGES}/*.png"), *root.glob(f"{IMAGES}/*.jpg")]
-        return {path.relative_to(root).as_posix() for path in paths}
 
     def download(self, root: Path):
         """The archives stay in Kitti/raw; delete them by hand."""

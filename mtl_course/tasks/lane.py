@@ -1,8 +1,6 @@
 """Lane segmentation on TuSimple: which pixels are markings, and where the lanes run."""
 
 import warnings
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +11,9 @@ from torch import Tensor
 from ..core.colours import OKABE_ITO
 from ..core.fields import Field
 from ..core.files import resolve
-from ..core.task import LabelIndex, Task, register_task
+from ..core.task import Task, register_task
 from ..data.tusimple import TuSimple, draw_lanes
-from ..data.tusimple_labels import TUSIMPLE_LAYOUT, index_tusimple, reach_faults
+from ..data.tusimple_labels import TuSimpleFiles
 from ..metrics.intervals import bootstrap_sums, interval
 from ..metrics.scores import LaneMetric, lane_scores
 from ..metrics.tusimple_files import score_tusimple, write_tusimple
@@ -42,8 +40,8 @@ By hand only: train_set.zip (3,626 clips), test_set.zip (2,782 clips) and test_l
 https://github.com/TuSimple/tusimple-benchmark (issue 3). The original links have been refused since 2023; copies are on
 Kaggle (manideep1108/tusimple). Unzip so that the label files and clips/ of both archives
 lie in data_root/tusimple itself.
-Layout: {TUSIMPLE_LAYOUT};
-        tusimple/test_label.json (optional: becomes the test part)"""
+Layout: {TuSimpleFiles.layout}"""
+    label_files = TuSimpleFiles()
     class_names = ("lane",)
     image_size = (192, 320)
     in_default = True
@@ -155,23 +153,6 @@ Layout: {TUSIMPLE_LAYOUT};
         return draw_predictions(picture, lanes=described.get("lanes", ()), h_samples=described.get("h_samples", ()))
 
     # mtl_data
-
-    def index_labels(self, root: Path) -> LabelIndex:
-        labels, official, problems = index_tusimple(root, need_training=False)
-        heights = Counter(len(label.h_samples) for label in labels)
-        counts = {
-            "images": len(labels),
-            "official test images": int(official.sum()),
-            "lanes": sum(len(label.lanes) for label in labels),
-            "heights per lane": dict(sorted(heights.items())),
-        }
-        return LabelIndex(counts, {label.file: label for label in labels}, problems)
-
-    def label_problems(self, label, image_size: tuple) -> Iterator[str]:
-        return iter(reach_faults(label, image_size))
-
-    def image_files(self, root: Path) -> set[str]:
-        return {path.relative_to(root).as_posix() for path in root.glob("tusimple/clips/*/*/20.jpg")}
 
     def count_classes(self, reader, image_size: tuple) -> tuple[str, dict]:
         lane = 0

@@ -19,7 +19,7 @@ from ..core.files import atomic_write
 from ..evaluation.results import read_table
 from ..losses import BalancedStep
 
-__all__ = ["backbone_layers", "cosine_rows", "layer_groups", "read_gradients", "sum_gramians"]
+__all__ = ["read_gradients", "stage_cosines"]
 
 GRADIENT_COLUMNS = ("step", "stage", "layer", "depth", "kind", "task", "norm", "share", "cosine", "ratio")
 
@@ -138,6 +138,21 @@ def cosine_rows(
     rows = []
     for (i, first), (j, second) in combinations(enumerate(tasks), 2):
         rows.append(place | dict(task=f"{first}+{second}", cosine=_digits(float(cosines[i, j]))))
+    return rows
+
+
+def stage_cosines(
+    backbone: nn.Module,
+    shared: list[nn.Parameter],  # its parameters that the tasks share
+    gramians: Tensor,  # (P, T, T), one for each of them
+    tasks: list[str],  # in the Gramians' order
+) -> list[dict]:
+    "The rows of `cosine_rows` for each stage and for the whole backbone."
+    places, groups = layer_groups(backbone_layers(backbone, shared))
+    rows = []
+    for place, gramian in zip(places, sum_gramians(gramians, groups)):
+        if "layer" not in place:
+            rows += cosine_rows(place, gramian, tasks)
     return rows
 
 

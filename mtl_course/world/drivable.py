@@ -19,7 +19,7 @@ from .layouts import Shelf, write_files_csv
 from .road import Road
 from .scene import Scene, draw_scene
 
-__all__ = ["write_bdd100k"]
+__all__ = []
 
 DRIVABLE_CLASSES = ("direct", "alternative", "background")  # index = pixel value of a mask, as in BDD100K
 _DIRECT, _ALTERNATIVE, _BACKGROUND = range(3)
