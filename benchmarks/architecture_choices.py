@@ -10,7 +10,9 @@ task at a time on a ResNet-18 with 300 training proposals, else with the `laptop
 budget per step, same seeds and data (validation scores). Writes results/necks_and_skips.csv (neck,
 skips) and results/anchor_ratios.csv (anchors).
 
-A region head or a dense one (heads): the `laptop` recipe's network and sizes as they are. Besides
+A region head or a dense one (heads): the `laptop` recipe's network and sizes as they are, then each
+with a shorter memory of Adam (β₂ 0.99), the region head also with half of its samples objects and
+one correction of a box for all classes. A run that is stored is not made again. Besides
 the scores, AP50 of each class, seconds of a training step (median), and of an image alone:
 network and decoding, and decoding by itself. Writes results/detection_heads.csv. Set
 OMP_NUM_THREADS for the number of threads.
@@ -38,7 +40,13 @@ CHOICES = {
     "neck": ("detection", "detection_neck", ("fpn", "c5")),
     "skips": ("lane", "lane_skips", (True, False)),
     "anchors": ("detection", "anchor_ratios", ((0.5, 1.0, 2.0), (0.6, 1.2, 3.0))),
-    "heads": ("detection", "detection_head", ("region", "dense")),
+    "heads": ("detection", "detection_head", ("region", "dense", "region, tuned", "dense, tuned")),
+}
+HEADS = {  # fields of a config
+    "region": {},
+    "dense": dict(detection_head="dense"),
+    "region, tuned": dict(roi_objects=0.5, shared_box=True, adam_beta2=0.99),
+    "dense, tuned": dict(detection_head="dense", adam_beta2=0.99),
 }
 FILES = {
     "neck": "necks_and_skips",
@@ -58,7 +66,7 @@ def label(value):
 def train_one(task: str, field: str, value, steps: int, seed: int) -> list[dict]:
     """Trains one task alone and returns records of validation scores."""
     with tempfile.TemporaryDirectory() as folder:
-        network = {field: value} if field == "detection_head" else LARGER | {field: value}
+        network = HEADS[value] if field == "detection_head" else LARGER | {field: value}
         length = dict(steps_per_epoch=steps, epochs=1, checkpoint_every=0)
         config = make_config("laptop", results_dir=folder, tasks=task, seed=seed, **length, **network)
         run = train(config)
@@ -110,18 +118,37 @@ def seconds_of(model, config, log: pd.DataFrame) -> dict[str, float]:
     )
 
 
-def store(records: list[dict], name: str):
-    """Puts records into a result file in place of its rows of the same field."""
-    table = pd.DataFrame(records)
+def read_stored(name: str) -> pd.DataFrame:
     path = resolve(f"results/{name}.csv")
+    return pd.read_csv(path) if path.exists() else pd.DataFrame()
+
+
+def store(records: list[dict], name: str):
+    """Puts records in place of stored ones of the same field, of heads of the same run."""
+    table = pd.DataFrame(records)
     if name == "anchor_ratios":
         table = table.rename(columns=dict(option="ratios"))
-    if path.exists():
-        stored = pd.read_csv(path)
-        if "field" in stored:
-            table = pd.concat([stored[~stored.field.isin(table.field)], table], ignore_index=True)
-    with atomic_write(path) as temporary:
+    stored = read_stored(name)
+    if "field" in stored:
+        same = stored.field.isin(table.field)
+        if name == "detection_heads":
+            same &= stored.option.isin(table.option) & stored.seed.isin(table.seed)
+        table = pd.concat([stored[~same], table], ignore_index=True)
+    with atomic_write(resolve(f"results/{name}.csv")) as temporary:
         table.astype({"seed": int}).to_csv(temporary, index=False)
+
+
+def compare_heads(steps: int, seeds: list[int]):
+    """Trains the heads that are not stored at this length, and stores each at once."""
+    task, field, options = CHOICES["heads"]
+    for option in options:
+        for seed in seeds:
+            stored = read_stored("detection_heads")
+            if len(stored) and len(stored.query("option == @option and seed == @seed and steps == @steps")):
+                continue
+            records = train_one(task, field, option, steps, seed)
+            store(records, "detection_heads")
+            print(pd.DataFrame(records).round(3).to_string(index=False), flush=True)
 
 
 @call_parse
@@ -135,10 +162,14 @@ def main(
     unknown = [name for name in names if name not in CHOICES]
     if unknown:
         raise UserError(f"choices is {choices!r}: {unknown[0]!r} is none of {', '.join(CHOICES)}")
+    seeds = [int(seed) for seed in seeds.split(",")]
     for name in names:
+        if name == "heads":
+            compare_heads(steps, seeds)
+            continue
         task, field, values = CHOICES[name]
         records = []
-        for seed in map(int, seeds.split(",")):
+        for seed in seeds:
             for value in values:
                 records += train_one(task, field, value, steps, seed)
         store(records, FILES[name])

@@ -77,6 +77,7 @@ _TRAINING_FIELDS = (
     Field("steps_per_epoch", 0, "0: one pass over the largest data set"),
     Field("optimizer", "adam", "adamw decays weights apart from the gradient", ("adam", "adamw")),
     Field("learning_rate", 1e-4, "peak learning rate"),
+    Field("adam_beta2", 0.999, "how slowly Adam forgets the squares of the gradients", most=0.999999),
     Field("weight_decay", 1e-5, "L2 penalty (adam) or decoupled decay (adamw)"),
     Field("warmup_steps", 0, "steps over which the learning rate rises from 0 to its peak"),
     Field("scheduler_type", "cosine", "learning rate after the warm-up", ("cosine", "constant")),

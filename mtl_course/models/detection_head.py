@@ -153,15 +153,16 @@ class DetectionHead(Detector):
         anchor_scale: float = 4.0,  # smallest anchor in strides
         anchor_ratios: tuple = (0.5, 1.0, 2.0),  # height / width
         rpn_samples: int = 256,  # anchors per image in the loss, half of them positive at most
-        roi_samples: int = 128,  # proposals per image in the loss, a quarter objects at most
-        proposals: int = 300,  # per image, after non-maximum suppression
-        train_proposals: int = 300,  # the same in training, from which roi_samples are drawn
+        roi_samples: int = 128,  # proposals per image in the loss
+        roi_objects: float = 0.25,  # largest share of objects among them
+        shared_box: bool = False,  # one correction of a box for all classes, not one for each
+        train_proposals: int = 300,  # in training, from which roi_samples are drawn; else 300
     ):
         super().__init__()
         anchors = make_anchors(neck, anchor_scale, anchor_ratios)
         self.neck, width = make_neck(neck, channels, neck_channels)
-        self.rpn = make_rpn(anchors, width, rpn_samples, proposals, train_proposals)
-        self.roi = make_roi_heads(LEVELS[neck], width, num_classes, roi_samples, anchor_scale)
+        self.rpn = make_rpn(anchors, width, rpn_samples, 300, train_proposals)
+        self.roi = make_roi_heads(LEVELS[neck], width, num_classes, anchor_scale, roi_samples, roi_objects, shared_box)
 
     def forward(self, features: dict[str, Tensor], image_size: tuple[int, int]) -> dict:
         "What `propose` says without labels; in evaluation also what `box_head` says."

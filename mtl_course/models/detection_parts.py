@@ -82,21 +82,27 @@ def make_roi_heads(
     levels: list[str],  # maps that regions are cut from
     channels: int,  # of the maps
     num_classes: int,  # without background
-    samples: int,  # proposals per image in the loss
     anchor_scale: float,  # in strides; a box of 56 times this size (root of its area, pixels) is cut from c4
+    samples: int,  # proposals per image in the loss
+    objects: float,  # largest share of objects among them
+    shared_box: bool,  # one correction of a box for all classes, as in Dai et al. 2016 (R-FCN)
 ) -> RoIHeads:
     """The second stage (Girshick 2015, section 2.3): 7×7 cells of 2×2 points, IoU 0.5.
 
     The level of a box: Lin et al. 2017, equation 1, whose 224 pixels belong to a scale of 4.
     """
+    layers = TwoMLPHead(channels * 49, 1024)
+    predictor = FastRCNNPredictor(1024, num_classes + 1)
+    if shared_box:
+        predictor.bbox_pred = nn.Linear(1024, 4)
     return RoIHeads(
         RoIPool(levels, output_size=7, sampling_ratio=2, canonical_scale=int(56 * anchor_scale)),
-        TwoMLPHead(channels * 49, 1024),
-        FastRCNNPredictor(1024, num_classes + 1),
+        layers,
+        predictor,
         fg_iou_thresh=0.5,
         bg_iou_thresh=0.5,
         batch_size_per_image=samples,
-        positive_fraction=0.25,
+        positive_fraction=objects,
         bbox_reg_weights=None,
         score_thresh=0.05,
         nms_thresh=0.5,
@@ -109,10 +115,15 @@ def box_head(
     output: dict,  # of `propose`: "features" and "image_size" are read
     boxes: list[Tensor],  # per image (P, 4)
 ) -> dict:
-    '"class_logits" (ΣP, classes + 1) and "box_deltas" (ΣP, 4·(classes + 1)) of some boxes.'
+    """ "class_logits" (ΣP, classes + 1) and "box_deltas" (ΣP, 4·(classes + 1)) of some boxes.
+
+    A correction that all classes share is repeated for each.
+    """
     sizes = [output["image_size"]] * len(boxes)
     x = roi.box_roi_pool(output["features"], boxes, sizes)  # (ΣP, C, 7, 7)
     logits, deltas = roi.box_predictor(roi.box_head(x))
+    if deltas.shape[1] == 4:
+        deltas = deltas.repeat(1, logits.shape[1])
     return dict(class_logits=logits.float(), box_deltas=deltas.float())
 
 

@@ -81,6 +81,8 @@ Layout: {KITTIFiles.layout}"""
         ),
         Field("anchor_ratios", (0.5, 1.0, 2.0), "three shapes of anchors, height / width"),
         Field("roi_samples", 128, "proposals per image in the second stage's loss", least=1),
+        Field("roi_objects", 0.25, "largest share of objects among them", most=1),
+        Field("shared_box", False, "one correction of a box for all classes, not one for each"),
         Field("train_proposals", 300, "proposals per image from which those are drawn", least=1),
     )
     model_fields = (Field("num_detection_classes", 7, "without background", least=1),)
@@ -119,6 +121,8 @@ Layout: {KITTIFiles.layout}"""
             *neck,
             options.anchor_ratios,
             roi_samples=options.roi_samples,
+            roi_objects=options.roi_objects,
+            shared_box=options.shared_box,
             train_proposals=options.train_proposals,
         )
 

@@ -40,15 +40,16 @@ def make_optimizer(
     AdamW decays filters and matrices only: shifts, scales and biases have no reason to shrink.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
+    betas = (0.9, config.adam_beta2)
     if config.optimizer == "adam":
-        optimizer = torch.optim.Adam(parameters, config.learning_rate, weight_decay=config.weight_decay)
+        optimizer = torch.optim.Adam(parameters, config.learning_rate, betas, weight_decay=config.weight_decay)
     else:
         groups = [
             dict(params=[p for p in parameters if p.ndim > 1], weight_decay=config.weight_decay),
             dict(params=[p for p in parameters if p.ndim <= 1], weight_decay=0.0),
         ]
         fused = config.precision != "16-mixed"  # float16 has to unscale between clipping and stepping
-        optimizer = torch.optim.AdamW(groups, config.learning_rate, fused=fused)
+        optimizer = torch.optim.AdamW(groups, config.learning_rate, betas, fused=fused)
 
     def factor(step):
         return learning_rate_factor(step, total_steps, config.warmup_steps, config.scheduler_type)
