@@ -96,6 +96,25 @@ def test_ordinary_inner_products_keep_every_digit():
     assert torch.equal(layer_gramians([[row] for row in J.clone()]).sum(0), before)
 
 
+@pytest.mark.parametrize("exponent", [-60, -33, 0, 30, 60])
+def test_scaling_by_a_power_of_two_changes_no_digit(exponent):
+    "Whether a processor scales the rows or sees that it need not."
+    J = rows(columns=16_000).float()
+    gramian = layer_gramians([[row] for row in J * 2.0**exponent]).sum(0)
+    assert torch.equal(gramian, layer_gramians([[row] for row in J]).sum(0) * 4.0**exponent)
+
+
+def test_rows_of_parameters_of_several_sizes_and_types_are_kept_apart():
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(50, torch.float32), (3, torch.float64), (70, torch.float64), (2, torch.float32), (9, torch.bfloat16)]
+    tasks = [[torch.randn(n, generator=generator).to(dtype) for n, dtype in sizes] for _ in range(3)]
+    expected = []
+    for grads in zip(*tasks):
+        J = torch.stack(grads).double()
+        expected.append(J @ J.T)
+    assert torch.allclose(layer_gramians(tasks), torch.stack(expected), rtol=1e-5, atol=1e-6)
+
+
 def test_the_scene_of_the_report():
     "w[0] against 1e-23 (w[1] - w[0]): the projections stay finite, and conflict with nobody."
     w = nn.Parameter(torch.zeros(2))

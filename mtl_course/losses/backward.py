@@ -147,6 +147,23 @@ def pop_grads(parameters: list[nn.Parameter]) -> list[Tensor]:
     return grads
 
 
+class RowStack:
+    """Puts the tasks' gradients of one parameter under each other, (T, n), parameter after
+    parameter in the same memory: to get fresh memory takes longer than to copy.
+    """
+
+    def __init__(self, task_grads: list[list[Tensor]]):  # task -> parameter -> its gradient
+        self.largest = len(task_grads) * max((g.numel() for grads in task_grads for g in grads), default=0)
+        self.memory = torch.empty(0)
+
+    def __call__(self, grads: list[Tensor]) -> Tensor:  # of one parameter, one for each task; valid until the next call
+        first = grads[0]
+        if (self.memory.dtype, self.memory.device) != (first.dtype, first.device) or not len(self.memory):
+            self.memory = first.new_empty(self.largest)
+        rows = self.memory[: len(grads) * first.numel()].view(len(grads), first.numel())
+        return torch.stack([g.reshape(-1) for g in grads], out=rows)
+
+
 def unflatten_(
     vector: Tensor,  # (P,)
     tensors: list[Tensor],  # of P elements together

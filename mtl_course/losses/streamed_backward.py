@@ -18,6 +18,7 @@ from mtl_course.losses.backward import (
     BackwardOptions,
     GradientRecorder,
     Microbatch,
+    RowStack,
     add_weighted_,
     check_losses,
     coarsest_type,
@@ -37,9 +38,10 @@ def layer_gramians(
 ) -> Tensor:  # (parameters, T, T) float64 on the CPU
     "The inner products of the tasks' gradients, parameter by parameter; their sum is the Gramian."
     gramians = []
+    stack = RowStack(task_grads)
     for grads in zip(*task_grads):  # one parameter, all tasks
-        flat = torch.stack([g.reshape(-1) for g in grads])  # (T, n)
-        gramians.append(row_gramian(flat))  # flat @ flat.T, (T, T), for short and long rows alike
+        rows = stack(grads)  # (T, n)
+        gramians.append(row_gramian(rows))  # rows @ rows.T, (T, T), for short and long rows alike
     if not gramians:
         return torch.zeros(0, len(task_grads), len(task_grads), dtype=torch.float64)
     return torch.stack(gramians).cpu()
