@@ -21,7 +21,7 @@ COST_WAYS = {  # whose images -> way of benchmarks/balancing_cost.py -> its name
     },
     "shared": {
         "separate": "one backward pass per loss",
-        "shared_input": "`shared_input_backward`, whose weights approximate",
+        "shared_input": "`shared_input_backward`, approximate weights",
         "autogram": "autogram",
         "torchjd_saving": "`mtl_backward`",
     },
@@ -60,18 +60,16 @@ def table() -> str:
 
 
 def costs() -> str:
-    "Sentences on what a step costs by the way its gradients are made, over all tasks and threads."
-    sentences = []
-    for path in ("results/balancing_cost_96.csv", "results/balancing_cost.csv"):
-        table = pd.read_csv(resolve(path))
-        if "images" not in table:
-            raise UserError(
-                f"{path} has no column images: expected today's table of benchmarks/balancing_cost.py; run it again"
-            )
-        size = f"{table.batch.iloc[0]} images of {table['size'].iloc[0]}×{table['size'].iloc[0]}"
-        sentences.append(f"{size} for each task: {_costs_of(table, 'own')}.")
-        sentences.append(f"With all labels on one batch: {_costs_of(table, 'shared')}.")
-    return " ".join(sentences)
+    "Costs of a step by the way its gradients are made, over all tasks and threads."
+    path = "results/balancing_cost_96.csv"
+    table = pd.read_csv(resolve(path))
+    if "images" not in table:
+        raise UserError(
+            f"{path} has no column images: expected today's table of benchmarks/balancing_cost.py; run it again"
+        )
+    size = f"{table.batch.iloc[0]} images of {table['size'].iloc[0]}×{table['size'].iloc[0]} for each task"
+    own = f"Times a summed step's time (memory), {size}: {_costs_of(table, 'own')}."
+    return f"{own} Where each image has all labels: {_costs_of(table, 'shared')}."
 
 
 def _costs_of(table, images) -> str:
@@ -79,7 +77,7 @@ def _costs_of(table, images) -> str:
     for way, name in COST_WAYS[images].items():
         rows = table[(table.images == images) & (table.way == way)]
         if len(rows):
-            parts.append(f"{name} {_range(rows.time_ratio)} times the time, {_range(rows.memory_ratio)} the memory")
+            parts.append(f"{name} {_range(rows.time_ratio)} ({_range(rows.memory_ratio)})")
     return "; ".join(parts)
 
 
