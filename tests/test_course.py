@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import load_benchmark
 
 ROOT = Path(__file__).parents[1]
+READING = load_benchmark("reading_times")
 PACKAGE = ROOT / "mtl_course"
 NOTEBOOKS = sorted((ROOT / "nbs").rglob("[0-9]*.ipynb"))
 PAGES = [*sorted((ROOT / "nbs").glob("*.md")), *ROOT.glob("*.md"), *ROOT.glob("*/README.md")]
@@ -242,3 +244,33 @@ def test_no_old_number_of_a_notebook_is_left():
     places = [path.name for path in [*NOTEBOOKS, *PAGES] if old.search(prose_of(path))]
     places += [str(path) for path in PACKAGE.rglob("*.py") if old.search(path.read_text(encoding="utf-8"))]
     assert not places
+
+
+@each_notebook
+def test_a_lesson_says_how_long_it_takes_to_read(path):
+    "As benchmarks/reading_times.py counts it, to five minutes."
+    said = re.search(r"\*\*Minutes:\*\*\s+about (\d+) of reading", prose_of(path))
+    if said is None:
+        assert path.parent.name == "6_play" or path.stem.startswith("00"), "add: **Minutes:** about … of reading"
+    else:
+        assert abs(int(said[1]) - READING.minutes(path)) <= 5, f"counted: {READING.minutes(path):.0f} minutes"
+
+
+def test_the_map_says_how_long_the_parts_take_to_read():
+    "To ten minutes."
+    map_of_parts = prose_of(ROOT / "nbs" / "00_start_here.ipynb")
+    rows = re.findall(r"\| \[(\w+)\]\(.*\| (?:(\d+) h)? ?(?:(\d+))?(?: min)? \|", map_of_parts)
+    said = {folder: 60 * int(hours or 0) + int(rest or 0) for folder, hours, rest in rows}
+    counted = READING.folder_minutes()
+    assert len(said) == 8
+    assert all(abs(said[folder] - counted[folder]) <= 10 for folder in said), (said, counted)
+
+
+def test_the_glossary_has_each_word_that_points_to_it():
+    "In any form: Pareto-optimal for Pareto front."
+    glossary = (ROOT / "nbs" / "glossary.md").read_text(encoding="utf-8").lower()
+    words = set(re.findall(r"\w+", " ".join(re.findall(r"^\| \*\*(.+?)\*\*", glossary, re.M))))
+    links = []
+    for path in NOTEBOOKS:
+        links += re.findall(r"\[([^\]]+)\]\(\.\./glossary\.md\)", prose_of(path).lower())
+    assert links and not [link for link in links if not {*re.findall(r"\w+?(?=s?\b)", link)} & words]
