@@ -10,10 +10,9 @@ from matplotlib.patches import Rectangle
 
 from ..config import DETECTION_CLASSES
 from ..world.signs import SIGN_NAMES
+from .style import CLASS_COLOURS, LANE_COLOURS
 
 __all__ = []  # drawings of lessons
-
-_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")  # Okabe and Ito's
 
 
 def show_tracks(
@@ -104,10 +103,11 @@ def show_objects(
 
 def _draw_box(ax, box: np.ndarray, label: int):
     "A box with the name of its class above it."
-    colour = _COLOURS[label - 1]
+    name = DETECTION_CLASSES[label - 1]
+    colour = CLASS_COLOURS[name]
     ax.add_patch(Rectangle(box[:2], *(box[2:] - box[:2]), edgecolor=colour, lw=1.6, fill=False))
     style = dict(fontsize=8, color="black", va="bottom", bbox=dict(color=colour, pad=0.6), clip_on=True)
-    ax.text(max(0, box[0]), box[1] - 2, DETECTION_CLASSES[label - 1], **style)
+    ax.text(max(0, box[0]), box[1] - 2, name, **style)
 
 
 def show_labelled_lanes(
@@ -122,7 +122,9 @@ def show_labelled_lanes(
     axes[0].set_title("the label: one x for each height", fontsize=10)
     for k, lane in enumerate(record.lanes):
         present = lane >= 0
-        axes[0].plot(lane[present], record.h_samples[present], ".-", ms=4, lw=1, color=_COLOURS[k % len(_COLOURS)])
+        axes[0].plot(
+            lane[present], record.h_samples[present], ".-", ms=4, lw=1, color=LANE_COLOURS[k % len(LANE_COLOURS)]
+        )
     axes[1].imshow(mask, cmap="gray")
     axes[1].set_title(f"the mask, {mask.shape[0]}×{mask.shape[1]} pixels", fontsize=10)
     for ax in axes:

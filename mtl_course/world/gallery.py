@@ -11,14 +11,14 @@ from .scene import Scene
 __all__ = []
 
 _COLOURS = dict(
-    Car=(230, 159, 0),
-    Pedestrian=(86, 180, 233),
-    Cyclist=(0, 158, 115),
-    Van=(240, 228, 66),
-    Truck=(0, 114, 178),
-    Tram=(213, 94, 0),
-    Misc=(204, 121, 167),
-)  # Okabe and Ito's
+    Car=(86, 180, 233),
+    Pedestrian=(230, 159, 0),
+    Cyclist=(240, 228, 66),
+    Van=(0, 114, 178),
+    Truck=(213, 94, 0),
+    Tram=(204, 121, 167),
+    Misc=(255, 255, 255),
+)  # as in all pictures of the course
 
 
 def gallery(
@@ -61,8 +61,7 @@ def draw_labels(scene: Scene) -> np.ndarray:
         frame(box, (150, 150, 150), 1)
     for o in scene.objects:
         frame(o.box, _COLOURS[o.name], 2)
-        corner = (int(o.box[0]), max(int(o.box[1]) - 4, 10))
-        cv2.putText(image, o.name, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.42, _COLOURS[o.name], 1, cv2.LINE_AA)
+        _write_name(image, o.name, o.box)
     for _, box in scene.signs:
         frame(box, (255, 255, 255), 1)
     for lane in scene.lanes:
@@ -70,6 +69,16 @@ def draw_labels(scene: Scene) -> np.ndarray:
             if x >= 0:
                 cv2.circle(image, (x, y), 2, (0, 255, 0), -1)
     return image
+
+
+def _write_name(image: np.ndarray, name: str, box):
+    "The name of a class on a strip of its colour, above the box."
+    font = (cv2.FONT_HERSHEY_SIMPLEX, 0.5)
+    (width, height), _ = cv2.getTextSize(name, *font, 1)
+    left = int(np.clip(box[0], 0, image.shape[1] - width))
+    bottom = max(int(box[1]), height + 4)
+    cv2.rectangle(image, (left, bottom - height - 4), (left + width, bottom), _COLOURS[name], -1)
+    cv2.putText(image, name, (left, bottom - 3), *font, (0, 0, 0), 1, cv2.LINE_AA)
 
 
 def draw_owners(scene: Scene) -> np.ndarray:
