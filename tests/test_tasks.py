@@ -17,6 +17,7 @@ from mtl_course.config import Config, config_fields, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.fields import Field
 from mtl_course.core.task import TASKS, Task, default_tasks, register_task, registered, unregister_task
+from mtl_course.data.checking import check_data
 from mtl_course.data.download import how_to_get
 from mtl_course.data.loaders import create_dataloaders
 from mtl_course.evaluation.predict import draw_described, predict_image
@@ -221,6 +222,20 @@ def scenes(kind, **attributes):
     return lambda task, config, split: made(8, config.image_size_of("rain"))
 
 
+class DeafHead(nn.Linear):
+    "Without a loss."
+
+
+class LongLossHead(RainHead):
+    def loss(self, logits, labels):
+        return nn.functional.cross_entropy(logits, labels, reduction="none")
+
+
+class NumberLossHead(RainHead):
+    def loss(self, logits, labels):
+        return super().loss(logits, labels).item()
+
+
 HALF_PIECES = [  # what a method returns instead, and what is said about it
     (dict(make_reader=lambda *_: None), "make_reader of task 'rain' returns a NoneType without __len__"),
     (dict(make_reader=scenes(RainScenes, task="lane")), "says that its task is 'lane': expected 'rain'"),
@@ -228,6 +243,10 @@ HALF_PIECES = [  # what a method returns instead, and what is said about it
     (dict(make_reader=scenes(NamelessScenes)), "a sample of task 'rain' has no 'file': expected the image's name"),
     (dict(make_reader=scenes(ArrayScenes)), "the image of a sample of task 'rain' is a ndarray: expected"),
     (dict(make_reader=scenes(TupleScenes)), "a sample of task 'rain' is a tuple: expected a dictionary"),
+    (dict(make_head=lambda *_: None), "make_head of task 'rain' returns a NoneType: expected a torch.nn.Module"),
+    (dict(make_head=lambda *_: DeafHead(3, 2)), "the head of task 'rain' has no loss: define loss"),
+    (dict(make_head=lambda _, c, o: LongLossHead(c["c2"], 4)), "the loss of task 'rain' has 2 numbers: expected one"),
+    (dict(make_head=lambda _, c, o: NumberLossHead(c["c2"], 4)), "the loss of task 'rain' is a float: expected"),
     (dict(make_metric=lambda _: None), "make_metric of task 'rain' returns a NoneType without update"),
     (dict(make_metric=lambda _: EmptyMetric(2)), "computes nothing: expected 'accuracy', the first"),
 ]
@@ -238,6 +257,11 @@ def test_half_a_piece_says_what_it_lacks(changes, sentence, tmp_path):
     half = type("Half", (Rain,), changes)
     with registered(half), pytest.raises(UserError, match=sentence):
         train(rain_config(tasks="rain", steps_per_epoch=1, results_dir=str(tmp_path)), progress=False)
+
+
+def test_labels_that_nobody_can_check_are_not_called_right(rain, tmp_path):
+    report = check_data(tmp_path, ("rain",), progress=False)
+    assert "rain: not checked, since the task has no `label_files`" in str(report)
 
 
 def test_it_says_when_nothing_is_known_about_its_data(rain):

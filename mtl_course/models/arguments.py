@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+from torch import Tensor, nn
+
 from ..core.errors import UserError
 from ..core.task import TASKS, check_weight
 
@@ -20,6 +22,27 @@ def head_options(given: dict) -> SimpleNamespace:
             raise UserError(f"unknown argument {name!r}: expected one of {', '.join(sorted(fields))}")
     values = {name: field.check(given.get(name, field.default), name) for name, field in fields.items()}
     return SimpleNamespace(**values)
+
+
+def make_head(task: str, channels: dict[str, int], options: SimpleNamespace) -> nn.Module:
+    """The head of a task, on maps of these channels; raises `UserError` for one without a loss."""
+    head = TASKS[task].make_head(channels, options)
+    if not isinstance(head, nn.Module):
+        kind = type(head).__name__
+        raise UserError(f"make_head of task {task!r} returns a {kind}: expected a torch.nn.Module with a loss")
+    if not callable(getattr(head, "loss", None)):
+        raise UserError(f"the head of task {task!r} has no loss: define loss(self, output, labels)")
+    return head
+
+
+def check_loss(task: str, loss: Tensor) -> Tensor:  # ()
+    """The loss of a task; raises `UserError` for what cannot be descended."""
+    if not isinstance(loss, Tensor):
+        raise UserError(f"the loss of task {task!r} is a {type(loss).__name__}: expected a tensor of one number")
+    if loss.ndim:
+        shape = "×".join(map(str, loss.shape))
+        raise UserError(f"the loss of task {task!r} has {shape} numbers: expected one, such as their mean")
+    return loss
 
 
 def check_task_of(model, task: str) -> str:

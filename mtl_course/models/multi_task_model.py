@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..config import Config
 from ..core.task import TASKS, default_tasks, known_tasks
-from .arguments import check_losses_possible, check_task_of, check_weights, head_options, stats_task_of
+from .arguments import check_loss, check_losses_possible, check_task_of, check_weights
+from .arguments import head_options, make_head, stats_task_of
 from .sharing import make_backbone
 
 # %% ../../nbs/2_model/11_multi_task_model.ipynb #mtl40001
@@ -20,7 +21,7 @@ class WeightedLosses(nn.Module):
     def compute_losses(self, predictions: dict, batch: dict) -> dict[str, Tensor]:  # both by task
         "Each task's loss, unweighted; a task without labels is left out."
         check_losses_possible(self, predictions, batch)
-        return {t: self.heads[t].loss(p, batch[t]) for t, p in predictions.items() if t in batch}
+        return {t: check_loss(t, self.heads[t].loss(p, batch[t])) for t, p in predictions.items() if t in batch}
 
     def compute_loss(self, predictions: dict, batch: dict) -> Tensor:  # as for `compute_losses`
         "The weighted sum of the tasks' losses, Σ wₜ Lₜ."
@@ -52,7 +53,7 @@ class MultiTaskModel(WeightedLosses):
         self.tasks = known_tasks(default_tasks() if tasks is None else tasks)
         options = head_options(options)
         self.backbone = make_backbone(sharing, backbone_name, pretrained, self.tasks, freeze_backbone)
-        self.heads = nn.ModuleDict({t: TASKS[t].make_head(self.backbone.channels, options) for t in self.tasks})
+        self.heads = nn.ModuleDict({t: make_head(t, self.backbone.channels, options) for t in self.tasks})
         self.task_weights = dict.fromkeys(self.tasks, 1.0)
 
     def forward(self, images: Tensor | dict[str, Tensor], task: str | None = None, statistics: str = "pooled"):

@@ -122,9 +122,8 @@ def show_labelled_lanes(
     axes[0].set_title("the label: one x for each height", fontsize=10)
     for k, lane in enumerate(record.lanes):
         present = lane >= 0
-        axes[0].plot(
-            lane[present], record.h_samples[present], ".-", ms=4, lw=1, color=LANE_COLOURS[k % len(LANE_COLOURS)]
-        )
+        colour = LANE_COLOURS[k % len(LANE_COLOURS)]
+        axes[0].plot(lane[present], record.h_samples[present], ".-", ms=4, lw=1, color=colour)
     axes[1].imshow(mask, cmap="gray")
     axes[1].set_title(f"the mask, {mask.shape[0]}×{mask.shape[1]} pixels", fontsize=10)
     for ax in axes:
