@@ -8,6 +8,7 @@ import time
 import zlib
 
 import cv2
+import numpy as np
 import pytest
 from PIL import Image
 from test_readers import write_kitti, write_lanes, write_signs, write_small_data, write_test_signs
@@ -21,8 +22,9 @@ from mtl_course.data.gtsrb import GTSRB
 from mtl_course.data.gtsrb_tables import TRAINING
 from mtl_course.data.images import read_image, read_picture
 from mtl_course.data.kitti import KITTI
-from mtl_course.data.kitti_labels import IMAGES, LABELS
+from mtl_course.data.kitti_labels import IMAGES, LABELS, box_faults, parse_label
 from mtl_course.data.tusimple import TuSimple
+from mtl_course.data.tusimple_labels import LaneLabel, reach_faults
 from mtl_course.metrics import kitti_ap, tusimple_metric
 from mtl_course.metrics.gtsrb_files import read_gtsrb
 from mtl_course.metrics.kitti_files import write_kitti as write_official
@@ -105,6 +107,26 @@ def test_a_box_that_leaves_a_smaller_image_is_refused(data):
     resize_all(data, "detection", 105, 60)
     faults = check_data(data, ("detection",), progress=False).problems
     assert any("reaches far out of the image of 105x60" in fault.message for fault in faults)
+
+
+OBJECTS = """Car 0.00 0 1.85 387.63 181.54 423.81 203.12 1.67 1.87 3.69 -16.53 2.39 58.49 1.57
+Car 0.48 0 1.85 1100.00 181.54 1241.00 374.00 1.67 1.87 3.69 6.53 2.39 8.49 1.57
+"""  # of a frame of 1242×375 pixels, the second cut off by its lower right corner
+
+
+@pytest.mark.parametrize("width, height", [(1216, 352), (1152, 352), (1024, 320), (2484, 750), (1280, 384)])
+def test_labels_of_kitti_do_not_fit_a_resized_frame(width, height):
+    objects = parse_label(OBJECTS, "000000.txt", [])
+    assert box_faults(objects, (375, 1242)) == []
+    assert len(box_faults(objects, (height, width))) == 1
+
+
+@pytest.mark.parametrize("width, height", [(1920, 1080), (640, 360), (1280, 640), (800, 288)])
+def test_labels_of_tusimple_do_not_fit_a_resized_frame(width, height):
+    heights = np.arange(160, 720, 10, dtype=np.float32)
+    label = LaneLabel("", "", np.linspace(640, 1270, len(heights), dtype=np.float32)[None], heights)
+    assert reach_faults(label, (720, 1280)) == []
+    assert len(reach_faults(label, (height, width))) == 1
 
 
 @pytest.mark.parametrize("task", ["detection", "lane"])

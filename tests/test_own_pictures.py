@@ -1,6 +1,9 @@
 """Pictures of users' own: arrays of other kinds, turned photos, folders with broken files."""
 
 import json
+import math
+import os
+import struct
 
 import cv2
 import numpy as np
@@ -10,8 +13,10 @@ from PIL import Image
 
 from mtl_course.cli.predict import mtl_predict
 from mtl_course.core.errors import UserError
+from mtl_course.data.image_headers import image_header
 from mtl_course.data.images import read_picture, to_image
 from mtl_course.data.loaders import normalise
+from mtl_course.evaluation.pictures import find_pictures
 from mtl_course.evaluation.predict import draw_described, predict_image
 from mtl_course.models import model_from_config
 from mtl_course.models.lane_decoding import mask_to_lanes
@@ -113,6 +118,23 @@ def test_a_photo_is_read_upright(tmp_path, orientation, ending):
     assert picture.shape == SHOWN.shape and np.abs(picture[5, 5].astype(int) - [255, 0, 0]).max() < 30
 
 
+def exif_block(orientation, order="<", kind="H"):
+    "A segment of a JPEG; of TIFF's types H has two bytes and I four."
+    start = b"II*\0" if order == "<" else b"MM\0*"
+    entry = struct.pack(f"{order}HHI", 0x0112, {"H": 3, "I": 4}[kind], 1)
+    value = struct.pack(order + kind, orientation).ljust(4, b"\0")
+    tiff = start + struct.pack(f"{order}IH", 8, 1) + entry + value + bytes(4)
+    return b"\xff\xe1" + struct.pack(">H", len(tiff) + 8) + b"Exif\0\0" + tiff
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["H", "I"])
+def test_an_orientation_may_have_two_bytes_or_four_and_the_first_block_counts(order, kind):
+    jpeg = cv2.imencode(".jpg", SHOWN)[1].tobytes()
+    blocks = exif_block(6, order, kind) + exif_block(1)
+    assert image_header(jpeg[:2] + blocks + jpeg[2:]).orientation == 6
+
+
 def test_predictions_of_a_turned_photo_are_upright(checkpoint, tmp_path):
     save(tmp_path / "phone.jpg", STORED[6], 6)
     mtl_predict([str(tmp_path / "phone.jpg")], str(checkpoint), str(tmp_path / "out"), tasks="detection")
@@ -165,3 +187,37 @@ def test_files_of_other_origin_are_not_overwritten(checkpoint, folder):
         mtl_predict([str(folder / "in" / "a.png")], str(checkpoint), str(folder / "out"), tasks="classification")
     assert json.loads((folder / "out" / "a.json").read_text()) == {"notes": "mine"}
     assert sorted(path.name for path in (folder / "out").glob("*.json")) == ["a.json", "a_2.json"]
+
+
+def test_names_that_are_no_text_are_done_and_shown_as_escapes(checkpoint, tmp_path, capsys):
+    "OpenCV ends the whole process at such a name."
+    folder = tmp_path / "in"
+    folder.mkdir()
+    names = [b"Stra\xdfe.png", b"two\nlines.png", b"z.png"]
+    for name in names:
+        save(folder / "z.png", SHOWN)
+        os.rename(os.fsencode(folder / "z.png"), os.path.join(os.fsencode(folder), name))
+    (folder / os.fsdecode(b"Fu\xdf.mp4")).write_bytes(b"no video")
+    code, said = predict(checkpoint, capsys, folder, out=tmp_path / "out")
+    assert code == 2 and "Fu\\udcdf.mp4: expected a name of printable UTF-8" in said
+    written = {name for name in os.listdir(os.fsencode(tmp_path / "out")) if name.endswith(b".png")}
+    assert written == set(names)
+
+
+def test_of_a_picture_and_a_link_to_it_the_picture_is_done(tmp_path):
+    save(tmp_path / "a.png", SHOWN)
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    (tmp_path / "c.png").symlink_to(tmp_path / "missing.png")
+    failures = []
+    found = find_pictures([tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"], failures)
+    assert found == [tmp_path / "a.png"]
+    assert len(failures) == 1 and "c.png: a link to nothing" in failures[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [dict(tasks="lane"), dict(tasks=("lane", "rain")), dict(score_threshold="a"), dict(score_threshold=math.nan)],
+)
+def test_predicting_refuses_other_tasks_and_scores(model, arguments):
+    with pytest.raises(UserError, match=f"{next(iter(arguments))} is .*expected"):
+        predict_image(model, SHOWN, **arguments)

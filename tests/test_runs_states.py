@@ -1,6 +1,8 @@
 """States that are almost right, weights to start from, and limits of the machine."""
 
+import copy
 import errno
+import math
 import os
 import subprocess
 import sys
@@ -52,6 +54,50 @@ def test_a_state_of_another_kind_is_refused(saved, tmp_path, name, value):
         pytest.skip("a dict is what they are")
     with pytest.raises(UserError, match="last.pt"):
         resume(saved, tmp_path, **{name: value})
+
+
+def put_in(state: dict, place: str, value):
+    *path, last = place.split("/")
+    for key in path:
+        state = state[int(key) if key.isdigit() else key]
+    state[last] = value
+
+
+SPOILT = {  # place in a checkpoint -> what stands there instead
+    "optimizer/state/0/exp_avg": [torch.zeros(1), torch.zeros(10**6), torch.tensor(math.nan), "a"],
+    "optimizer/param_groups/0/lr": ["a", math.inf, [1.0], {}],
+    "optimizer/param_groups/0/betas": [(0.9,), 0.9, ("a", "b")],
+    "scheduler/base_lrs": [[], ["a", "b"], 3],
+    "scheduler/last_epoch": ["a", math.nan, None],
+    "step": [-1, 10**9, math.nan],
+    "seconds": [math.inf, -1.0],
+    "best": [math.nan],
+}
+
+
+@pytest.mark.parametrize("place, value", [(place, value) for place, values in SPOILT.items() for value in values])
+def test_one_spoilt_value_is_refused(saved, tmp_path, place, value):
+    "A moment of another shape made PyTorch write where other memory was."
+    state = copy.deepcopy(saved)
+    put_in(state, place, value)
+    with pytest.raises(UserError, match="last.pt.*in this checkpoint is"):
+        resume(state, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "spoil, found",
+    [
+        (lambda w: torch.empty_like(w, device="meta"), "has no values"),
+        (lambda w: w.to(torch.int8), "has torch.int8"),
+        (lambda w: w.to(torch.complex64), "has torch.complex64"),
+        (lambda w: w.to_sparse(), "has torch.float32, torch.sparse_coo"),
+        (lambda w: w * math.nan, "is not finite"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(saved, tmp_path, spoil, found):
+    name = next(name for name, weight in saved["model"].items() if weight.ndim > 1)
+    with pytest.raises(UserError, match=f"{name}.* in this checkpoint {found}"):
+        resume(saved | dict(model=saved["model"] | {name: spoil(saved["model"][name])}), tmp_path)
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, [["x"], 1], ["x", {}]])

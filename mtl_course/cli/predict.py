@@ -65,7 +65,7 @@ def mtl_predict(
                 raise
             failures.append(str(e) if str(file) in str(e) else f"{file}: {e}")
             continue
-        print(f"{file.name} → {short_path(output)}")
+        print(_printable(f"{file.name} → {short_path(output)}"))
     _tell_failures(failures, len(files) + missing)
 
 
@@ -74,11 +74,17 @@ def _tell_failures(failures: list[str], count: int):  # count: of all that was a
     if count == 1 and failures:
         raise UserError(failures[0])
     for failure in failures:
-        print(f"  {failure}", file=sys.stderr)
+        print(f"  {_printable(failure)}", file=sys.stderr)
     if failures:
         raise UserError(
             f"{len(failures)} of {count} pictures or videos could not be done, listed above; mend or omit them"
         )
+
+
+def _printable(text: str) -> str:
+    "Names may hold bytes that are no text, or ends of lines: they are shown as escapes."
+    shown = [c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text]
+    return "".join(shown)
 
 
 def _predict_picture(model, file: Path, output: Path, tasks: tuple | None, score_threshold: float):
@@ -86,8 +92,8 @@ def _predict_picture(model, file: Path, output: Path, tasks: tuple | None, score
     picture = read_picture(file)
     found = predict_image(model, picture, tasks, score_threshold)
     with atomic_write(output, durable=False) as temporary:
-        if not cv2.imwrite(str(temporary), draw_described(picture, found)[..., ::-1]):
-            raise UserError(f"{output} cannot be written: expected room on the disk; free some space")
+        drawn = np.ascontiguousarray(draw_described(picture, found)[..., ::-1])
+        temporary.write_bytes(cv2.imencode(".png", drawn)[1])  # imwrite falls over names that are no UTF-8
     content = dict(file=file.name, height=picture.shape[0], width=picture.shape[1]) | found
     with atomic_write(output.with_suffix(".json"), durable=False) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -95,6 +101,8 @@ def _predict_picture(model, file: Path, output: Path, tasks: tuple | None, score
 
 def _predict_video(model, file: Path, output: Path, tasks: tuple | None, score_threshold: float):
     "Draws on every frame of a video; writes a video and, beside it, one json object per frame."
+    if not _printable(str(file)) == str(file):  # OpenCV falls over such names
+        raise UserError(f"{_printable(str(file))}: expected a name of printable UTF-8: rename the video")
     output.parent.mkdir(parents=True, exist_ok=True)
     with (
         atomic_write(output) as movie,

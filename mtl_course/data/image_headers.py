@@ -79,6 +79,7 @@ def _jpeg_header(data: bytes) -> ImageHeader:
     "Of a JPEG that has its end marker."
     at = 2
     size = None
+    has_exif = False
     orientation = 1
     while at + 9 < len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], struct.unpack_from(">H", data, at + 2)[0]
@@ -87,7 +88,8 @@ def _jpeg_header(data: bytes) -> ImageHeader:
             continue  # a fill byte
         if marker in _SOF:
             size = struct.unpack_from(">HH", data, at + 5)
-        if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
+        if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0" and not has_exif:
+            has_exif = True  # further blocks are not read, as elsewhere
             orientation = _exif_orientation(data[at + 10 : at + 2 + length])
         if marker == 0xDA and size:  # the compressed picture starts here
             if data.rfind(b"\xff\xd9", at) >= 0:
@@ -117,6 +119,7 @@ def _ppm_header(data: bytes) -> ImageHeader:
 
 
 _ORIENTATION_TAG = 0x0112
+_LONG = 4  # a type of TIFF: four bytes; the usual one has two
 
 
 def _exif_orientation(exif: bytes) -> int:  # exif: the TIFF structure
@@ -126,8 +129,10 @@ def _exif_orientation(exif: bytes) -> int:  # exif: the TIFF structure
         start = struct.unpack_from(f"{order}I", exif, 4)[0]
         entries = struct.unpack_from(f"{order}H", exif, start)[0]
         for k in range(entries):
-            tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, start + 2 + 12 * k)
+            entry = start + 2 + 12 * k
+            tag, kind = struct.unpack_from(f"{order}HH", exif, entry)
             if tag == _ORIENTATION_TAG:
+                value = struct.unpack_from(f"{order}{'I' if kind == _LONG else 'H'}", exif, entry + 8)[0]
                 return value if 1 <= value <= 8 else 1
     except struct.error:  # no EXIF block, or one that is cut off
         pass

@@ -20,7 +20,9 @@ IGNORED = ("DontCare", "Person_sitting")
 _COLUMNS = "type truncated occluded alpha x1 y1 x2 y2 height width length x y z rotation_y".split()
 _NAMES = (*DETECTION_CLASSES, *IGNORED)
 _MOST_OBJECTS = 1000  # of a frame; KITTI's fullest has 29
-_FAR = 0.1  # of the image: how far a box may reach beyond its edge
+_FAR = 0.01  # of the image: how far a box may reach beyond its edge; KITTI's do not
+_CUT_OFF = 0.3  # truncated by so much, an object ends at an edge of the image
+_NEAR_EDGE = 0.02  # of the image; within 0.001 in KITTI
 
 
 class KittiObjects(NamedTuple):
@@ -144,15 +146,21 @@ def box_faults(
     objects: KittiObjects,
     image_size: tuple,  # (height, width) of the image
 ) -> list[str]:
-    "Why a label cannot belong to an image of this size: boxes that lie outside, or reach far out."
+    """Why a label cannot belong to an image of this size: boxes that lie outside, or reach out, or
+    are cut off by an edge where there is none.
+    """
     height, width = image_size
     x1, y1, x2, y2 = objects.boxes.T
     outside = (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height)
-    far = (np.minimum(x1 / width, y1 / height) < -_FAR) | (np.maximum(x2 / width, y2 / height) > 1 + _FAR)
+    gap = np.minimum.reduce([x1 / width, y1 / height, 1 - x2 / width, 1 - y2 / height])  # to the nearest edge
+    far = gap < -_FAR
+    inside = (objects.truncation >= _CUT_OFF) & (gap > _NEAR_EDGE)
     faults = []
-    for i in np.flatnonzero(outside | far):
+    for i in np.flatnonzero(outside | far | inside):
         box = f"its {objects.names[i]} box ({', '.join(f'{v:g}' for v in objects.boxes[i])})"
         place = "lies outside" if outside[i] else "reaches far out of"
+        if inside[i]:
+            place = f"is cut off by an edge (truncated {objects.truncation[i]:g}), but ends inside"
         remedy = "mend the label, or copy the image in its first size"
         faults.append(f"{box} {place} the image of {width}x{height} pixels: {remedy}")
     return faults

@@ -98,16 +98,17 @@ def reach_faults(
     """Why a label cannot belong to an image of this size.
 
     Lanes may end a little beyond the edge, and reach down to the car; those that are made for
-    another image size go far beyond, or end in the upper half.
+    another image size go beyond, or end well above the lower edge. (TuSimple's end at 710 of 720.)
     """
     height, width = image_size
     x = float(label.lanes.max(initial=0))
     y = float(label.h_samples.max(initial=0))
     remedy = "label and image do not belong together, copy both again"
-    if x > 1.1 * width or y > 1.1 * height:
-        return [f"its lanes reach to ({x:g}, {y:g}), far outside the image of {width}x{height} pixels: {remedy}"]
-    if y < height / 2:
-        return [f"its h_samples end at {y:g}, in the upper half of the image of {width}x{height} pixels: {remedy}"]
+    if x > 1.02 * width or y > 1.02 * height:
+        return [f"its lanes reach to ({x:g}, {y:g}), outside the image of {width}x{height} pixels: {remedy}"]
+    if y < 0.8 * height:
+        place = f"far above the lower edge of the image of {width}x{height} pixels"
+        return [f"its h_samples end at {y:g}, {place}: {remedy}"]
     return []
 
 

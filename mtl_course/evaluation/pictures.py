@@ -27,7 +27,7 @@ def find_pictures(
             if failures is None:
                 raise
             failures.append(str(e))
-    return list({path.resolve(): path for path in files}.values())
+    return list({path.resolve(): path for path in reversed(files)}.values())[::-1]  # of equal ones the first
 
 
 def _files_of(name: str | Path) -> list[Path]:
@@ -40,6 +40,8 @@ def _files_of(name: str | Path) -> list[Path]:
         if not inside:
             raise UserError(f"{name}: no pictures or videos in this folder (looked for {expected})")
         return inside
+    if path.is_symlink() and not path.exists():
+        raise UserError(f"{name}: a link to nothing: remove it, or bring back what it names")
     if not path.exists():
         raise UserError(f"{name}: no such file or folder")
     if path.suffix.lower() not in suffixes:

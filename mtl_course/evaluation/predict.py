@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from ..core.errors import UserError
 from ..core.inputs import check_picture
 from ..core.task import TASKS
 from ..data.images import to_image
@@ -30,9 +31,14 @@ def predict_image(
 ) -> dict:  # "detections", "lanes" + "h_samples", "sign": whatever the tasks give
     """What the model sees on one picture, in plain numbers, coordinates in the picture's pixels.
 
-    Raises `UserError` for anything but an upright RGB picture of uint8; `read_picture` reads one.
+    Raises `UserError` for anything but an upright RGB picture of uint8 (`read_picture` reads one),
+    a task that the model does not have, and a score outside 0..1.
     """
     check_picture(image)
+    if not isinstance(score_threshold, (int, float)) or not 0 <= score_threshold <= 1:
+        raise UserError(f"score_threshold is {score_threshold!r}: expected a number from 0 to 1")
+    if isinstance(tasks, str) or not set(tasks or ()) <= set(model.tasks):
+        raise UserError(f"tasks is {tasks!r}: expected a tuple of some of {', '.join(model.tasks)}")
     picture_size = image.shape[:2]
     device = next(model.parameters()).device
     described = {}

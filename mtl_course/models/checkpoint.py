@@ -96,7 +96,20 @@ def load_weights(
             f"(in {shown}); use the config it was trained with "
             "(sharing, backbone_name, detection_head, detection_neck, neck_channels, lane_skips, tasks)"
         )
+    _check_numbers(weights, model.state_dict(), path)
     model.load_state_dict(weights)
+
+
+def _check_numbers(weights: dict[str, Tensor], expected: dict[str, Tensor], path: str | Path):
+    "Raises `UserError` for a tensor that holds no numbers of its kind, or one that is not finite."
+    for name, tensor in weights.items():
+        kind = "numbers with" if expected[name].is_floating_point() else "whole numbers without"
+        same_kind = tensor.is_floating_point() == expected[name].is_floating_point() and not tensor.is_complex()
+        if not same_kind or tensor.is_meta or tensor.layout != torch.strided:
+            found = "no values" if tensor.is_meta else f"{tensor.dtype}, {tensor.layout}"
+            raise UserError(f"{path}: {name!r} in this checkpoint has {found}: expected {kind} a fraction; {_REMEDY}")
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {name!r} in this checkpoint is not finite: expected numbers; {_REMEDY}")
 
 
 def load_fitting_weights(

@@ -1,7 +1,9 @@
 """Everything that changes while training, how it is saved, and how a run goes on from it."""
 
+import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -110,9 +112,11 @@ class TrainState:
         _check_same_config(self.config, checkpoint_config(saved, path), path)
         _check_complete(saved, path)
         loads = {name: getattr(self, name).load_state_dict for name in ("optimizer", "scheduler", "balancer")}
+        loads["optimizer"] = partial(_load_optimizer, self.optimizer)
+        loads["scheduler"] = partial(_load_numbers, self.scheduler)
         loads["random"] = set_random_states
         if self.precision and saved.get("precision"):
-            loads["precision"] = self.precision.load_state_dict
+            loads["precision"] = partial(_load_numbers, self.precision)
         for name, load in loads.items():
             try:
                 load(saved[name])
@@ -127,6 +131,41 @@ class TrainState:
             setattr(self, name, saved[name])
 
 
+def _load_optimizer(optimizer, saved: dict):
+    """Loads a state after a look at it: PyTorch writes beyond the end of a moment that is
+    smaller than its parameter.
+
+    Raises ValueError.
+    """
+    groups = optimizer.param_groups
+    parameters = [p for group in groups for p in group["params"]]
+    for index, moments in saved["state"].items():
+        for name, moment in moments.items():
+            shape = () if name == "step" else parameters[index].shape
+            if moment.shape != shape or not moment.is_floating_point() or not moment.isfinite().all():
+                raise ValueError(f"{name} of parameter {index}")
+    for mine, given in zip(groups, saved["param_groups"], strict=True):
+        if not all(_is_like(value, given.get(name, value)) for name, value in mine.items() if name != "params"):
+            raise ValueError("an option of a group of parameters")
+    optimizer.load_state_dict(saved)
+
+
+def _load_numbers(target, saved: dict):
+    "Loads a state of numbers, if they are numbers; raises ValueError."
+    if not all(_is_like(value, saved.get(name, value)) for name, value in target.state_dict().items()):
+        raise ValueError("a value of another kind")
+    target.load_state_dict(saved)
+
+
+def _is_like(mine, given) -> bool:
+    "Whether a saved value is of the kind of the one whose place it takes."
+    if isinstance(mine, (list, tuple)):
+        return len(mine) == len(given) and all(map(_is_like, mine, given))
+    if isinstance(mine, (int, float)) and not isinstance(mine, bool):
+        return isinstance(given, (int, float)) and math.isfinite(given)
+    return given is None or isinstance(given, bool) or type(given) is type(mine)
+
+
 def _check_complete(saved: dict, path: Path):
     "Raises `UserError` for a checkpoint from which training cannot go on."
     missing = [name for name in (*_STATES, *_COUNTERS) if name not in saved]
@@ -137,7 +176,8 @@ def _check_complete(saved: dict, path: Path):
     for name in _COUNTERS:
         value = saved[name]
         whole = name not in ("seconds", "best")
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value < -1:
+        is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+        if not is_number or not (-1 if name == "best" else 0) <= value < 1e9:
             raise UserError(f"{path}: {name!r} in this checkpoint is {value!r}: expected a number; {_ANOTHER_WAY}")
 
 
