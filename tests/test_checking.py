@@ -267,8 +267,8 @@ PIXEL_DAMAGES = [
         FRAME,
         "lies outside the image of 200x60",
     ),
-    ("lane", JSON, entry(4, lanes=lambda l: [[900] * 8]), LANE, "far outside the image of 214x120"),
-    ("lane", JSON, entry(4, h_samples=lambda h: [10 * y for y in h]), LANE, "far outside the image"),
+    ("lane", JSON, entry(4, lanes=lambda l: [[900] * 8]), LANE, "outside the image of 214x120"),
+    ("lane", JSON, entry(4, h_samples=lambda h: [10 * y for y in h]), LANE, "outside the image"),
 ]
 
 

@@ -20,7 +20,7 @@ from mtl_course.studies.scores import (
     read_runs,
     scores_of,
 )
-from mtl_course.studies.plans import CURVE_RUNS, IMBALANCE_RUNS, curve_name
+from mtl_course.studies.plans import IMBALANCE_RUNS, curve_name
 from imbalance_examples import CAUSES, floored, make_causes, record, table_of, wobble
 
 causes = pytest.fixture(make_causes)

@@ -104,10 +104,12 @@ def test_scaling_by_a_power_of_two_changes_no_digit(exponent):
     assert torch.equal(gramian, layer_gramians([[row] for row in J]).sum(0) * 4.0**exponent)
 
 
-def test_rows_of_parameters_of_several_sizes_and_types_are_kept_apart():
+def test_parameters_of_several_sizes_and_types_are_kept_apart():
     generator = torch.Generator().manual_seed(0)
     sizes = [(50, torch.float32), (3, torch.float64), (70, torch.float64), (2, torch.float32), (9, torch.bfloat16)]
-    tasks = [[torch.randn(n, generator=generator).to(dtype) for n, dtype in sizes] for _ in range(3)]
+    tasks = []
+    for _ in range(3):
+        tasks.append([torch.randn(n, generator=generator).to(dtype) for n, dtype in sizes])
     expected = []
     for grads in zip(*tasks):
         J = torch.stack(grads).double()

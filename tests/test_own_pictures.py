@@ -129,7 +129,7 @@ def exif_block(orientation, order="<", kind="H"):
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("kind", ["H", "I"])
-def test_an_orientation_may_have_two_bytes_or_four_and_the_first_block_counts(order, kind):
+def test_an_orientation_has_two_bytes_or_four(order, kind):
     jpeg = cv2.imencode(".jpg", SHOWN)[1].tobytes()
     blocks = exif_block(6, order, kind) + exif_block(1)
     assert image_header(jpeg[:2] + blocks + jpeg[2:]).orientation == 6

@@ -90,7 +90,10 @@ run_in_subprocess("signal:pause", {})
 
 
 def children_of(process: int) -> list[str]:
-    return [child for path in Path(f"/proc/{process}/task").glob("*/children") for child in path.read_text().split()]
+    children = []
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        children += path.read_text().split()
+    return children
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="children are read from /proc")

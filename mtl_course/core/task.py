@@ -254,8 +254,8 @@ class Task:
     # pictures
 
     def fits_picture(self, height: int, width: int) -> bool:  # pixels
-        """Whether a picture of this shape is of the task's kind: as it stands, anything but a sign's
-        crop, which is at most 320 pixels wide and nearly square.
+        """Whether a picture of this shape is of the task's kind: as it stands, anything but a crop
+        of a sign, which is at most 320 pixels wide and nearly square.
         """
         return max(height, width) > 320 or max(height, width) >= 1.5 * min(height, width)
 

@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -153,7 +154,7 @@ class RowStack:
     """
 
     def __init__(self, task_grads: list[list[Tensor]]):  # task -> parameter -> its gradient
-        self.largest = len(task_grads) * max((g.numel() for grads in task_grads for g in grads), default=0)
+        self.largest = len(task_grads) * max((g.numel() for g in chain.from_iterable(task_grads)), default=0)
         self.memory = torch.empty(0)
 
     def __call__(self, grads: list[Tensor]) -> Tensor:  # of one parameter, one for each task; valid until the next call

@@ -138,7 +138,9 @@ def _load_optimizer(optimizer, saved: dict):
     Raises ValueError.
     """
     groups = optimizer.param_groups
-    parameters = [p for group in groups for p in group["params"]]
+    parameters = []
+    for group in groups:
+        parameters += group["params"]
     for index, moments in saved["state"].items():
         for name, moment in moments.items():
             shape = () if name == "step" else parameters[index].shape
