@@ -4,6 +4,7 @@
     python benchmarks/architecture_choices.py --choices skips --steps 200 --seeds 0,1,2
     python benchmarks/architecture_choices.py --choices anchors --steps 300 --seeds 0,1
     python benchmarks/architecture_choices.py --choices heads --steps 900 --seeds 0,1
+    OMP_NUM_THREADS=1 python benchmarks/architecture_choices.py --choices heads --steps 25 --timed
 
 Pyramid or stride 32 and shapes of anchors for detection, skips or none for lanes. Trains a single
 task at a time on a ResNet-18 with 300 training proposals, else with the `laptop` recipe's sizes and
@@ -12,10 +13,10 @@ skips) and results/anchor_ratios.csv (anchors).
 
 A region head or a dense one (heads): the `laptop` recipe's network and sizes as they are, then each
 with a shorter memory of Adam (β₂ 0.99), the region head also with half of its samples objects and
-one correction of a box for all classes. A run that is stored is not made again. Besides
-the scores, AP50 of each class, seconds of a training step (median), and of an image alone:
-network and decoding, and decoding by itself. Writes results/detection_heads.csv. Set
-OMP_NUM_THREADS for the number of threads.
+one correction of a box for all classes. A run that is stored is not made again. Kept are scores and
+AP50 of each class, or of a short run on a quiet machine (timed) the median seconds of a training
+step, and of an image alone: network and decoding, and decoding by itself. Writes
+results/detection_heads.csv. Set OMP_NUM_THREADS for the number of threads.
 """
 
 import itertools
@@ -25,7 +26,7 @@ import time
 
 import pandas as pd
 import torch
-from fastcore.script import Param, call_parse
+from fastcore.script import Param, call_parse, store_true
 
 from mtl_course.config import make_config
 from mtl_course.core.errors import UserError
@@ -132,13 +133,13 @@ def store(records: list[dict], name: str):
     if "field" in stored:
         same = stored.field.isin(table.field)
         if name == "detection_heads":
-            same &= stored.option.isin(table.option) & stored.seed.isin(table.seed)
+            same &= stored.option.isin(table.option) & stored.seed.isin(table.seed) & stored.steps.isin(table.steps)
         table = pd.concat([stored[~same], table], ignore_index=True)
     with atomic_write(resolve(f"results/{name}.csv")) as temporary:
         table.astype({"seed": int}).to_csv(temporary, index=False)
 
 
-def compare_heads(steps: int, seeds: list[int]):
+def compare_heads(steps: int, seeds: list[int], timed: bool):
     """Trains the heads that are not stored at this length, and stores each at once."""
     task, field, options = CHOICES["heads"]
     for option in options:
@@ -147,6 +148,7 @@ def compare_heads(steps: int, seeds: list[int]):
             if len(stored) and len(stored.query("option == @option and seed == @seed and steps == @steps")):
                 continue
             records = train_one(task, field, option, steps, seed)
+            records = [record for record in records if record["metric"].startswith("seconds") == timed]
             store(records, "detection_heads")
             print(pd.DataFrame(records).round(3).to_string(index=False), flush=True)
 
@@ -156,6 +158,7 @@ def main(
     choices: Param(f"some of {', '.join(CHOICES)}; comma-separated", str) = "neck,skips",
     steps: Param("training steps of each run", int) = 80,
     seeds: Param("seeds, comma-separated", str) = "0",
+    timed: Param("heads: keep seconds in place of scores, of a short run on a quiet machine", store_true) = False,
 ):
     """Compares the options of each choice."""
     names = [choice.strip() for choice in choices.split(",")]
@@ -165,7 +168,7 @@ def main(
     seeds = [int(seed) for seed in seeds.split(",")]
     for name in names:
         if name == "heads":
-            compare_heads(steps, seeds)
+            compare_heads(steps, seeds, timed)
             continue
         task, field, values = CHOICES[name]
         records = []
