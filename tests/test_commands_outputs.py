@@ -1,13 +1,14 @@
 """What `mtl_predict` writes: never over a file of somebody else's, and never half a video."""
 
+import errno
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 import mtl_course.cli.predict as predict
-from mtl_course.core.errors import UserError
 
 
 @pytest.fixture
@@ -78,10 +79,14 @@ def test_a_video_without_frames_is_no_success(picture, tmp_path, monkeypatch):
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_picture_that_cannot_be_written_is_told(picture, tmp_path, monkeypatch):
-    monkeypatch.setattr(cv2, "imwrite", lambda *_: False)
-    with pytest.raises(UserError, match="1.png cannot be written"):
-        predict._predict_picture(None, picture, tmp_path / "out" / "1.png", None, 0.5)
+def test_a_picture_that_cannot_be_written_is_told(picture, tmp_path, monkeypatch, capsys):
+    def write_bytes(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    with pytest.raises(SystemExit) as ending:
+        predict.mtl_predict([str(picture)], out=str(tmp_path / "out"))
+    assert ending.value.code == 2 and "the disk is full" in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -15,7 +15,7 @@ import mtl_course.training.loop as loop
 import mtl_course.training.setup as setup
 from mtl_course.config import Config, make_config
 from mtl_course.core.errors import UserError
-from mtl_course.core.files import locked
+from mtl_course.core.files import locked, short_path
 from mtl_course.models.checkpoint import read_checkpoint
 from mtl_course.training.loop import train
 from mtl_course.training.run_folder import _finish_replacing, _replace_earlier, config_to_resume
@@ -101,6 +101,19 @@ def test_overwriting_ends_with_the_new_run_alone(earlier, tmp_path):
     assert Config.load(earlier / "config.json").seed == 1
     logs = [pd.read_csv(f / "logs" / "training.csv")[["kind", "step", "loss"]] for f in (earlier, tmp_path / "alone")]
     pd.testing.assert_frame_equal(*logs)
+
+
+def test_scores_go_with_the_weights_that_they_are_of(earlier):
+    own = str(short_path(earlier / "checkpoints" / "model_best.pt"))
+    head = "model,checkpoint,value\n"
+    tables = {name: earlier / name for name in ("evaluation_results.csv", "per_class_lane.csv", "confusion_matrix.csv")}
+    tables["evaluation_results.csv"].write_text(f"{head}a,{own},0.5\nb,other/model_best.pt,0.250\nc,,1\n")
+    tables["per_class_lane.csv"].write_text(f"{head}a,{own},0.5\n")
+    tables["confusion_matrix.csv"].write_bytes(b"\xff\xfe no table")
+    lane_run(earlier, overwrite=True, seed=1)
+    assert tables["evaluation_results.csv"].read_text() == f"{head}b,other/model_best.pt,0.250\nc,,1\n"
+    assert not tables["per_class_lane.csv"].exists()
+    assert tables["confusion_matrix.csv"].read_bytes() == b"\xff\xfe no table"
 
 
 def test_files_of_the_user_survive_overwriting(earlier):

@@ -4,6 +4,7 @@ something better.
 
 import contextlib
 import csv
+import itertools
 import os
 import shutil
 import warnings
@@ -14,7 +15,7 @@ from lightning_fabric import Fabric
 
 from ..config import Config
 from ..core.errors import UserError
-from ..core.files import locked, resolve, short_path
+from ..core.files import atomic_write, locked, resolve, short_path
 from ..core.inputs import parse_json
 from .distributed import run_on_rank_zero
 from .state import TrainState
@@ -23,6 +24,7 @@ __all__ = ["config_to_resume"]
 
 _CHECKPOINTS = ("checkpoints/last.pt", "checkpoints/model_best.pt")
 _FILES = (*_CHECKPOINTS, "config.json", "logs/training.csv", "logs/training.log", "logs/gradients.csv")
+_TABLES = ("evaluation_results.csv", "per_class_*.csv", "confusion_matrix.csv")
 # Beside an earlier run a new one writes into the folder `.next` until it has a checkpoint. The
 # folder's second name says that the earlier files are gone, so that moving goes on after a kill.
 _NEXT = ".next"
@@ -178,11 +180,38 @@ def _logged_epochs(folder: Path) -> int:  # finished ones
 
 
 def _replace_earlier(folder: Path):
-    "Puts a waiting run in the place of the earlier one."
+    "Puts a waiting run in the place of the earlier one, whose scores go with its weights."
+    _forget_scores(folder)
     for name in _FILES:
         (folder / name).unlink(missing_ok=True)
     os.rename(folder / _NEXT, folder / _MOVING)
     _finish_replacing(folder)
+
+
+def _forget_scores(folder: Path):
+    "Leaves the checkpoints of this folder out of the tables of evaluations that lie in it."
+    checkpoints = {str(short_path(folder / name)) for name in _CHECKPOINTS}
+    for path in itertools.chain.from_iterable(map(folder.glob, _TABLES)):
+        with locked(path):
+            header, *rows = _rows_of(path) or [[]]
+            if "checkpoint" not in header:
+                continue
+            place = header.index("checkpoint")
+            kept = [row for row in rows if row[place : place + 1] and row[place] not in checkpoints]
+            if not kept:
+                path.unlink()
+            elif len(kept) < len(rows):
+                with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as f:
+                    csv.writer(f, lineterminator="\n").writerows([header, *kept])
+
+
+def _rows_of(path: Path) -> list[list[str]]:
+    "The rows of a csv file, as text; none where it is something else."
+    try:
+        with open(path, newline="", encoding="utf-8") as f:
+            return list(csv.reader(f))
+    except (csv.Error, UnicodeDecodeError):
+        return []
 
 
 def _finish_replacing(folder: Path):
