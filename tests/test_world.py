@@ -41,6 +41,19 @@ def test_not_a_byte_of_the_tiny_world_changes(tmp_path):
     assert manifest["hash"] == TINY_HASH, f"hash of {MADE_WITH}; this world was drawn with {drawn_with}"
 
 
+def test_same_bytes_without_the_newest_instructions(tmp_path):
+    """NumPy's powers differ in the last bit between AVX2 and AVX-512."""
+    program = (
+        "import sys; from mtl_course.world.build import make_world; "
+        "print(make_world(sys.argv[1], 'tiny', workers=1, progress=False)['hash'])"
+    )
+    environment = os.environ | dict(NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_SKX AVX512_ICL AVX512_SPR")
+    command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path / "world")]
+    drawn = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert drawn.returncode == 0, drawn.stderr
+    assert drawn.stdout.split()[-1] == TINY_HASH
+
+
 def test_same_bytes_with_two_workers(small, tmp_path):
     root, manifest = small
     other = W.make_world(tmp_path / "two", "tiny", workers=2, progress=False, **SMALL)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .exact import exact_power
+
 __all__ = []
 
 _MISREAD = ((2, 0, 1), (2, 0, 1), (1, 2, 0), (2, 1, 0))  # orders of the colours
@@ -102,7 +104,7 @@ def _sensor(light: np.ndarray, camera: SignCamera, rng) -> np.ndarray:
     s = camera.saturation * (1 - camera.haze)
     mix = s * np.eye(3) + (1 - camera.haze - s) / 3  # keeps brightness, drops colourfulness
     image = cv2.transform(light, np.column_stack([mix, np.full(3, 0.6 * camera.haze)]).astype(np.float32))
-    image = np.clip(image, 0, 1) ** np.float32(camera.gamma)
+    image = exact_power(np.clip(image, 0, 1), np.float32(camera.gamma))
     if camera.noise:
         image += rng.standard_normal(image.shape, np.float32) * np.float32(camera.noise)
     picture = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
