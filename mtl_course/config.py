@@ -221,6 +221,9 @@ class Config:
     def batch_size_of(self, task: str) -> int:  # images of `task` in a step
         return getattr(self, f"{task}_batch_size") or self.batch_size
 
+    def every_of(self, task: str) -> int:  # `task` takes part in every so many steps
+        return getattr(self, f"{task}_every")
+
     def limit_of(self, task: str) -> int:  # training images of `task` that are used; 0: all
         return getattr(self, f"{task}_limit")
 

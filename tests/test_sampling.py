@@ -8,7 +8,7 @@ from mtl_course.core.errors import UserError
 from mtl_course.config import make_config
 from mtl_course.data.loaders import create_dataloaders
 from mtl_course.data.sources import training_images
-from mtl_course.data.sampling import TaskSampler, subsample_indices, long_tail, task_probabilities
+from mtl_course.data.sampling import TaskSampler, Turns, subsample_indices, long_tail, task_probabilities
 from mtl_course.losses.schedules import parse_schedule, schedule_factors
 from mtl_course.models.classification_head import ClassificationHead, effective_number_weights
 from mtl_course.training.loop import train
@@ -73,6 +73,38 @@ def test_draws_are_a_function_of_seed_and_step():
     later = TaskSampler(n, 4, 2000)
     assert [later.task(s) for s in range(1990, 2000)] == whole[1990:]
     assert whole != [TaskSampler(n, 5, 2000).task(s) for s in range(2000)]
+
+
+def test_a_task_sits_out_in_turn_and_loses_no_image():
+    turns = Turns(dict(signs=2, scenes=1, lanes=2, weather=4))
+    assert [turns.tasks(step) for step in range(5)] == [
+        ["signs", "scenes"],
+        ["scenes", "lanes"],
+        ["signs", "scenes", "weather"],
+        ["scenes", "lanes"],
+        ["signs", "scenes"],
+    ]
+    assert [turns.turn("lanes", step) for step in (1, 3, 5)] == [0, 1, 2]
+    assert Turns(dict(lanes=2)).tasks(1) == ["lanes"] == Turns(dict(lanes=2)).tasks(0)  # alone, so in every step
+    assert Turns(dict(lanes=2, signs=4)).every == dict(lanes=1, signs=2)
+    with pytest.raises(UserError, match="lanes_every 2, signs_every 3: expected one task in every step"):
+        Turns(dict(lanes=2, signs=3))
+
+
+def lane_keys(sampler, step):
+    return [key for key in sampler.keys(step) if key[0] == "lane"]
+
+
+def test_a_task_that_sits_out_goes_on_where_it_stopped(smoke):
+    loader = create_dataloaders(make_config("smoke", lane_every=2))[0]
+    always = create_dataloaders(make_config("smoke"))[0].batch_sampler
+    for step in range(4):
+        assert lane_keys(loader.batch_sampler, 2 * step) == lane_keys(always, step)
+        assert lane_keys(loader.batch_sampler, 2 * step + 1) == []
+    assert [list(batch["images"]) for batch in loader][:2] == [
+        ["classification", "detection", "lane"],
+        ["classification", "detection"],
+    ]
 
 
 def steps_of(folder):

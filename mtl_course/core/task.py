@@ -133,6 +133,7 @@ class Task:
         return (
             Field(f"{self.name}_size", self.image_size, f"height x width of {self.images}, pixels"),
             Field(f"{self.name}_batch_size", 0, f"{self.images} per step; 0: batch_size"),
+            Field(f"{self.name}_every", 1, "takes part in every so many steps, where task_sampling is all", least=1),
             Field(f"{self.name}_limit", 0, f"training {self.images} that are used; 0: all"),
             Field(f"{self.name}_weight", self.weight, f"weight of the {self.name} loss"),
             *self.fields,

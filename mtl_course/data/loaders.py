@@ -20,7 +20,7 @@ from ..core.errors import UserError
 from ..core.seeds import derive_seed
 from ..core.task import TASKS
 from .augment import augment
-from .sampling import TaskSubset, check_divisible, make_task_sampler
+from .sampling import TaskSubset, Turns, check_divisible, make_task_sampler
 from .sources import CachedDataset, make_reader, prepare_data, training_images
 
 # %% ../../nbs/1_data/05_loaders.ipynb #3c44e38d
@@ -61,7 +61,7 @@ class MultiTaskBatchSampler(Sampler):
         self.processes = processes
         self.epoch = 0
         self.start = 0  # steps of the epoch that are done
-        self.draw = None  # or a `TaskSampler`, which names the one task of each step
+        self.draw = Turns(dict.fromkeys(lengths, 1))  # or a `TaskSampler`, which names one task for each step
 
     def __len__(self):
         return self.steps - self.start
@@ -69,9 +69,9 @@ class MultiTaskBatchSampler(Sampler):
     def keys(self, step: int) -> list[tuple]:  # step: of the whole run, from 0
         "What this process reads for one step."
         keys = []
-        for task in [self.draw.task(step)] if self.draw else self.batch_sizes:
-            size = self.batch_sizes[task]
-            positions = range(step * size + self.rank, (step + 1) * size, self.processes)
+        for task in self.draw.tasks(step):
+            first = self.draw.turn(task, step) * self.batch_sizes[task]
+            positions = range(first + self.rank, first + self.batch_sizes[task], self.processes)
             keys += [_key(task, self.lengths[task], q, self.seed) for q in positions]
         return keys
 
@@ -144,7 +144,7 @@ def _loader(datasets: dict, config: Config, batches) -> DataLoader:
 
 # %% ../../nbs/1_data/05_loaders.ipynb #bd5896f7
 def training_loader(config: Config, rank: int = 0, processes: int = 1, progress: bool = False) -> DataLoader:
-    "One batch per step with every task in it; `rank` of `processes` gets its share of each batch."
+    "One batch per step, of the tasks that take part; `rank` of `processes` gets its share."
     data = {t: TaskSubset(make_reader(config, t, "train"), training_images(config, t)) for t in config.tasks}
     images = {t: len(d) for t, d in data.items()}
     batch_sizes = {t: config.batch_size_of(t) for t in config.tasks}

@@ -2,6 +2,8 @@
 
 __all__ = ["long_tail", "subsample_indices", "task_probabilities"]
 
+import math
+
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -102,6 +104,29 @@ def task_probabilities(
     return {t: p / sum(powers.values()) for t, p in powers.items()}
 
 
+class Turns:
+    """Which tasks a step is about: each is in every n-th step.
+
+    Tasks that sit out do so in turn, so that steps are alike. A common factor of all n is dropped:
+    a task that trains alone is in every step. Raises `UserError` unless one task is in every step.
+    """
+
+    def __init__(self, every: dict[str, int]):  # task -> n
+        common = math.gcd(*every.values())
+        self.every = {task: n // common for task, n in every.items()}
+        if 1 not in self.every.values():
+            told = ", ".join(f"{task}_every {n}" for task, n in every.items())
+            raise UserError(f"{told}: expected one task in every step, such as one with 1")
+        resting = [task for task, n in self.every.items() if n > 1]
+        self.first = {task: resting.index(task) % n if n > 1 else 0 for task, n in self.every.items()}
+
+    def tasks(self, step: int) -> list[str]:  # step: of the whole run
+        return [task for task, n in self.every.items() if step % n == self.first[task]]
+
+    def turn(self, task: str, step: int) -> int:  # how often `task` has had its turn before this step
+        return step // self.every[task]
+
+
 class TaskSampler:
     """Which task a step is about: a function of (seed, step), so that a resumed run draws the same.
 
@@ -137,15 +162,21 @@ class TaskSampler:
         p = self.probabilities(step)
         return str(np.random.default_rng(derive_seed(self.seed, 11, step)).choice(list(p), p=list(p.values())))
 
+    def tasks(self, step: int) -> list[str]:
+        return [self.task(step)]
+
+    def turn(self, task: str, step: int) -> int:  # every task walks on while another one is drawn
+        return step
+
 
 def make_task_sampler(
     config: Config,
     images: dict[str, int],  # task -> number of training images
     total_steps: int,  # of the whole run
-) -> TaskSampler | None:  # None: all tasks in every step
-    """What a config's `task_sampling` asks for."""
+) -> TaskSampler | Turns:
+    """What a config's `task_sampling` and each task's `every` ask for; raises `UserError`."""
     if config.task_sampling == "all":
-        return None
+        return Turns({task: config.every_of(task) for task in config.tasks})
     temperatures = (config.sampling_temperature, config.sampling_temperature_end)
     return TaskSampler(images, config.seed, total_steps, *temperatures, by_loss=config.task_sampling == "loss")
 
