@@ -119,7 +119,7 @@ _MACHINE_FIELDS = (
         ("auto", "32-true", "bf16-mixed", "16-mixed"),
     ),
     Field("channels_last", True, "memory layout that convolutions like on most hardware"),
-    Field("num_processes", 1, "training processes (gloo on the CPU, NCCL on GPUs)", least=1),
+    Field("num_processes", 1, "processes that mtl_train starts (gloo on the CPU, NCCL on GPUs)", least=1),
     Field("checkpoint_every", 0, "also save last.pt every so many steps; 0: at the end of each epoch only"),
     Field("evaluate_every", 1, "validate every so many epochs", least=1),
     Field("gradient_log_every", 0, "write logs/gradients.csv every so many steps; 0: never"),

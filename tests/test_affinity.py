@@ -243,6 +243,7 @@ def test_the_tables_have_every_pair_and_stage(looked):
     [
         (dict(tasks=("lane",)), {}, "two or more"),
         (dict(task_sampling="temperature"), {}, "task_sampling"),
+        (dict(lane_every=2), {}, "set lane_every to 1"),
         ({}, dict(rule="magic"), "magic"),
         ({}, dict(every=4), "every is 4"),
         ({}, dict(every=0), "every is 0"),

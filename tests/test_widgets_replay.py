@@ -152,6 +152,14 @@ def test_recording_a_real_run(smoke):
     GradientReplay(made).set_step(1)
 
 
+@pytest.mark.parametrize(
+    "field", [dict(lane_every=2), dict(task_sampling="temperature"), dict(weight_schedule="lane=1>2")]
+)
+def test_a_recording_needs_every_task_in_every_step(field):
+    with pytest.raises(UserError, match=next(iter(field))):
+        record_gradients(make_config("smoke", **field))
+
+
 def test_a_recording_that_fails_or_works_leaves_the_user_alone(monkeypatch):
     replay, states = GradientReplay(recording()), []
     monkeypatch.setattr(ga, "make_config", lambda *a, **k: None)

@@ -44,7 +44,7 @@ def mtl_train(
     make_balancer(config.balancer, config.tasks, **config.balancer_settings)  # a wrong option is found now
     if find_batch_size:
         return _tell_batch_size(config)
-    fabric = start_fabric(config)
+    fabric = start_fabric(config, launch=True)
     state = train(config, resume, fabric=fabric, prepare=_prepare_and_check, overwrite=overwrite)
     if fabric.global_rank == 0 and not no_test:
         _report(state)

@@ -15,14 +15,19 @@ from ..core.errors import UserError
 __all__ = ["start_fabric"]
 
 
-def start_fabric(config: Config) -> Fabric:
-    """Fabric for a config's device, precision and number of processes.
+def start_fabric(config: Config, launch: bool = False) -> Fabric:
+    """Fabric for a config's device and precision, in this process alone.
 
-    Under `torchrun` it joins the processes that are there.
+    With `launch` it starts this program anew for each other of the config's processes, on GPUs one
+    for each GPU at most: for commands, not for notebooks. Under `torchrun` it joins the processes
+    that are there.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # training.log tells the device
     device = choose_device(config.device)
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", config.num_processes))
+    processes = config.num_processes if launch else 1
+    if device == "cuda":
+        processes = min(processes, torch.cuda.device_count())
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
     fabric = Fabric(
         accelerator=device,
         devices=processes,

@@ -15,6 +15,7 @@ from ..core.inputs import parse_json
 from ..core.seeds import derive_seed, seed_everything
 from ..core.task import TASKS
 from ..data.loaders import training_loader
+from ..data.sampling import check_every_task
 from ..data.sources import prepare_data
 from .distributed import start_fabric
 from .state import create_train_state
@@ -128,13 +129,14 @@ def record_gradients(
 ) -> Recording:
     """Trains for one epoch and records losses and Gramians, stage by stage.
 
-    Raises `UserError` for a weight schedule, since every step must hold every task.
+    Raises `UserError` for a weight schedule and for a task that is not in every step.
     """
     if config.weight_schedule:
         raise UserError(
             f"config field 'weight_schedule' is {config.weight_schedule!r}: expected none, since a recording needs "
             "constant weights; leave it empty"
         )
+    check_every_task(config, "a recording")
     fabric = start_fabric(config)
     prepare_data(config, progress=False)
     seed_everything(config.seed)
