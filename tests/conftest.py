@@ -4,6 +4,7 @@ with real data, benchmarks as modules.
 
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -55,6 +56,11 @@ THOROUGH = {  # modules of tests that take minutes: official scores, mutations, 
     "test_widgets_prediction_browser",
     "test_widgets_replay",
 }
+
+
+def pytest_configure():
+    "Lets interrupts arrive, here and in programs of tests; shells ignore them in the background."
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
