@@ -40,7 +40,7 @@ def test_two_processes_average_to_one(smoke, tmp_path, balancer):
 def test_the_loop_runs_in_two_processes(smoke, tmp_path):
     code = (
         "from mtl_course.config import make_config\nfrom mtl_course.training.loop import train\n"
-        "short = dict(steps_per_epoch=2, epochs=1, tasks='classification,lane')\n"
+        "short = dict(steps_per_epoch=2, epochs=1)\n"
         f"train(make_config('smoke', results_dir={str(tmp_path)!r}, **short), progress=False)\n"
     )
     script = tmp_path / "run.py"
@@ -74,6 +74,14 @@ def two_processes(script, *options):
         command, capture_output=True, text=True, env=os.environ | dict(OMP_NUM_THREADS="1"), timeout=600
     )
     return done.returncode, done.stderr
+
+
+def test_the_command_starts_two_processes_and_scores_all_tasks(smoke, tmp_path):
+    program = Path(sys.executable).with_name("mtl_train")
+    code, err = two_processes(program, "--tasks", "all", "--data_root", smoke.data_root, "--results_dir", tmp_path)
+    assert code == 0, err
+    assert {"classification", "detection", "lane"} <= set(log_of(tmp_path).query("kind == 'epoch'").task)
+    assert (tmp_path / "evaluation_results.csv").exists()
 
 
 def test_a_mistake_in_two_processes_is_one_sentence(tmp_path):

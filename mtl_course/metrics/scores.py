@@ -175,7 +175,8 @@ class DetectionMetric:
 
         self.class_names = tuple(class_names)
         self.objects = np.zeros(len(class_names), np.int64)
-        self.metric = MeanAveragePrecision(backend="pycocotools", extended_summary=True)
+        options = dict(backend="pycocotools", extended_summary=True)
+        self.metric = MeanAveragePrecision(**options, sync_on_compute=False)  # one process scores for all
         self.metric.warn_on_many_detections = False
 
     def update(
