@@ -14,9 +14,6 @@ NBDEV_TEST   := --n_workers 2 --do_print --timing
 # uv brings its own certificates; behind a company's proxy only the machine's are right
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
 
-# threads sleep while they wait for one another: beside a busy program a step takes 0.56 of the time (results/busy_machine.csv)
-export OMP_WAIT_POLICY ?= PASSIVE
-
 .PHONY: train test test-all test-browser chromium lab install export notebooks clean
 
 train: .venv/run.stamp

@@ -1,9 +1,9 @@
 """A step of the laptop recipe on two threads, on a quiet machine and beside a busy program.
 
-Threads that wait for one another can spin or sleep (`OMP_WAIT_POLICY`, read when PyTorch is
-imported, so each measurement is a process of its own; both ways take turns).
+Threads that wait for one another can spin, sleep, or spin for a while and then sleep (read when
+PyTorch is imported, so each measurement is a process of its own; the ways take turns).
 
-    python benchmarks/busy_machine.py --steps 4 --rounds 2
+    python benchmarks/busy_machine.py --steps 6 --rounds 3
 
 Writes results/busy_machine.csv.
 """
@@ -26,7 +26,11 @@ from mtl_course.core.files import atomic_write, resolve
 from mtl_course.data.loaders import create_dataloaders
 from mtl_course.data.sources import prepare_data
 
-POLICIES = {"OpenMP's own choice": "", "sleep": "PASSIVE"}
+WAYS = {  # variables of the environment
+    "OpenMP's own choice": dict(OMP_WAIT_POLICY=""),
+    "sleep": dict(OMP_WAIT_POLICY="PASSIVE"),
+    "spin 1000 times, then sleep": dict(GOMP_SPINCOUNT="1000"),
+}
 BUSY = "while True: sum(range(100_000))"
 UNCOUNTED = 2  # first steps
 
@@ -57,21 +61,23 @@ def busy_programs(count: int):
             program.wait()
 
 
-def seconds_with(policy: str, steps: int) -> float:
-    "The median step of a new process with a policy."
-    environment = dict(os.environ, OMP_NUM_THREADS="2", OMP_WAIT_POLICY=policy)
+def seconds_with(way: dict, steps: int) -> float:
+    "The median step of a new process with some variables of the environment."
+    unset = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # this program's own
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    environment |= dict(OMP_NUM_THREADS="2") | way
     command = [sys.executable, __file__, "--measure", "--steps", str(steps)]
     return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
 
 def compare(rounds: int, steps: int) -> pd.DataFrame:
-    "Median seconds of a step with each policy, on a quiet machine and beside a busy program."
+    "Median seconds of a step with each way, on a quiet machine and beside a busy program."
     rows = []
     for busy in (0, 1):
         for _ in range(rounds):
             with busy_programs(busy):
-                for name, policy in POLICIES.items():
-                    rows.append(dict(busy_programs=busy, waiting=name, seconds=seconds_with(policy, steps)))
+                for name, way in WAYS.items():
+                    rows.append(dict(busy_programs=busy, waiting=name, seconds=seconds_with(way, steps)))
     return pd.DataFrame(rows)
 
 
@@ -81,7 +87,7 @@ def main(
     rounds: Param("processes of each kind", int) = 3,
     measure: Param("only print the median step of this process", bool) = False,
 ):
-    "Compares two ways to wait for another thread."
+    "Compares the ways to wait for another thread."
     if measure:
         print(step_seconds(steps))
         return

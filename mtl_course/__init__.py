@@ -1,7 +1,9 @@
 import os
 
-# Threads that have nothing to do sleep rather than spin: beside one busy program a step took 2.0 s
-# in place of 3.7 s (results/busy_machine.csv). Read once, when PyTorch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads that have nothing to do spin for some microseconds and then sleep: hardly slower than
+# spinning where nothing else runs, and not held up by a busy program (results/busy_machine.csv).
+# Read once, when PyTorch is imported.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"

@@ -75,10 +75,14 @@ def test_a_process_ends_soon_after_the_one_that_asked_for_it(tmp_path):
     assert until(lambda: has_ended(waiting))
 
 
-@pytest.mark.parametrize("given, used", [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_threads_sleep_while_they_wait(given, used):
+@pytest.mark.parametrize(
+    "given, used",
+    [({}, "1000"), (dict(GOMP_SPINCOUNT="5"), "5"), (dict(OMP_WAIT_POLICY="ACTIVE"), "None")],
+)
+def test_threads_do_not_spin_for_long(given, used):
     "Set before PyTorch is loaded; what a user has chosen stays."
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
-    code = "import mtl_course, os; print(os.environ['OMP_WAIT_POLICY'])"
+    chosen = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {name: value for name, value in os.environ.items() if name not in chosen} | given
+    code = "import mtl_course, os; print(os.environ.get('GOMP_SPINCOUNT'))"
     asked = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert asked.stdout.strip() == used

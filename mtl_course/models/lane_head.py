@@ -109,3 +109,15 @@ class LaneHead(nn.Module):
     def decode(self, logits: Tensor) -> Tensor:  # (B, 2, H, W) -> (B, H, W) in 0..1
         "The probability of lane: with two classes the softmax is a sigmoid of the difference."
         return torch.sigmoid(logits[:, 1].float() - logits[:, 0].float())
+
+# %% ../../nbs/2_model/08_lane_head.ipynb #08prior02
+@torch.no_grad()
+def expect_share(
+    classifier: nn.Conv2d,  # features -> (B, classes, H, W) logits, background first
+    share: float,  # of pixels that are not background, in 0..1
+):
+    "Lets an untrained layer answer this share everywhere."
+    others = len(classifier.bias) - 1
+    shares = torch.tensor([1 - share] + [share / others] * others)
+    nn.init.normal_(classifier.weight, std=0.01)
+    classifier.bias.copy_(shares.log())

@@ -18,7 +18,7 @@ from ..metrics.intervals import bootstrap_sums, interval
 from ..metrics.scores import LaneMetric, lane_scores
 from ..metrics.tusimple_files import score_tusimple, write_tusimple
 from ..models.lane_decoding import mask_to_lanes
-from ..models.lane_head import LaneHead
+from ..models.lane_head import LaneHead, expect_share
 
 __all__ = ["LaneSegmentation"]
 
@@ -56,6 +56,9 @@ Layout: {TuSimpleFiles.layout}"""
         ),
         Field("lane_dice", 0.0, "weight of the Dice term beside the lane cross-entropy"),
         Field("lane_positive_weight", 1.0, "weight of lane pixels against background in the cross-entropy"),
+        Field(
+            "lane_prior", 0.0, "share of lane that an untrained head expects; 0: what its random weights say", most=0.5
+        ),
     )
     model_fields = (Field("num_lane_classes", 2, "background and lane", least=2),)
 
@@ -74,7 +77,7 @@ Layout: {TuSimpleFiles.layout}"""
     # the network
 
     def make_head(self, channels: dict, options) -> LaneHead:
-        return LaneHead(
+        head = LaneHead(
             channels,
             options.num_lane_classes,
             options.lane_skips,
@@ -82,6 +85,9 @@ Layout: {TuSimpleFiles.layout}"""
             options.lane_positive_weight,
             options.lane_dice,
         )
+        if options.lane_prior:
+            expect_share(head.classifier, options.lane_prior)
+        return head
 
     def decode(self, model, output: Tensor) -> Tensor:  # (B, 2, H, W) logits -> (B, H, W) lane probability
         """With two classes the softmax is a sigmoid of the difference."""

@@ -6,6 +6,11 @@ WRONG = {
             "def images_seen(config):\n"
             "    return {task: config.steps_per_epoch * config.batch_size_of(task) for task in TASKS}"
         ),
+        "in every step": (
+            "def images_seen(config):\n"
+            "    steps = config.epochs * config.steps_per_epoch\n"
+            "    return {task: steps * config.batch_size_of(task) for task in TASKS}"
+        ),
         "counts steps": (
             "def images_seen(config):\n    return {task: config.epochs * config.steps_per_epoch for task in TASKS}"
         ),
