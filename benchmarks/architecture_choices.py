@@ -11,11 +11,11 @@ task at a time on a ResNet-18 with 300 training proposals, else with the `laptop
 budget per step, same seeds and data (validation scores). Writes results/necks_and_skips.csv (neck,
 skips) and results/anchor_ratios.csv (anchors).
 
-A region head or a dense one (heads): the `laptop` recipe's network and sizes as they are, then each
-with a shorter memory of Adam (β₂ 0.99), the region head also with half of its samples objects and
-one correction of a box for all classes. A run that is stored is not made again. Kept are scores and
-AP50 of each class, or of a short run on a quiet machine (timed) the median seconds of a training
-step, and of an image alone: network and decoding, and decoding by itself. Writes
+A region head or a dense one (heads): the first `laptop` recipe's network and sizes as they are,
+then each with a shorter memory of Adam (β₂ 0.99), the region head also with half of its samples
+objects and one correction of a box for all classes. A run that is stored is not made again. Kept
+are scores and AP50 of each class, or of a short run on a quiet machine (timed) the median seconds
+of a training step, and of an image alone: network and decoding, and decoding by itself. Writes
 results/detection_heads.csv. Set OMP_NUM_THREADS for the number of threads.
 """
 
@@ -27,6 +27,8 @@ import time
 import pandas as pd
 import torch
 from fastcore.script import Param, call_parse, store_true
+
+from recipes import FIRST_LAPTOP
 
 from mtl_course.config import make_config
 from mtl_course.core.errors import UserError
@@ -68,8 +70,8 @@ def train_one(task: str, field: str, value, steps: int, seed: int) -> list[dict]
     """Trains one task alone and returns records of validation scores."""
     with tempfile.TemporaryDirectory() as folder:
         network = HEADS[value] if field == "detection_head" else LARGER | {field: value}
-        length = dict(steps_per_epoch=steps, epochs=1, checkpoint_every=0)
-        config = make_config("laptop", results_dir=folder, tasks=task, seed=seed, **length, **network)
+        values = FIRST_LAPTOP | network | dict(steps_per_epoch=steps, epochs=1, checkpoint_every=0)
+        config = make_config("laptop", results_dir=folder, tasks=task, seed=seed, **values)
         run = train(config)
         log = pd.read_csv(f"{folder}/logs/training.csv")
     about = dict(

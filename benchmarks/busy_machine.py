@@ -18,6 +18,7 @@ import time
 import pandas as pd
 from fastcore.script import Param, call_parse
 
+from recipes import EVERY_STEP
 from training_speed import make_step
 
 from mtl_course.config import make_config
@@ -37,7 +38,7 @@ UNCOUNTED = 2  # first steps
 
 def step_seconds(steps: int) -> float:
     "The median of some steps, in this process."
-    loader = create_dataloaders(make_config("laptop"))[0]
+    loader = create_dataloaders(make_config("laptop", **EVERY_STEP))[0]
     step = make_step(loader, choose_precision("auto"), channels_last=True, library=False)
     seconds = []
     for k, batch in enumerate(loader):

@@ -19,6 +19,7 @@ import time
 from unittest import mock
 import numpy as np, pandas as pd
 from fastcore.script import Param, call_parse
+from recipes import FIRST_LAPTOP
 from mtl_course.config import BOOSTED_WEIGHTS, make_config
 from mtl_course.core.errors import UserError
 from mtl_course.core.files import atomic_write, resolve
@@ -86,7 +87,11 @@ def run_config(run: str, steps: int, folder):
     warmup = {} if run in LONG else dict(warmup_steps=10)
     return make_config(
         "laptop",
-        **EQUAL | warmup | RUNS[run] | dict(steps_per_epoch=steps, gradient_log_every=2, results_dir=str(folder)),
+        **FIRST_LAPTOP
+        | EQUAL
+        | warmup
+        | RUNS[run]
+        | dict(steps_per_epoch=steps, gradient_log_every=2, results_dir=str(folder)),
     )
 
 

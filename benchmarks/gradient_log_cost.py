@@ -12,6 +12,7 @@ import math, statistics, tempfile, time
 from itertools import cycle
 import pandas as pd, torch
 from fastcore.script import Param, call_parse
+from recipes import EVERY_STEP
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.config import make_config
 from mtl_course.core.seeds import seed_everything
@@ -61,7 +62,7 @@ def main(
     out: Param("csv file", str) = "results/gradient_log_cost.csv",
 ):
     "Alternates plain and recorded steps."
-    config = make_config(recipe, epochs=1, steps_per_epoch=6, cache_images=False)
+    config = make_config(recipe, **EVERY_STEP, epochs=1, steps_per_epoch=6, cache_images=False)
     prepare_data(config)
     with tempfile.TemporaryDirectory() as folder:
         step, log, fabric = stepper(config, create_dataloaders(config)[0], folder)

@@ -1,9 +1,10 @@
 """Scores, minutes and peak memory of the `laptop` recipe: each seed is one `mtl_train`, a process.
 
     python benchmarks/laptop_seeds.py --seeds 0,1,2
-    # the deeper backbone, in the same time:
-    python benchmarks/laptop_seeds.py --seeds 0,1,2 \\
-        --changes backbone_name=resnet18,steps_per_epoch=120,train_proposals=300
+
+The rows "laptop of 800 steps" are of the recipe before, which the changes of
+`recipes.FIRST_LAPTOP` bring back; with backbone_name=resnet18, steps_per_epoch=120 and
+train_proposals=300 on top it is the deeper backbone in the same time.
 
 Writes results/laptop_seeds.csv (one tidy row per seed × metric), results/laptop_objects.csv
 (objects per class in the training split) and, of seed 0, results/laptop_log.csv (its

@@ -13,6 +13,7 @@ else). Which crops a split rule calls "held out" decides what it claims.
 import tempfile
 import pandas as pd
 from fastcore.script import Param, call_parse
+from recipes import EVERY_STEP
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.config import make_config
 from mtl_course.data.loaders import evaluation_loader
@@ -79,7 +80,7 @@ def main(
         ]
     rows += [
         dict(run="three tasks together", split="held_out", **r)
-        for r in run(("train", "test"), epochs=3, steps_per_epoch=together // 3, **same)
+        for r in run(("train", "test"), epochs=3, steps_per_epoch=together // 3, **EVERY_STEP, **same)
     ]
     with atomic_write(resolve("results/real_data.csv")) as t:
         pd.DataFrame(rows).to_csv(t, index=False)

@@ -19,6 +19,8 @@ from lightning_fabric import Fabric
 from torch import nn
 from torchvision.ops import MultiScaleRoIAlign
 
+from recipes import EVERY_STEP
+
 from mtl_course.config import TASKS, make_config
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.core.device import choose_precision
@@ -67,7 +69,7 @@ def use_library_layers(model: nn.Module):
 
 def make_step(loader, precision: str, channels_last: bool, library: bool) -> Callable:
     "A function that takes a step with a batch."
-    config = make_config("laptop", precision=precision, channels_last=channels_last)
+    config = make_config("laptop", **EVERY_STEP, precision=precision, channels_last=channels_last)
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
     seed_everything(0)
     state = create_train_state(fabric, config, loader)
@@ -108,7 +110,7 @@ def ratio_rows(seconds: dict[str, list[float]]) -> list[dict]:
 @call_parse
 def main(steps: Param("counted steps of each path", int) = 10):
     "Measures the loaders and a training step."
-    config = make_config("laptop")
+    config = make_config("laptop", **EVERY_STEP)
     prepare_data(config)
     rows = loader_rates(config)
     loader = create_dataloaders(config)[0]

@@ -26,6 +26,16 @@ def test_the_specifications_network_has_its_parameters():
     assert {t: millions(h) for t, h in m.heads.items()} == dict(classification=2.65, detection=38.60, lane=5.42)
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_an_untrained_lane_head_expects_the_share_it_is_told(classes):
+    told = MultiTaskModel("resnet10", tasks="lane", lane_prior=0.05, num_lane_classes=classes)
+    shares = told(torch.randn(2, 3, 64, 96), task="lane").softmax(1).mean((0, 2, 3))
+    assert shares[0].item() == pytest.approx(0.95, abs=0.01)
+    assert shares[1:].tolist() == pytest.approx([0.05 / (classes - 1)] * (classes - 1), abs=0.01)
+    with pytest.raises(UserError, match="lane_prior"):
+        make_config("smoke", lane_prior=0.6)
+
+
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (64, 64), (90, 161)])
 @pytest.mark.parametrize("neck, skips", [("fpn", True), ("c5", False)])
 def test_any_size_from_32_works_in_every_task(size, neck, skips):
