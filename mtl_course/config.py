@@ -224,6 +224,15 @@ class Config:
     def every_of(self, task: str) -> int:  # `task` takes part in every so many steps
         return getattr(self, f"{task}_every")
 
+    def check_every_task(self, purpose: str):  # what needs it: the first words of the sentence
+        """Raises `UserError` unless every task is in every step."""
+        if self.task_sampling != "all":
+            raise UserError(f"{purpose} needs every task in every step: set task_sampling to all")
+        every = {task: self.every_of(task) for task in self.tasks}
+        for task, n in every.items():
+            if n > min(every.values()):
+                raise UserError(f"{purpose} needs every task in every step: set {task}_every to {min(every.values())}")
+
     def limit_of(self, task: str) -> int:  # training images of `task` that are used; 0: all
         return getattr(self, f"{task}_limit")
 

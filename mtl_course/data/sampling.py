@@ -181,15 +181,6 @@ def make_task_sampler(
     return TaskSampler(images, config.seed, total_steps, *temperatures, by_loss=config.task_sampling == "loss")
 
 
-def check_every_task(config: Config, purpose: str):  # purpose: what needs it, the first words of the sentence
-    """Raises `UserError` unless every task is in every step."""
-    if config.task_sampling != "all":
-        raise UserError(f"{purpose} needs every task in every step: set task_sampling to all")
-    for task, n in Turns({task: config.every_of(task) for task in config.tasks}).every.items():
-        if n > 1:
-            raise UserError(f"{purpose} needs every task in every step: set {task}_every to 1")
-
-
 def check_divisible(batch_sizes: dict[str, int], processes: int):
     """Raises `UserError` unless each task's batch can be divided among the processes."""
     for task, size in batch_sizes.items():

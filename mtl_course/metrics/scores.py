@@ -175,8 +175,7 @@ class DetectionMetric:
 
         self.class_names = tuple(class_names)
         self.objects = np.zeros(len(class_names), np.int64)
-        options = dict(backend="pycocotools", extended_summary=True)
-        self.metric = MeanAveragePrecision(**options, sync_on_compute=False)  # one process scores for all
+        self.metric = MeanAveragePrecision(backend="pycocotools", extended_summary=True, sync_on_compute=False)
         self.metric.warn_on_many_detections = False
 
     def update(

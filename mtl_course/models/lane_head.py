@@ -8,6 +8,7 @@ __all__ = ['dice_loss', 'LaneHead']
 # %% ../../nbs/2_model/08_lane_head.ipynb #fa2f6030
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor, nn
 from .batchnorm import BatchNorm2d
 
@@ -111,13 +112,11 @@ class LaneHead(nn.Module):
         return torch.sigmoid(logits[:, 1].float() - logits[:, 0].float())
 
 # %% ../../nbs/2_model/08_lane_head.ipynb #08prior02
-@torch.no_grad()
-def expect_share(
-    classifier: nn.Conv2d,  # features -> (B, classes, H, W) logits, background first
-    share: float,  # of pixels that are not background, in 0..1
-):
-    "Lets an untrained layer answer this share everywhere."
-    others = len(classifier.bias) - 1
+@patch
+def expect_share(self: LaneHead, share: float):  # of pixels that are not background, in 0..1
+    "Lets an untrained head answer this share everywhere."
+    others = len(self.classifier.bias) - 1
     shares = torch.tensor([1 - share] + [share / others] * others)
-    nn.init.normal_(classifier.weight, std=0.01)
-    classifier.bias.copy_(shares.log())
+    with torch.no_grad():
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        self.classifier.bias.copy_(shares.log())

@@ -18,7 +18,6 @@ from ..core.errors import UserError
 from ..core.seeds import derive_seed, random_states_restored, seed_everything
 from ..core.statistics import mean_and_interval
 from ..data.loaders import training_loader
-from ..data.sampling import check_every_task
 from ..data.sources import prepare_data
 from ..losses.streamed_backward import layer_gramians
 from ..training.distributed import start_fabric
@@ -185,7 +184,7 @@ def _check(config: Config, steps: int, every: int, rule: str, total: int):
     if len(config.tasks) < 2:
         names = ", ".join(config.tasks)
         raise UserError(f"affinity is between tasks, but config field 'tasks' is {names}: give two or more")
-    check_every_task(config, "affinity")
+    config.check_every_task("affinity")
     if rule not in ("adam", "gradient"):
         raise UserError(f"unknown rule {rule!r}: expected adam or gradient")
     if not 1 <= every < steps:

@@ -18,7 +18,7 @@ from ..metrics.intervals import bootstrap_sums, interval
 from ..metrics.scores import LaneMetric, lane_scores
 from ..metrics.tusimple_files import score_tusimple, write_tusimple
 from ..models.lane_decoding import mask_to_lanes
-from ..models.lane_head import LaneHead, expect_share
+from ..models.lane_head import LaneHead
 
 __all__ = ["LaneSegmentation"]
 
@@ -86,7 +86,7 @@ Layout: {TuSimpleFiles.layout}"""
             options.lane_dice,
         )
         if options.lane_prior:
-            expect_share(head.classifier, options.lane_prior)
+            head.expect_share(options.lane_prior)
         return head
 
     def decode(self, model, output: Tensor) -> Tensor:  # (B, 2, H, W) logits -> (B, H, W) lane probability

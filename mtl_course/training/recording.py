@@ -15,7 +15,6 @@ from ..core.inputs import parse_json
 from ..core.seeds import derive_seed, seed_everything
 from ..core.task import TASKS
 from ..data.loaders import training_loader
-from ..data.sampling import check_every_task
 from ..data.sources import prepare_data
 from .distributed import start_fabric
 from .state import create_train_state
@@ -136,7 +135,7 @@ def record_gradients(
             f"config field 'weight_schedule' is {config.weight_schedule!r}: expected none, since a recording needs "
             "constant weights; leave it empty"
         )
-    check_every_task(config, "a recording")
+    config.check_every_task("a recording")
     fabric = start_fabric(config)
     prepare_data(config, progress=False)
     seed_everything(config.seed)
