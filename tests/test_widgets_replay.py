@@ -8,6 +8,7 @@ import pytest
 import torch
 from mtl_course.config import make_config
 from mtl_course.core.errors import UserError
+from mtl_course.training.loop import train
 from mtl_course.training.recording import read_recording, record_gradients, recording_of_run
 from mtl_course.widgets import gradient_arrows as ga
 from mtl_course.widgets.gradient_arrows import (
@@ -158,6 +159,13 @@ def test_recording_a_real_run(smoke):
 def test_a_recording_needs_every_task_in_every_step(field):
     with pytest.raises(UserError, match=next(iter(field))):
         record_gradients(make_config("smoke", **field))
+
+
+def test_a_run_in_which_tasks_never_meet_is_no_recording(smoke, tmp_path):
+    rests = dict(classification_every=2, lane_every=2, gradient_log_every=1)
+    train(make_config("smoke", steps_per_epoch=2, epochs=1, results_dir=str(tmp_path), **rests), progress=False)
+    with pytest.raises(UserError, match="no recorded step has all of classification, detection, lane.*TASK_every"):
+        recording_of_run(tmp_path)
 
 
 def test_a_recording_that_fails_or_works_leaves_the_user_alone(monkeypatch):

@@ -107,6 +107,11 @@ def recording_of_run(results_dir: str | Path) -> Recording:  # of a run with `gr
     tasks = [task for task in TASKS if task in norms]
     complete = set(losses.index[losses[tasks].notna().all(axis=1)])
     steps = [step for step in norms.loc["trunk"].index if step in complete]
+    if not steps:
+        raise UserError(
+            f"{logs / 'gradients.csv'}: no recorded step has all of {', '.join(tasks)}: expected every task in every "
+            "step; train with `task_sampling=all` and each task's `TASK_every` 1"
+        )
     gramians = {}
     for stage in dict.fromkeys(table.stage):
         lengths = norms.loc[stage].reindex(steps)[tasks].fillna(0.0).to_numpy()
