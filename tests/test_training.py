@@ -5,7 +5,7 @@ import pandas as pd, pytest, torch
 from lightning_fabric.plugins.precision import MixedPrecision
 import mtl_course.models.backbone as backbone, mtl_course.training.setup as setup
 from mtl_course.core.errors import UserError
-from mtl_course.core.seeds import derive_seed
+from mtl_course.core.seeds import seed_everything, derive_seed
 from mtl_course.config import Config, make_config
 from mtl_course.data.loaders import create_dataloaders, training_loader
 from mtl_course.models import model_from_config
@@ -251,6 +251,7 @@ def begun(**options):
     config = make_config("smoke", precision="32-true", cache_images=False, **options)
     fabric = start_fabric(config)
     loader = training_loader(config)
+    seed_everything(config.seed)  # the same weights whichever tests came before
     state = create_train_state(fabric, config, loader)
     state.model.train()
     return fabric, state, next(iter(loader))
