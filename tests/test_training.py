@@ -310,7 +310,9 @@ def test_a_task_whose_weight_is_0_takes_no_part_in_the_step(smoke, balancer):
     fabric, run, batch = begun(balancer=balancer, weight_schedule="lane=0>1@0.5-1")
     before = {n: p.detach().clone() for n, p in run.model.heads["lane"].named_parameters()}
     step = train_step(fabric, run, batch, progress=0.2)
-    assert set(step.losses) == {"classification", "detection"} and all(w > 0 for w in step.weights.values())
+    assert set(step.losses) == {"classification", "detection"}
+    positive = [w > 0 for w in step.weights.values()]
+    assert all(positive) or (balancer == "mgda" and any(positive))  # the shortest mixture may leave a task out
     assert all(torch.equal(p, before[n]) for n, p in run.model.heads["lane"].named_parameters())
     assert set(train_step(fabric, run, batch, progress=0.75).losses) == {"classification", "detection", "lane"}
 
