@@ -226,12 +226,13 @@ class Config:
 
     def check_every_task(self, purpose: str):  # what needs it: the first words of the sentence
         """Raises `UserError` unless every task is in every step."""
+        sentence = f"{purpose} needs every task in every step: set"
         if self.task_sampling != "all":
-            raise UserError(f"{purpose} needs every task in every step: set task_sampling to all")
-        every = {task: self.every_of(task) for task in self.tasks}
-        for task, n in every.items():
-            if n > min(every.values()):
-                raise UserError(f"{purpose} needs every task in every step: set {task}_every to {min(every.values())}")
+            raise UserError(f"{sentence} task_sampling to all")
+        least = min(map(self.every_of, self.tasks))  # common to all it would change nothing
+        for task in self.tasks:
+            if self.every_of(task) > least:
+                raise UserError(f"{sentence} {task}_every to {least}")
 
     def limit_of(self, task: str) -> int:  # training images of `task` that are used; 0: all
         return getattr(self, f"{task}_limit")

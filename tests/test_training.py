@@ -5,7 +5,7 @@ import pandas as pd, pytest, torch
 from lightning_fabric.plugins.precision import MixedPrecision
 import mtl_course.models.backbone as backbone, mtl_course.training.setup as setup
 from mtl_course.core.errors import UserError
-from mtl_course.core.seeds import seed_everything, derive_seed
+from mtl_course.core.seeds import derive_seed, seed_everything
 from mtl_course.config import Config, make_config
 from mtl_course.data.loaders import create_dataloaders, training_loader
 from mtl_course.models import model_from_config
@@ -307,12 +307,11 @@ def test_methods_that_draw_lots_draw_others_for_another_seed(smoke):
 
 @pytest.mark.parametrize("balancer", ["fixed", "gradnorm", "geometric_mean", "famo", "mgda", "upgrad"])
 def test_a_task_whose_weight_is_0_takes_no_part_in_the_step(smoke, balancer):
-    fabric, run, batch = begun(balancer=balancer, weight_schedule="lane=0>1@0.5-1")
+    # seed 2: MGDA's shortest mixture may leave a task out, and does so with the weights of seed 0
+    fabric, run, batch = begun(balancer=balancer, weight_schedule="lane=0>1@0.5-1", seed=2)
     before = {n: p.detach().clone() for n, p in run.model.heads["lane"].named_parameters()}
     step = train_step(fabric, run, batch, progress=0.2)
-    assert set(step.losses) == {"classification", "detection"}
-    positive = [w > 0 for w in step.weights.values()]
-    assert all(positive) or (balancer == "mgda" and any(positive))  # the shortest mixture may leave a task out
+    assert set(step.losses) == {"classification", "detection"} and all(w > 0 for w in step.weights.values())
     assert all(torch.equal(p, before[n]) for n, p in run.model.heads["lane"].named_parameters())
     assert set(train_step(fabric, run, batch, progress=0.75).losses) == {"classification", "detection", "lane"}
 

@@ -94,7 +94,7 @@ def measure_step(
     are missing.
     Raises `UserError` with the last line of anything else that went wrong there.
     """
-    config = with_batch_size(config, batch_size).replace(num_processes=1, weight_schedule="")
+    config = with_batch_size(config, batch_size).replace(weight_schedule="")
     row = dict(batch_size=batch_size, images=sum(images_per_task(config).values()))
     arguments = dict(config=config.to_dict(), steps=steps, limit=int(limit))
     try:

@@ -11,5 +11,5 @@ __all__ = []
 
 
 def exact_power(base: np.ndarray, exponent: float) -> np.ndarray:  # float32 of the shape of `base`
-    "base ** exponent."
-    return (np.asarray(base, np.float64) ** float(exponent)).astype(np.float32)
+    "base ** exponent, the exponent rounded to float32."
+    return (np.asarray(base, np.float64) ** float(np.float32(exponent))).astype(np.float32)

@@ -104,7 +104,7 @@ def _sensor(light: np.ndarray, camera: SignCamera, rng) -> np.ndarray:
     s = camera.saturation * (1 - camera.haze)
     mix = s * np.eye(3) + (1 - camera.haze - s) / 3  # keeps brightness, drops colourfulness
     image = cv2.transform(light, np.column_stack([mix, np.full(3, 0.6 * camera.haze)]).astype(np.float32))
-    image = exact_power(np.clip(image, 0, 1), np.float32(camera.gamma))
+    image = exact_power(np.clip(image, 0, 1), camera.gamma)
     if camera.noise:
         image += rng.standard_normal(image.shape, np.float32) * np.float32(camera.noise)
     picture = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -22,7 +22,7 @@ def paint_sky(canvas: Canvas):
     if weather.name in ("clear", "cloudy", "low_sun") and rng.uniform() < 0.45:  # overexposed
         high = high * 0.4 + 150
         low = low * 0.3 + 178
-    t = exact_power(np.linspace(0, 1, bottom, dtype=np.float32)[:, None], np.float32(rng.uniform(0.6, 2.0)))
+    t = exact_power(np.linspace(0, 1, bottom, dtype=np.float32)[:, None], rng.uniform(0.6, 2.0))
     cloud = np.zeros((1, camera.width), np.float32)
     if weather.name in ("clear", "cloudy", "low_sun", "dusk", "rain"):
         y, x = rng.integers(0, 400, 2)
