@@ -30,7 +30,7 @@ _RUN_FIELDS = (
     Field("seed", 0, "fixes the weights, the order of the images, augmentation and dropout"),
     Field("data_root", "datasets/world", "folder with gtsrb/, kitti/ and tusimple/"),
     Field("results_dir", "results", "folder for checkpoints, logs, tables and figures"),
-    Field("world_size", "laptop", "size of the built-in world, made when data_root is missing", ("tiny", "laptop")),
+    Field("world_size", "laptop", "size of the built-in world, made when data_root is missing", ("tiny", "laptop", "evening")),
 )
 _DATA_FIELDS = (
     Field(
@@ -392,6 +392,21 @@ RECIPES = {
         checkpoint_every=500,
     ),
 }
+RECIPES["evening"] = RECIPES["laptop"] | dict(
+    world_size="evening",
+    data_root="datasets/world-evening",
+    results_dir="results/evening",
+    detection_size=(192, 640),
+    anchor_scale=3.0,
+    detection_batch_size=4,
+    lane_size=(192, 320),
+    epochs=10,
+    steps_per_epoch=700,
+    evaluate_every=5,
+    weight_decay=0.05,
+    warmup_steps=100,
+    checkpoint_every=100,
+)
 RECIPES["specification_boosted"] = (
     RECIPES["specification"]
     | {f"{t}_weight": w for t, w in BOOSTED_WEIGHTS.items()}

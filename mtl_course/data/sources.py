@@ -17,7 +17,7 @@ from .sampling import subsample_indices
 
 __all__ = ["make_reader", "prepare_data"]
 
-_WORLDS = ("world", "world-tiny")  # names of folders in which the built-in world is made on first use
+_WORLDS = ("world", "world-tiny", "world-evening")  # names of folders in which the built-in world is made on first use
 _READER_PARTS = {
     "__len__": "the number of its images",
     "files": "the names of its images, below the data root",

@@ -31,6 +31,7 @@ class WorldOptions:
 
 WORLD_SIZES = dict(
     laptop=WorldOptions(),
+    evening=WorldOptions(seed=1, signs=51600, scenes=4200, lanes=3000),  # another seed: no picture is in both worlds
     tiny=WorldOptions(signs=258, frames_per_track=3, sign_test=86, scenes=24, lanes=16, lane_test=8, joint=4),
 )
 _COUNTS = ("seed", "signs", "sign_test", "scenes", "lanes", "lane_test", "joint", "frames_per_track")
