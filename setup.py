@@ -26,6 +26,7 @@ setup(
     ],
     keywords=cfg["keywords"],
     packages=find_packages(include=["mtl_course", "mtl_course.*"]),
+    package_data={"mtl_course": ["weights/*"]},
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split(), "balancers": cfg["balancers_requirements"].split()},

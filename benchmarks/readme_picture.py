@@ -1,4 +1,5 @@
-"""The picture of the README: what the trained model sees on held-out images of the world.
+"""The picture of the README: what the network in the box sees on held-out images of the world that
+`make train` draws.
 
 python benchmarks/readme_picture.py --out results/readme.png
 """
@@ -6,9 +7,10 @@ python benchmarks/readme_picture.py --out results/readme.png
 import cv2, numpy as np, torch
 from fastcore.script import Param, call_parse
 from mtl_course.evaluation.predict import draw_described, predict_image
+from mtl_course.config import make_config
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.data.loaders import normalise
-from mtl_course.data.sources import make_reader
+from mtl_course.data.sources import make_reader, prepare_data
 from mtl_course.data.images import read_image
 from mtl_course.models import load_model
 
@@ -43,13 +45,15 @@ def sign_strip(model, width, count=12):
 
 @call_parse
 def main(
-    checkpoint: Param("the trained model", str) = "results/checkpoints/model_best.pt",
+    checkpoint: Param("the trained model", str) = "evening",
     out: Param("the picture to write", str) = "results/readme.png",
     scenes: Param("test scenes to show, comma-separated", str) = "3,8",
     lanes: Param("test lane images to show, comma-separated", str) = "2,5",
 ):
     "Draws the README's picture."
-    model, width = load_model(resolve(checkpoint)), 1000
+    model, width = load_model(checkpoint), 1000
+    model.config = model.config.replace(data_root=make_config("laptop").data_root)
+    prepare_data(model.config)
     rows = []
     for task, wanted in (("detection", scenes), ("lane", lanes)):
         pair = list(pictures(model, task, map(int, wanted.split(","))))

@@ -11,6 +11,7 @@ from mtl_course.core.statistics import mean_and_interval
 from readme_markers import write_between
 
 START, END = "<!-- scores: python benchmarks/readme_tables.py -->", "<!-- end of scores -->"
+BOX_START, BOX_END = "<!-- box: python benchmarks/readme_tables.py -->", "<!-- end of box -->"
 COST_START, COST_END = "<!-- cost: python benchmarks/readme_tables.py -->", "<!-- end of cost -->"
 COST_WAYS = {  # whose images -> way of benchmarks/balancing_cost.py -> its name here, the nearest rival first
     "own": {
@@ -59,6 +60,20 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def box_table() -> str:
+    "Scores of the network in the box, a column for each kind of pictures."
+    rows = pd.read_csv(resolve("results/evening.csv"))
+    rows = rows[rows["class"] == "all"].set_index(["data", "task", "metric"])
+    places = {"world-evening": "its own world, held out", "world": "`make train`'s world, held out"}
+    lines = [f"| | {' | '.join(places.values())} |", "| --- | ---: | ---: |"]
+    for task, metric, name in ROWS:
+        if task != "all":
+            cells = [rows.loc[(place, task, metric)] for place in places]
+            shown = " | ".join(f"{cell.value:.3f} ({cell.low:.3f} – {cell.high:.3f})" for cell in cells)
+            lines.append(f"| {name} | {shown} |")
+    return "\n".join(lines)
+
+
 def costs() -> str:
     "Costs of a step by the way its gradients are made, over all tasks and threads."
     path = "results/balancing_cost_96.csv"
@@ -89,9 +104,12 @@ def _range(values) -> str:
 
 @call_parse
 def main():
-    "Puts the table and the costs into README.md."
+    "Puts tables and costs into README.md, and that of the network in the box into its card, too."
     write_between(resolve("README.md"), START, END, table())
     print(table())
+    for page in ("README.md", "mtl_course/weights/README.md"):
+        write_between(resolve(page), BOX_START, BOX_END, box_table())
+    print(box_table())
     try:
         cell = costs()
     except UserError as e:

@@ -1,9 +1,15 @@
 """Loaders, waiting for data, and a training step on three paths, in turn.
 
 float32: numbers of 32 bits, channels first. tuned: bf16 where the processor has it, channels
-last. library: the tuned path with the convolutions and RoIAlign of torch and torchvision.
+last. library: the tuned path with the convolutions and RoIAlign of torch and torchvision. compiled
+(asked for, and about a minute longer): the tuned path with backbone and lane head through
+`torch.compile`.
+
+The floor is the time that the multiplications of a step would take at the speed of one large
+product of matrices, and nothing else any.
 
     python benchmarks/training_speed.py --steps 10
+    python benchmarks/training_speed.py --steps 10 --compiled
 
 Writes results/training_speed.csv.
 """
@@ -14,9 +20,11 @@ import time
 from collections.abc import Callable
 
 import pandas as pd
-from fastcore.script import Param, call_parse
+import torch
+from fastcore.script import Param, call_parse, store_true
 from lightning_fabric import Fabric
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import MultiScaleRoIAlign
 
 from recipes import EVERY_STEP
@@ -67,15 +75,21 @@ def use_library_layers(model: nn.Module):
             module.__class__ = MultiScaleRoIAlign
 
 
-def make_step(loader, precision: str, channels_last: bool, library: bool) -> Callable:
-    "A function that takes a step with a batch."
+def compile_layers(model: nn.Module):
+    "Lets inductor fuse what lies between the convolutions."
+    for module in (model.backbone, model.heads["lane"]):
+        module.forward = torch.compile(module.forward, dynamic=False)
+
+
+def make_step(loader, precision: str, channels_last: bool, change: Callable | None = None) -> Callable:
+    "A function that takes a step with a batch; `change` does something to the network first."
     config = make_config("laptop", **EVERY_STEP, precision=precision, channels_last=channels_last)
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
     seed_everything(0)
     state = create_train_state(fabric, config, loader)
     state.model.train()
-    if library:
-        use_library_layers(state.model)
+    if change:
+        change(state.model)
 
     def step(batch):
         compute_gradients(fabric, state.model, batch)
@@ -86,19 +100,41 @@ def make_step(loader, precision: str, channels_last: bool, library: bool) -> Cal
     return step
 
 
-def make_paths(loader) -> dict[str, Callable]:  # name -> a step
+def make_paths(loader, compiled: bool) -> dict[str, Callable]:  # name -> a step
     best = choose_precision("auto")
-    return {
-        "float32": make_step(loader, "32-true", channels_last=False, library=True),
-        "library": make_step(loader, best, channels_last=True, library=True),
-        "tuned": make_step(loader, best, channels_last=True, library=False),
+    paths = {
+        "float32": make_step(loader, "32-true", channels_last=False, change=use_library_layers),
+        "library": make_step(loader, best, channels_last=True, change=use_library_layers),
+        "tuned": make_step(loader, best, channels_last=True),
     }
+    if compiled:
+        paths["compiled"] = make_step(loader, best, channels_last=True, change=compile_layers)
+    return paths
+
+
+def floor_rows(step: Callable, batch: dict) -> list[dict]:
+    "What a step multiplies, how fast this machine multiplies, and the quotient."
+    with FlopCounterMode(display=False) as counter:
+        step(batch)
+    operations = counter.get_total_flops()
+    matrix = torch.randn(2048, 2048, dtype=torch.bfloat16 if choose_precision("auto") != "32-true" else torch.float32)
+    seconds = []
+    for _ in range(20):
+        began = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - began)
+    rate = 2 * len(matrix) ** 3 / statistics.median(seconds)
+    return [
+        dict(what="multiplications and additions of a step", unit="Gflop", value=operations / 1e9),
+        dict(what="one product of 2048×2048 matrices", unit="Gflop/s", value=rate / 1e9),
+        dict(what="floor of a step at that rate", unit="s", value=operations / rate),
+    ]
 
 
 def ratio_rows(seconds: dict[str, list[float]]) -> list[dict]:
     "How many times as long a step of the other paths takes: median and range of pairs."
     rows = []
-    for name in ("float32", "library"):
+    for name in [name for name in seconds if name != "tuned"]:
         ratios = [other / tuned for other, tuned in zip(seconds[name], seconds["tuned"])]
         row = dict(what=f"{name} step / tuned step, median of pairs", unit="ratio", value=statistics.median(ratios))
         rows.append(row)
@@ -108,13 +144,16 @@ def ratio_rows(seconds: dict[str, list[float]]) -> list[dict]:
 
 
 @call_parse
-def main(steps: Param("counted steps of each path", int) = 10):
+def main(
+    steps: Param("counted steps of each path", int) = 10,
+    compiled: Param("also the tuned path through torch.compile", store_true) = False,
+):
     "Measures the loaders and a training step."
     config = make_config("laptop", **EVERY_STEP)
     prepare_data(config)
     rows = loader_rates(config)
     loader = create_dataloaders(config)[0]
-    paths = make_paths(loader)
+    paths = make_paths(loader, compiled)
     seconds = {name: [] for name in paths}
     waits = []
     for k, (batch, clock) in enumerate(with_waiting_time(loader)):
@@ -130,7 +169,7 @@ def main(steps: Param("counted steps of each path", int) = 10):
     tuned = statistics.median(seconds["tuned"])
     for name, values in seconds.items():
         rows.append(dict(what=f"training step, {name}", unit="s", value=statistics.median(values)))
-    rows += ratio_rows(seconds)
+    rows += ratio_rows(seconds) + floor_rows(paths["tuned"], batch)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     rows += [
         dict(what="share of a tuned step spent waiting for data", unit="share", value=wait / (wait + tuned)),

@@ -30,7 +30,12 @@ _RUN_FIELDS = (
     Field("seed", 0, "fixes the weights, the order of the images, augmentation and dropout"),
     Field("data_root", "datasets/world", "folder with gtsrb/, kitti/ and tusimple/"),
     Field("results_dir", "results", "folder for checkpoints, logs, tables and figures"),
-    Field("world_size", "laptop", "size of the built-in world, made when data_root is missing", ("tiny", "laptop", "evening")),
+    Field(
+        "world_size",
+        "laptop",
+        "size of the built-in world, made when data_root is missing",
+        ("tiny", "laptop", "evening"),
+    ),
 )
 _DATA_FIELDS = (
     Field(

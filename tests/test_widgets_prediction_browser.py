@@ -423,27 +423,15 @@ def test_without_a_kernel(browser):
     )
 
 
-def test_the_best_network_is_taken_or_one_is_trained(browser, smoke, tmp_path, monkeypatch, capsys):
+def test_the_best_network_is_taken_or_the_one_in_the_box(smoke, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(samples, "project_root", lambda: tmp_path)
-    assert find_checkpoint() is None
-    asked = []
-
-    def fake_train(config, progress, overwrite):
-        asked.append(config)
-        folder = tmp_path / config.results_dir / "checkpoints"
-        folder.mkdir(parents=True)
-        torch.save(dict(model=browser.model.state_dict(), config=smoke.to_dict()), folder / "model_best.pt")
-
-    monkeypatch.setattr(samples, "train", fake_train)
     monkeypatch.setattr(samples, "resolve", lambda p: tmp_path / p)
-    assert (
-        trained_model(5).config.recipe == "smoke"
-        and len(asked) == 1
-        and asked[0].steps_per_epoch == 5
-        and "about a minute" in capsys.readouterr().out
-    )
-    trained_model()
-    assert len(asked) == 1  # the second time it is there
+    assert find_checkpoint() is None
+    model = trained_model()
+    assert model.config.recipe == "evening" and "the network in the box" in capsys.readouterr().out
+    assert model.config.data_root == "datasets/world-tiny"
+    (tmp_path / "datasets" / "world").mkdir(parents=True)
+    assert trained_model().config.data_root == "datasets/world"
     for place in ("results/seeds/1", "results"):
         (tmp_path / place / "checkpoints").mkdir(parents=True)
         (tmp_path / place / "checkpoints" / "model_best.pt").write_bytes(b"")

@@ -14,6 +14,7 @@ from ..data.sources import prepare_data
 from ..evaluation.evaluate import evaluate_model
 from ..evaluation.results import format_scores, model_label, write_results
 from ..models.checkpoint import check_data_root, load_model
+from ..models.stored import checkpoint_path
 from .program import check_tasks, command
 
 __all__ = []
@@ -58,7 +59,7 @@ def _folder_of_run(checkpoint: Path) -> Path:
 
 @command
 def mtl_evaluate(
-    checkpoint: Param("the trained model", str) = "results/checkpoints/model_best.pt",
+    checkpoint: Param("the trained model; evening: the one in the box", str) = "results/checkpoints/model_best.pt",
     data_root: Param(
         "another folder with gtsrb/, kitti/ and tusimple/; default: the one it was trained on", str
     ) = None,
@@ -72,7 +73,7 @@ def mtl_evaluate(
     part: Param("the former name of --split", str, choices=_SPLITS) = None,
 ):
     "Scores a trained model on held-out data and adds the scores to evaluation_results.csv."
-    checkpoint = resolve(checkpoint)
+    checkpoint = checkpoint_path(checkpoint)
     device = choose_device(device)
     model = load_model(checkpoint, device)
     check_tasks(make_config(tasks=tasks).tasks if tasks else None, model, checkpoint)

@@ -20,6 +20,7 @@ from ..data.images import read_picture
 from ..evaluation.pictures import VIDEOS, find_pictures
 from ..evaluation.predict import draw_described, predict_image
 from ..models.checkpoint import load_model
+from ..models.stored import checkpoint_path
 from .program import check_tasks, command
 
 __all__ = []
@@ -33,7 +34,7 @@ def mtl_predict(
         str,
         nargs="+",
     ),
-    checkpoint: Param("the trained model", str) = "results/checkpoints/model_best.pt",
+    checkpoint: Param("the trained model; default: make train's, else the one in the box, evening", str) = None,
     out: Param("folder for the drawn pictures and the json files", str) = "results/predictions",
     tasks: Param("tasks to run, comma-separated; default: guessed from the picture's shape", str) = None,
     score_threshold: Param("smallest score of a box, 0 to 1", float) = 0.5,
@@ -50,7 +51,7 @@ def mtl_predict(
     if not files:
         _tell_failures(failures, len(failures))
     out = resolve(out)
-    checkpoint = resolve(checkpoint)
+    checkpoint = checkpoint_path(checkpoint)
     missing = len(failures)
     tasks = make_config(tasks=tasks).tasks if tasks else None
     model = load_model(checkpoint, choose_device(device))

@@ -16,6 +16,7 @@ from ..core.files import project_root, resolve, short_path
 from ..core.inputs import refuse_special_file
 from ..core.memory import is_out_of_memory
 from .multi_task_model import MultiTaskModel, model_from_config
+from .stored import checkpoint_path, read_packed
 
 __all__ = [
     "check_data_root",
@@ -30,15 +31,17 @@ _REMEDY = "train again or use another file"
 
 
 def read_checkpoint(
-    path: str | Path,  # a file written by the training loop, absolute or relative to the project
+    path: str | Path,  # written by the training loop or `pack_model`; or the name of the one in the box, evening
 ) -> dict:
     """A checkpoint's content on the CPU, tensors and plain values only.
 
     Raises `UserError` when it is missing, cut off or something else.
     """
     try:
-        refuse_special_file(resolve(path), str(path))
-        state = torch.load(resolve(path), map_location="cpu", weights_only=True)
+        file = checkpoint_path(path)
+        refuse_special_file(file, str(path))
+        packed = file.suffix == ".safetensors"
+        state = read_packed(file) if packed else torch.load(file, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except FileNotFoundError:
@@ -185,11 +188,12 @@ def check_data_root(
 
 
 def load_model(
-    path: str | Path = "results/checkpoints/model_best.pt",  # absolute or relative to the project
+    path: str | Path = "results/checkpoints/model_best.pt",  # relative to the project; or "evening"
     device: str = "cpu",
 ) -> MultiTaskModel:  # in evaluation mode; `model.config` is the config it was trained with
-    """The trained model of a checkpoint, ready to predict; raises `UserError` for a file that is
-    not one.
+    """The trained model of a checkpoint, ready to predict; "evening" is the one in the box.
+
+    Raises `UserError` for a file that is not one.
     """
     state = read_checkpoint(path)
     config = checkpoint_config(state, path).replace(pretrained="false")

@@ -94,9 +94,9 @@ class Stack:
 class PredictionBrowser(Widget):
     """Leafs through pictures with what a network sees in them, while thresholds move.
 
-    Without arguments: the trained network that is here (else one is trained for about a minute)
-    on the test split of its data. Raises `UserError` for a missing checkpoint, for missing data,
-    and for a path that does not exist or is no picture.
+    Without arguments: the trained network that is here (else the one in the box) on the test
+    split of its data. Raises `UserError` for a missing checkpoint, for missing data, and for a path
+    that does not exist or is no picture.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class PredictionBrowser(Widget):
         progress: bool = True,
     ):
         if model is None:
-            model = trained_model(progress=progress)
+            model = trained_model()
         elif isinstance(model, (str, Path)):
             path = resolve(model)
             model = load_model(path, choose_device())

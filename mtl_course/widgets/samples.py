@@ -18,15 +18,14 @@ from ..evaluation.pictures import VIDEOS, find_pictures
 from ..evaluation.predict import guess_tasks
 from ..models.checkpoint import load_model
 from ..models.multi_task_model import MultiTaskModel
-from ..training.loop import train
 
 __all__ = []
 
 CHECKPOINTS = (  # where trained networks lie, the first choice first
     "results/checkpoints",
+    "results/evening/checkpoints",
     "results/seeds/*/checkpoints",
     "results/smoke/checkpoints",
-    "results/widgets/checkpoints",
 )
 
 
@@ -42,24 +41,22 @@ def find_checkpoint(
 
 
 def trained_model(
-    steps: int = 80,  # of training where there is no network yet; 80 take about a minute on two cores
     places: Sequence[str] = CHECKPOINTS,  # where to look for one
-    results_dir: str = "results/widgets",  # where a new one goes
-    progress: bool = True,
 ) -> MultiTaskModel:
-    """A trained network: the first checkpoint found, else one trained for some steps."""
+    """A trained network: the first checkpoint found, else the one in the box.
+
+    That one says so, and looks at the laptop's world where there is one, else at the tiny world:
+    its own is three times as large, and pictures of neither are in it.
+    """
     path = find_checkpoint(places)
-    if path is None:
-        if progress:
-            print(
-                f"There is no trained network yet (make train makes one): training the recipe smoke for {steps} "
-                "steps on the tiny built-in world, about a minute.",
-                flush=True,
-            )
-        config = make_config("smoke", results_dir=results_dir, epochs=1, steps_per_epoch=steps)
-        train(config, progress=progress, overwrite=True)  # what a kill left there is of no use
-        path = resolve(results_dir) / "checkpoints" / "model_best.pt"
-    return load_model(path, choose_device())
+    if path is not None:
+        return load_model(path, choose_device())
+    print("Nothing was trained here yet (make train does): this is the network in the box, evening.", flush=True)
+    model = load_model("evening", choose_device())
+    smaller = [make_config(recipe) for recipe in ("laptop", "smoke")]
+    shown = next((config for config in smaller if resolve(config.data_root).is_dir()), smaller[-1])
+    model.config = model.config.replace(data_root=shown.data_root, world_size=shown.world_size)
+    return model
 
 
 @dataclass
