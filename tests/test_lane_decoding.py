@@ -10,6 +10,7 @@ import pytest
 from mtl_course.core.files import real_data_root
 from mtl_course.data.tusimple import draw_lanes
 from mtl_course.models.lane_decoding import mask_to_lanes
+from mtl_course.models.lane_names import name_lanes
 from mtl_course.models.lane_segments import LaneSegment, fits_one_curve
 from mtl_course.models.synthetic_lanes import HEIGHTS, count_lost_and_invented, lane_accuracy, made_up_mask
 
@@ -213,3 +214,23 @@ def test_lost_and_invented_lanes_are_counted():
     assert count_lost_and_invented([*lanes, *beside], lanes) == (0, 1)
     assert count_lost_and_invented([lanes[0], lanes[0]], lanes) == (1, 1)
     assert count_lost_and_invented([], lanes) == (2, 0)
+
+
+def straight(bottom: float, top: float, heights: range = range(40, 100, 10)) -> list[float]:
+    "A lane that meets the lower edge of a picture of 100×200 at `bottom`, and height 40 at `top`."
+    return [top + (bottom - top) * (y - 40) / 60 for y in heights]
+
+
+def test_lanes_are_named_from_the_camera_outwards():
+    lanes = [straight(190, 110), straight(60, 95), straight(-80, 80), straight(130, 105)]
+    lanes[2] = [x if x >= 0 else -2 for x in lanes[2]]  # it leaves the picture on its way down
+    names = name_lanes(lanes, list(range(40, 100, 10)), (100, 200))
+    assert names == ["right 2", "left", "left 2", "right"]
+
+
+def test_a_lane_is_named_by_where_it_leads_and_not_by_where_it_ends():
+    heights = list(range(40, 100, 10))
+    short = straight(150, 90)[:2] + [-2] * 4  # seen far away only, left of the middle there
+    assert name_lanes([short, straight(30, 90)], heights, (100, 200)) == ["right", "left"]
+    assert name_lanes([[-2, -2, 99.0, -2, -2, -2]], heights, (100, 200)) == ["left"]
+    assert name_lanes([], heights, (100, 200)) == []

@@ -21,6 +21,7 @@ def draw_predictions(
     scores=None,  # (N,) in 0..1; None for true boxes
     lanes=(),  # lists of x in pixels of `image`, negative where absent, one per h_samples
     h_samples=(),  # heights in pixels of `image`
+    lane_names=(),  # of each lane, written at its lower end
     lane_mask=None,  # (h, w) probability or mask in 0..1, any size
     sign: str = "",  # the name of a sign, as a banner
     sign_score: float | None = None,  # its probability, 0..1
@@ -34,7 +35,7 @@ def draw_predictions(
     size = min(0.9, max(0.3, width / 1600))
     if lane_mask is not None:
         picture = _blend_mask(picture, lane_mask)
-    _draw_lanes(picture, lanes, h_samples, 2 * line)
+    _draw_lanes(picture, lanes, h_samples, 2 * line, lane_names, 0.8 * size)
     for box in np.asarray(ignore, np.float64).reshape(-1, 4):
         _draw_box(picture, box, IGNORED_COLOUR, line)
     _draw_boxes(picture, boxes, labels, scores, min_score, line, 0.8 * size)
@@ -52,13 +53,17 @@ def _blend_mask(picture, mask):
     return (picture * (1 - share) + share * np.array(rgb(TASKS["lane"].colour))).astype(np.uint8)
 
 
-def _draw_lanes(picture, lanes, h_samples, thickness):
-    "Draws each lane in a colour of its own, at a sixteenth of a pixel."
+def _draw_lanes(picture, lanes, h_samples, thickness, names, size):
+    "Draws each lane in a colour of its own, at a sixteenth of a pixel, its name at the lower end."
     for k, lane in enumerate(lanes):
-        points = [(round(16 * float(x)), round(16 * float(y))) for x, y in zip(lane, h_samples) if x >= 0]
-        if len(points) > 1:
-            colour = rgb(LANE_COLOURS[k % len(LANE_COLOURS)])
-            cv2.polylines(picture, [np.array(points, np.int32)], False, colour, thickness, cv2.LINE_AA, 4)
+        points = [(float(x), float(y)) for x, y in zip(lane, h_samples) if x >= 0]
+        if len(points) < 2:
+            continue
+        colour = rgb(LANE_COLOURS[k % len(LANE_COLOURS)])
+        sixteenths = np.round(16 * np.array(points)).astype(np.int32)
+        cv2.polylines(picture, [sixteenths], False, colour, thickness, cv2.LINE_AA, 4)
+        if names:
+            _draw_text(picture, names[k], *max(points, key=lambda point: point[1]), size, colour)
 
 
 def _draw_boxes(picture, boxes, labels, scores, min_score, line, size):

@@ -80,6 +80,23 @@ def draw_log(log: pd.DataFrame) -> Figure:  # training.csv
         return figure
 
 
+def draw_learning_curves(curves: pd.DataFrame) -> Figure:  # rows of recipe_parts.csv
+    "Validation score of each task against minutes of training; the first recipe's line is solid."
+    with _style():
+        figure, axes = _new_figure(2.4, len(TASKS))
+        for ax, task in zip(axes, TASKS):
+            rows = curves[(curves.task == task) & (curves.metric == TASKS[task].primary_metric)]
+            for variant, line in zip(rows.variant.unique(), ("-", "--", ":", "-.")):
+                points = rows[rows.variant == variant].groupby("epoch")[["minutes", "value"]].mean()
+                about = dict(color=TASKS[task].colour, marker=TASKS[task].marker, ms=4)
+                ax.plot(points.minutes, points.value, line, label=variant, **about)
+            ax.set(title=f"{TASKS[task].short}: {primary_label(task)}", xlabel="minutes of training", ylim=(0, 1))
+            ax.set_xlim(left=0)
+            ax.legend(loc="lower right", frameon=False)
+        axes[0].set_ylabel("validation score")
+        return figure
+
+
 def draw_class_precision(classes: pd.DataFrame) -> Figure:  # index: names; mean, train_objects, median_width
     "AP50 of each class against its number of training objects and its width in the input."
     axes_labels = {"train_objects": "objects in the training split", "median_width": "median width (pixels)"}

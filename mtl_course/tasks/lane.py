@@ -19,6 +19,7 @@ from ..metrics.scores import LaneMetric, lane_scores
 from ..metrics.tusimple_files import score_tusimple, write_tusimple
 from ..models.lane_decoding import mask_to_lanes
 from ..models.lane_head import LaneHead
+from ..models.lane_names import name_lanes
 
 __all__ = ["LaneSegmentation"]
 
@@ -151,12 +152,14 @@ Layout: {TuSimpleFiles.layout}"""
         height = picture_size[0]
         heights = list(range(int(height * 0.22) // 10 * 10, height, 10 if height >= 360 else 4))
         probability = output.softmax(1)[0, 1].float().cpu().numpy()
-        return dict(lanes=mask_to_lanes(probability, heights, picture_size), h_samples=heights)
+        lanes = mask_to_lanes(probability, heights, picture_size)
+        return dict(lanes=lanes, lane_names=name_lanes(lanes, heights, picture_size), h_samples=heights)
 
     def draw(self, picture, described: dict):
         from ..plots.drawing import draw_predictions  # late: matplotlib is loaded with it
 
-        return draw_predictions(picture, lanes=described.get("lanes", ()), h_samples=described.get("h_samples", ()))
+        parts = {name: described.get(name, ()) for name in ("lanes", "lane_names", "h_samples")}
+        return draw_predictions(picture, **parts)
 
     # mtl_data
 
