@@ -228,7 +228,7 @@ def test_lanes_are_named_from_the_camera_outwards():
     assert names == ["right 2", "left", "left 2", "right"]
 
 
-def test_a_lane_is_named_by_where_it_leads_and_not_by_where_it_ends():
+def test_a_lane_is_named_by_where_it_leads():
     heights = list(range(40, 100, 10))
     short = straight(150, 90)[:2] + [-2] * 4  # seen far away only, left of the middle there
     assert name_lanes([short, straight(30, 90)], heights, (100, 200)) == ["right", "left"]
