@@ -55,6 +55,7 @@ _DATA_FIELDS = (
         least=1,
     ),
     Field("use_horizontal_flip", True, "mirror images (signs only where the mirrored sign is a sign)"),
+    Field("use_recropping", False, "cut signs out a little differently each time: turned, scaled, sheared, shifted"),
     Field("use_rotation", True, "rotate by up to 10 degrees"),
     Field("use_brightness", True, "change the brightness by up to 30 %"),
     Field("use_contrast", True, "change the contrast by up to 30 %"),

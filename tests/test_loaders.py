@@ -1,5 +1,7 @@
 """Batches are a function of seed and step; augmentation moves labels with the picture."""
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torchvision import tv_tensors
@@ -166,6 +168,25 @@ def test_each_flag_does_something_and_off_is_off(flag, smoke):
     assert not torch.equal(
         augment(sample, "detection", make_config("smoke", **OFF | {f"use_{flag}": True}), 3)["image"], sample["image"]
     )
+
+
+def test_signs_are_cut_out_a_little_differently_each_time():
+    rng = np.random.default_rng(0)
+    pixels = cv2.circle(np.full((48, 48, 3), 40, np.uint8), (24, 24), 14, (200, 30, 30), -1, cv2.LINE_AA)
+    image = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
+    sample = dict(image=image, label=14, file="")
+    config = make_config("smoke", **OFF | dict(use_recropping=True))
+    widths, middles = [], []
+    for seed in rng.integers(2**31, size=200):
+        cut = augment(sample, "classification", config, int(seed))
+        assert type(cut["image"]) is tv_tensors.Image and cut["image"].shape == image.shape and cut["label"] == 14
+        columns = (cut["image"][0] > 120).any(0).nonzero().flatten()
+        widths.append(len(columns))
+        middles.append(columns.float().mean().item())
+    assert 28 < np.mean(widths) < 33 and 2 < np.std(widths) < 5  # 29 pixels, enlarged by 5 ± 9 %
+    assert abs(np.mean(middles) - 24) < 0.5 and 0.8 < np.std(middles) < 1.8  # ± 2.5 % of 48 pixels
+    scene = dict(image=image, boxes=torch.ones(1, 4), file="")
+    assert TASKS["detection"].recrop(scene, rng) is scene  # a whole picture was never cut
 
 
 def test_slivers_are_dropped_with_their_labels():

@@ -81,7 +81,8 @@ class Task:
     | --- | --- |
     | names | `name`, `title`, `short`, `images`, `class_names`, `folder`, `colour`, `marker` |
     | the config | `image_size`, `weight`, `fields`, `model_fields`, `max_rotation` |
-    | reading | `make_reader`, `collate`, `mirror`, `finish_augmentation`, `class_labels` |
+    | reading | `make_reader`, `collate`, `mirror`, `recrop`, `finish_augmentation`, |
+    | | `class_labels` |
     | the network | `make_head`, `configure_loss`, `decode` |
     | scores | `make_metric`, `summarise`, `confusion`, `keep`, `intervals` |
     | pictures | `targets_of`, `draw`, `describe`, `image_score`, `fits_picture` |
@@ -169,6 +170,12 @@ class Task:
         from torchvision.tv_tensors import TVTensor
 
         return {key: horizontal_flip(v) if isinstance(v, TVTensor) else v for key, v in sample.items()}
+
+    def recrop(self, sample: dict, rng) -> dict:  # rng: numpy's Generator
+        """A sample as if another hand had cut it out; as it stands, a whole picture was never
+        cut.
+        """
+        return sample
 
     def finish_augmentation(self, sample: dict) -> dict:
         """Tidies an augmented sample, such as boxes that now leave the image."""

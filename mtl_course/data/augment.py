@@ -28,6 +28,8 @@ def augment(
     sample = dict(sample)
     if config.use_horizontal_flip and flip < 0.5:
         sample = TASKS[task].mirror(sample)
+    if config.use_recropping:
+        sample = TASKS[task].recrop(sample, rng)
     if config.use_rotation:
         sample = _rotate(sample, angle * TASKS[task].max_rotation)
     if config.use_brightness:
