@@ -3,6 +3,7 @@ looks at validation alone, a table with holes is cut to a rectangle.
 """
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from mtl_course.plots.balancers import delta_m_figure, front_figure
 from mtl_course.studies.scores import delta_m, headline_scores
 from mtl_course.studies.balancers import (
     balancer_findings,
+    block_verdict,
     failed_runs,
     balanced_subset,
     is_fixed,
@@ -86,6 +88,20 @@ def test_one_seed_says_nothing():
 def test_without_balancers_or_fixed_weights_nothing_is_said():
     for runs in ({"alone": 0, "equal": 2}, {"alone": 0, "upgrad": 2}):
         assert "Nothing can be said yet" in finding(study(runs))
+
+
+def test_a_win_in_one_of_two_analyses_is_a_hint():
+    """A score near zero carries Δm: there a small difference is a large part of the baseline."""
+
+    def row(mean, p, log_change, p_log):
+        return SimpleNamespace(mean=mean, p=p, log_change=log_change, p_log=p_log)
+
+    assert block_verdict(row(20, 0.01, 0.1, 0.01)) == "beats"
+    assert block_verdict(row(20, 0.03, 0.1, 0.5)) == "a hint of better"
+    assert block_verdict(row(-20, 0.5, -0.1, 0.04)) == "a hint of worse"
+    assert block_verdict(row(-20, 0.01, -0.1, 0.01)) == "loses to"
+    assert block_verdict(row(20, 0.01, -0.1, 0.01)) == "unclear"
+    assert block_verdict(row(20, 0.2, 0.1, 0.3)) == "unclear"
 
 
 def test_pairs_show_what_the_luck_of_the_seed_hides():

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..config import TASKS
 from ..core.errors import UserError
 from ..core.statistics import holm, mean_and_interval, mean_p_value
+from .blocks import compare_with_control
 from .plans import BALANCER_RUNS, ENOUGH_SEEDS, study_command
 from .scores import delta_m, headline_scores, pareto_front
 
@@ -143,6 +143,36 @@ def paired_differences(
     return table.assign(p_holm=holm(table.p)).sort_values("mean", ascending=False, ignore_index=True)
 
 
+LEAST_SCORE = 0.01  # a run that learned nothing counts as this: its logarithm would decide everything
+
+
+def block_differences(
+    block: pd.DataFrame,
+    opponent: str,  # a run, chosen before the split was looked at
+    split: str = "test",
+) -> pd.DataFrame:  # run, mean, low, high (points of Δm), p, log_change, p_log; sorted by the mean
+    """Each balancer, and random weights, minus the opponent; runs × seeds are blocks.
+
+    Intervals and p-values hold for all comparisons together: of Δm, and of the mean log score.
+    """
+    points = delta_m(block, split).unstack("run")
+    runs = [opponent, *(run for run in points if run_kind(run) in ("balancer", "control"))]
+    logs = np.log(headline_scores(block, split).clip(lower=LEAST_SCORE)).mean(axis=1).unstack("run")
+    second = compare_with_control(logs[runs], opponent).set_index("run")
+    table = compare_with_control(points[runs], opponent)
+    return table.assign(log_change=table.run.map(second["mean"]), p_log=table.run.map(second.p))
+
+
+def block_verdict(row) -> str:  # of `block_differences`
+    """`beats` or `loses to` where Δm and log scores decide alike; a hint where one of them does."""
+    decided = [np.sign(change) for change, p in ((row.mean, row.p), (row.log_change, row.p_log)) if p < 0.05]
+    if not decided or len(set(decided)) > 1:
+        return "unclear"
+    if len(decided) == 2:
+        return "beats" if decided[0] > 0 else "loses to"
+    return "a hint of better" if decided[0] > 0 else "a hint of worse"
+
+
 def verdict(row) -> str:  # with low, high and p_holm, such as a row of `paired_differences`
     """`beats`, `loses to`, a hint of either, `unclear` or `one seed`.
 
@@ -187,18 +217,20 @@ def _selection_sentence(block: pd.DataFrame, runs: list[str], chosen: dict) -> s
     )
 
 
-def _test_sentences(block: pd.DataFrame, runs: list[str], chosen: dict, rows: list) -> list[str]:
-    """What the test split says of the chosen runs and of the controls, and the paired difference of
-    the chosen.
-    """
+def _test_sentences(block: pd.DataFrame, runs: list[str], chosen: dict) -> list[str]:
+    "What the test split says of the chosen runs and of the controls."
     change = delta_m(block, "test")
     controls = [run for run in ("equal", "random") if run in runs and run != chosen["fixed"]]
-    sentences = []
-    for run in (chosen["fixed"], chosen["balancer"], *controls):
-        sentences.append(f"On test, {run}: Δm {_with_interval(*mean_and_interval(change[run]))}.")
+    shown = (chosen["fixed"], chosen["balancer"], *controls)
+    return [f"On test, {run}: Δm {_with_interval(*mean_and_interval(change[run]))}." for run in shown]
+
+
+def _difference_sentence(rows: list, chosen: dict) -> str:
+    "The difference between the two chosen runs."
     best = next(row for row in rows if row.run == chosen["balancer"])
     difference = _with_interval(best.mean, best.low, best.high, " points")
-    return [*sentences, f"Seed by seed, {best.run} minus {chosen['fixed']}: {difference}."]
+    log_scores = f"{best.log_change:+.2f} in the mean log score"
+    return f"As blocks, {best.run} minus {chosen['fixed']}: {difference}, and {log_scores} (p {best.p_log:.2f})."
 
 
 def _failure_sentence(failures: list[tuple]) -> str:
@@ -210,15 +242,11 @@ def _failure_sentence(failures: list[tuple]) -> str:
 
 
 def _resolution_sentence(rows: list, seeds: int) -> str:
-    """How large a difference must be for an interval off zero, and for the first claim of a family
-    of comparisons.
-    """
-    half = np.median([(row.high - row.low) / 2 for row in rows])
-    family = stats.t.ppf(1 - 0.025 / len(rows), seeds - 1) / stats.t.ppf(0.975, seeds - 1)
+    "How large a difference must be for its interval to leave zero out."
+    half = (rows[0].high - rows[0].low) / 2
     return (
-        f"With {seeds} seeds a difference has to be about {half:.1f} points (the median half-width) "
-        f"for its own interval to leave zero out, and about {half * family:.0f} points to be called better "
-        f"after Holm's correction for {len(rows)} comparisons: what is smaller stays unseen."
+        f"With {seeds} seeds, analysed as blocks, a difference has to be {half:.1f} points of Δm to leave zero out, "
+        f"for all {len(rows)} comparisons together: what is smaller stays unseen."
     )
 
 
@@ -233,12 +261,15 @@ def _comparison_sentence(rows: list, opponent: str) -> str:
     }
     groups = []
     for outcome, phrase in words.items():
-        names = [row.run for row in rows if verdict(row) == outcome]
+        names = [row.run for row in rows if block_verdict(row) == outcome]
         if names:
             groups.append(f"{phrase}: {', '.join(names)}")
     balancers = sum(row.run != "random" for row in rows)
     also_random = " and random weights" if len(rows) > balancers else ""
     return f"The {balancers} balancers{also_random} against {opponent}: {'; '.join(groups)}."
+
+
+_CHANCE = {"unclear": ", within what chance allows", "a hint of better": " in one of two analyses"}
 
 
 def _finding(rows: list, chosen: str, runs: list[str]) -> str:
@@ -250,12 +281,12 @@ def _finding(rows: list, chosen: str, runs: list[str]) -> str:
     opponent = "tuned fixed weights"
     if not tuned:
         opponent = f"the best of {len(tried)} fixed weights (the grid has {len(grid)})"
-    winners = [row.run for row in rows if verdict(row) == "beats" and row.run != "random"]
+    winners = [row.run for row in rows if block_verdict(row) == "beats" and row.run != "random"]
     if winners:
         return f"{start}: yes, here {opponent} {'are' if tuned else 'is'} beaten, by {', '.join(winners)}."
     best = next(row for row in rows if row.run == chosen)
     side = "ahead" if best.mean > 0 else "behind"
-    chance = ", within what chance allows" if verdict(best) == "unclear" else ""
+    chance = _CHANCE.get(block_verdict(best), "")
     return (
         f"{start}: no balancer was shown to beat {opponent} here; {chosen}, "
         f"the balancer chosen on validation, lies {side}{chance}."
@@ -276,11 +307,12 @@ def balancer_findings(table: pd.DataFrame) -> list[str]:  # of the study `balanc
     if None in chosen.values():
         nothing = "Nothing can be said yet: it takes at least one run with fixed weights and one with a balancer."
         return [*sentences, nothing]
-    rows = list(paired_differences(block, chosen["fixed"]).itertuples())
     sentences.append(_selection_sentence(block, runs, chosen))
-    sentences += _test_sentences(block, runs, chosen, rows)
+    sentences += _test_sentences(block, runs, chosen)
     if seeds < 2:
         return [*sentences, "Finding: none. With one seed there is no telling a difference from luck."]
+    rows = list(block_differences(block, chosen["fixed"]).itertuples())
+    sentences.append(_difference_sentence(rows, chosen))
     failures = failed_runs(block)
     if failures:
         sentences.append(_failure_sentence(failures))
