@@ -92,7 +92,7 @@ def draw_learning_curves(curves: pd.DataFrame) -> Figure:  # rows of recipe_part
                 ax.plot(points.minutes, points.value, line, label=variant, **about)
             ax.set(title=f"{TASKS[task].short}: {primary_label(task)}", xlabel="minutes of training", ylim=(0, 1))
             ax.set_xlim(left=0)
-            ax.legend(loc="lower right", frameon=False)
+            ax.legend(loc="best", frameon=False)
         axes[0].set_ylabel("validation score")
         return figure
 
