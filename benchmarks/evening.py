@@ -32,8 +32,7 @@ COLUMNS = ["data", "split", "task", "metric", "class", "difficulty", "value", "l
 
 def score_on(model, data: str, data_root: str, part: str) -> pd.DataFrame:  # data: its name in the table
     """Every score on a part of some data, the official ones among them."""
-    size = "laptop" if data == "world" else "evening"
-    config = model.config.replace(data_root=data_root, world_size=size)
+    config = model.config.on_data(data_root)
     prepare_data(config)
     loaders = {task: evaluation_loader(config, part, (task,)) for task in config.tasks}
     scores = evaluate_model(model, loaders, "cpu", choose_precision("auto"))

@@ -52,7 +52,7 @@ def main(
 ):
     "Draws the README's picture."
     model, width = load_model(checkpoint), 1000
-    model.config = model.config.replace(data_root=make_config("laptop").data_root)
+    model.config = model.config.on_data(make_config("laptop").data_root)
     prepare_data(model.config)
     rows = []
     for task, wanted in (("detection", scenes), ("lane", lanes)):

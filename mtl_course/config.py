@@ -173,6 +173,14 @@ class Config:
         """The same config with some fields changed."""
         return Config(**self.to_dict() | changes)
 
+    def on_data(self, data_root: str) -> "Config":
+        """The same on other data; a recipe's world that has to be drawn gets that recipe's size."""
+        sizes = {}
+        for recipe in ("laptop", "smoke", "evening"):
+            config = make_config(recipe)
+            sizes[config.data_root] = config.world_size
+        return self.replace(data_root=data_root, world_size=sizes.get(data_root, self.world_size))
+
     def to_dict(self) -> dict:
         """Field -> value; of tasks that do not belong to the course, only those of this run have
         their fields in it.

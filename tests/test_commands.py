@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2, numpy as np, pandas as pd, pytest, torch
 import mtl_course.cli.evaluate as evaluate
 import mtl_course.cli.train as training
+from mtl_course.cli.data import mtl_data
 from mtl_course.config import config_fields, make_config
 from mtl_course.losses import BALANCERS
 from mtl_course.models import model_from_config
@@ -462,3 +463,17 @@ def test_one_task_from_training_to_figures(smoke, tmp_path):
         p.name for p in tmp_path.glob("*.png")
     }
     assert not (tmp_path / "figure_4_per_class_accuracy.png").exists()
+
+
+def test_a_world_made_by_hand_is_the_recipes(monkeypatch, tmp_path):
+    asked = {}
+
+    def fake_world(root, size, **options):
+        asked.update(options, size=size)
+        return dict(counts={}, seed=0, hash="")
+
+    monkeypatch.setattr("mtl_course.cli.data.make_world", fake_world)
+    mtl_data("make", str(tmp_path), size="evening")
+    assert asked == dict(size="evening")  # seed and counts are those of the size
+    mtl_data("make", str(tmp_path), size="evening", seed=3)
+    assert asked["seed"] == 3

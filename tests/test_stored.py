@@ -43,6 +43,24 @@ def test_a_weight_too_large_for_16_bits_is_told(small, tmp_path):
     with pytest.raises(UserError, match="'heads.lane.* does not fit into 16 bits"):
         pack_model(small, tmp_path / "small.safetensors")
     assert not list(tmp_path.iterdir())
+    with torch.no_grad():
+        next(small.heads["lane"].parameters()).fill_(float("nan"))
+    with pytest.raises(UserError, match="'heads.lane.* is not finite"):
+        pack_model(small, tmp_path / "small.safetensors")
+
+
+def test_a_packed_file_is_readable_by_others(small, tmp_path):
+    pack_model(small, tmp_path / "small.safetensors")
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+    assert (tmp_path / "small.safetensors").stat().st_mode == plain.stat().st_mode
+
+
+def test_other_data_of_a_recipe_keep_its_size():
+    config = make_config("evening")
+    assert config.on_data("datasets/world").world_size == "laptop"
+    assert config.on_data("datasets/world-tiny").world_size == "tiny"
+    assert config.on_data("elsewhere").world_size == "evening"
 
 
 def test_other_safetensors_files_are_told_in_a_sentence(small, tmp_path):
@@ -93,7 +111,7 @@ def test_untrained_commands_take_the_network_in_the_box(tmp_path, monkeypatch, c
     shutil.copy(project_root() / "settings.ini", tmp_path)
     monkeypatch.chdir(tmp_path)
     assert checkpoint_path().name == "evening.safetensors"
-    assert "Nothing was trained here yet" in capsys.readouterr().out
+    assert "taking the network in the box" in capsys.readouterr().out
     best = tmp_path / "results" / "checkpoints" / "model_best.pt"
     best.parent.mkdir(parents=True)
     best.write_bytes(b"")

@@ -434,6 +434,7 @@ def test_the_best_network_is_taken_or_the_one_in_the_box(smoke, tmp_path, monkey
     assert model.config.data_root == "datasets/world-tiny"
     (tmp_path / "datasets" / "world").mkdir(parents=True)
     assert trained_model().config.data_root == "datasets/world"
+    assert trained_model().config.world_size == "laptop"
     for place in ("results/seeds/1", "results"):
         (tmp_path / place / "checkpoints").mkdir(parents=True)
         (tmp_path / place / "checkpoints" / "model_best.pt").write_bytes(b"")

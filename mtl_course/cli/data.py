@@ -34,7 +34,7 @@ def mtl_data(
     ) = None,
     size: Param("size of the world to make", str, choices=list(WORLD_SIZES)) = "laptop",
     tasks: Param("tasks to check or download, comma-separated", str) = ",".join(default_tasks()),
-    seed: Param("seed of the world to make", int) = 0,
+    seed: Param("make: seed of the world; default: that of the size", int) = None,
     signs: Param(
         "make: sign crops for training (without this option, as many as the size has; so with those below)", int
     ) = None,
@@ -57,7 +57,7 @@ def mtl_data(
     class_weights = _parse_class_weights(class_weights)
     options = dict(signs=signs, sign_test=sign_test, frames_per_track=frames_per_track, sign_skew=sign_skew)
     options |= dict(scenes=scenes, class_weights=class_weights, lanes=lanes, lane_test=lane_test)
-    options |= dict(joint=joint, workers=workers)
+    options |= dict(joint=joint, workers=workers, seed=seed)
     options = {name: value for name, value in options.items() if value is not None}
     if options and action != "make":
         raise UserError(f"{next(iter(options))} is an option of `mtl_data make`, not of `mtl_data {action}`")
@@ -66,7 +66,7 @@ def mtl_data(
     data_root = data_root or "datasets/world"
     tasks = make_config(tasks=tasks).tasks
     if action == "make":
-        _make(data_root, size, seed, options)
+        _make(data_root, size, options)
     elif action == "check":
         _check(data_root, tasks, empty_labels)
     elif action == "get":
@@ -76,8 +76,8 @@ def mtl_data(
         _download_all(tasks, data_root)
 
 
-def _make(data_root: str, size: str, seed: int, options: dict):
-    manifest = make_world(resolve(data_root), size=size, seed=seed, **options)
+def _make(data_root: str, size: str, options: dict):
+    manifest = make_world(resolve(data_root), size=size, **options)
     counts = ", ".join(f"{count} {name}" for name, count in manifest["counts"].items())
     print(f"{data_root}: {counts}; seed {manifest['seed']}, hash {manifest['hash'][:16]}")
 

@@ -77,9 +77,9 @@ def mtl_evaluate(
     device = choose_device(device)
     model = load_model(checkpoint, device)
     check_tasks(make_config(tasks=tasks).tasks if tasks else None, model, checkpoint)
-    asked = dict(data_root=data_root, tasks=tasks, empty_labels=empty_labels)
+    asked = dict(tasks=tasks, empty_labels=empty_labels)
     changes = {name: value for name, value in asked.items() if value is not None}
-    config = model.config.replace(device=device, **changes)
+    config = model.config.on_data(data_root or model.config.data_root).replace(device=device, **changes)
     results = resolve(results_dir) if results_dir else _folder_of_run(checkpoint)
     if not data_root:
         check_data_root(config, checkpoint)

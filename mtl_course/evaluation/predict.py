@@ -28,7 +28,7 @@ def predict_image(
     image: np.ndarray,  # RGB uint8 (H, W, 3)
     tasks: tuple | None = None,  # default: guessed from the shape
     score_threshold: float = 0.5,  # smallest score of a box
-) -> dict:  # "detections", "lanes" + "h_samples", "sign": whatever the tasks give
+) -> dict:  # "detections", "lanes" + "lane_names" + "h_samples", "sign": whatever the tasks give
     """What the model sees on one picture, in plain numbers, coordinates in the picture's pixels.
 
     Raises `UserError` for anything but an upright RGB picture of uint8 (`read_picture` reads one),

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..config import Config
@@ -40,7 +41,7 @@ def read_checkpoint(
     try:
         file = checkpoint_path(path)
         refuse_special_file(file, str(path))
-        packed = file.suffix == ".safetensors"
+        packed = file.suffix.lower() == ".safetensors"
         state = read_packed(file) if packed else torch.load(file, map_location="cpu", weights_only=True)
     except UserError:
         raise
@@ -63,7 +64,7 @@ def read_checkpoint(
 def _why_unreadable(error: Exception) -> str:
     if is_out_of_memory(error):
         return "memory ran out while it was read: expected room for its weights; close other programs or lift the limit"
-    if not isinstance(error, (RuntimeError, EOFError, zipfile.BadZipFile, OSError)):
+    if not isinstance(error, (RuntimeError, EOFError, zipfile.BadZipFile, OSError, SafetensorError)):
         return f"not a readable checkpoint (the file is of another kind); {_REMEDY}"
     first_line = next(iter(str(error).splitlines()), type(error).__name__)
     return f"not a readable checkpoint ({textwrap.shorten(first_line, 120, placeholder=' …')}); {_REMEDY}"

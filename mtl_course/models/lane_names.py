@@ -7,11 +7,11 @@ __all__ = ["name_lanes"]
 
 def name_lanes(
     lanes: list,  # each a list of x in pixels, negative where absent, one per height
-    h_samples: list,  # the heights in pixels
+    h_samples: list,  # the heights in pixels, from the top down
     picture_size: tuple,  # (height, width) in pixels
 ) -> list[str]:  # of each lane, in their order
     """Names such as "left": that and "right" border the lane in which the camera drives, "left 2"
-    is the next one out.
+    is the next one out, of those that were found.
 
     What counts is where a marking, drawn on in a straight line, meets the picture's lower edge, and
     on which side of the middle: a camera that is not mounted in the middle of the car is wrong by
@@ -30,6 +30,8 @@ def name_lanes(
 def _place_at(lane, h_samples, height) -> float:
     "Where the nearest third of a lane, drawn on, meets a height."
     points = [(y, x) for x, y in zip(lane, h_samples) if x >= 0]
+    if not points:
+        return 0.0
     y, x = np.array(points[-max(2, len(points) // 3) :], float).T
     if len(y) == 1:
         return float(x[0])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..core.errors import UserError
@@ -28,7 +28,7 @@ def checkpoint_path(
     if checkpoint is None:
         if resolve(_BEST).is_file():
             return resolve(_BEST)
-        print("Nothing was trained here yet (make train does): taking the network in the box, evening.", flush=True)
+        print(f"{_BEST} is not there (make train writes it): taking the network in the box, evening.", flush=True)
         checkpoint = STORED[0]
     if str(checkpoint) in STORED:
         return _FOLDER / f"{checkpoint}.safetensors"
@@ -46,17 +46,22 @@ def pack_model(
     parameters = dict(model.named_parameters())
     tensors = {}
     for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {name!r} is not finite: expected numbers; train again")
         packed = tensor.half() if name in parameters else tensor
         if not packed.isfinite().all():
-            raise UserError(f"{name!r} does not fit into 16 bits: expected values below 65,504; keep the checkpoint")
+            raise UserError(
+                f"{path}: {name!r} does not fit into 16 bits: expected values below 65,504; keep the checkpoint"
+            )
         tensors[name] = packed.contiguous()
     config = json.dumps(model.config.to_dict())
     with atomic_write(resolve(path)) as temporary:
-        save_file(tensors, temporary, metadata=dict(config=config))
+        temporary.write_bytes(save(tensors, metadata=dict(config=config)))
 
 
 def read_packed(path: Path) -> dict:  # as a checkpoint: "model", tensors of 32 bits, and "config"
     "What `pack_model` has written; raises whatever safetensors raises for another file."
+    path.open("rb").close()  # safetensors calls a file missing that may not be read
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         weights = {name: _of_32_bits(file.get_tensor(name)) for name in file.keys()}

@@ -1,6 +1,7 @@
 """Pictures of the lessons on findings: each draws a table of `results/`, or rows made from it."""
 
 import contextlib
+import itertools
 from collections.abc import Mapping
 
 import matplotlib
@@ -80,13 +81,13 @@ def draw_log(log: pd.DataFrame) -> Figure:  # training.csv
         return figure
 
 
-def draw_learning_curves(curves: pd.DataFrame) -> Figure:  # rows of recipe_parts.csv
+def draw_learning_curves(curves: pd.DataFrame) -> Figure:  # rows of recipe_parts.csv, and minutes
     "Validation score of each task against minutes of training; the first recipe's line is solid."
     with _style():
         figure, axes = _new_figure(2.4, len(TASKS))
         for ax, task in zip(axes, TASKS):
             rows = curves[(curves.task == task) & (curves.metric == TASKS[task].primary_metric)]
-            for variant, line in zip(rows.variant.unique(), ("-", "--", ":", "-.")):
+            for variant, line in zip(rows.variant.unique(), itertools.cycle(("-", "--", ":", "-."))):
                 points = rows[rows.variant == variant].groupby("epoch")[["minutes", "value"]].mean()
                 about = dict(color=TASKS[task].colour, marker=TASKS[task].marker, ms=4)
                 ax.plot(points.minutes, points.value, line, label=variant, **about)

@@ -23,7 +23,7 @@ from ..models.checkpoint import check_data_root, load_model
 from ..models.multi_task_model import MultiTaskModel
 from ..core.colours import OKABE_ITO
 from .base import Picture, Widget, align_labels, button, checked_number, choice, row, slider, tick
-from .samples import Sample, held_out_samples, own_samples, trained_model
+from .samples import Sample, held_out_samples, network_in_the_box, own_samples, trained_model
 from .sheet import Sheet, SheetAxes, rgb
 from .sweep import sweep_to_jshtml, to_webp
 from .task_views import THRESHOLDS, TaskView, make_view
@@ -111,6 +111,8 @@ class PredictionBrowser(Widget):
     ):
         if model is None:
             model = trained_model()
+        elif model == "evening":
+            model = network_in_the_box()
         elif isinstance(model, (str, Path)):
             path = resolve(model)
             model = load_model(path, choose_device())
@@ -122,7 +124,7 @@ class PredictionBrowser(Widget):
                 "the model carries no config: give PredictionBrowser(model, config) the one it was made from"
             )
         self.model = model
-        self.config = config if data is None else config.replace(data_root=str(data))
+        self.config = config if data is None else config.on_data(str(data))
         self.images = images
         self.split = split
         self.progress = progress

@@ -43,19 +43,21 @@ def find_checkpoint(
 def trained_model(
     places: Sequence[str] = CHECKPOINTS,  # where to look for one
 ) -> MultiTaskModel:
-    """A trained network: the first checkpoint found, else the one in the box.
-
-    That one says so, and looks at the laptop's world where there is one, else at the tiny world:
-    its own is three times as large, and pictures of neither are in it.
-    """
+    """A trained network: the first checkpoint found, else the one in the box, which says so."""
     path = find_checkpoint(places)
     if path is not None:
         return load_model(path, choose_device())
     print("Nothing was trained here yet (make train does): this is the network in the box, evening.", flush=True)
+    return network_in_the_box()
+
+
+def network_in_the_box() -> MultiTaskModel:
+    """The network `evening`, with the laptop's world where there is one, else the tiny world: its
+    own is larger, and pictures of neither are in it.
+    """
     model = load_model("evening", choose_device())
-    smaller = [make_config(recipe) for recipe in ("laptop", "smoke")]
-    shown = next((config for config in smaller if resolve(config.data_root).is_dir()), smaller[-1])
-    model.config = model.config.replace(data_root=shown.data_root, world_size=shown.world_size)
+    smaller = [make_config(recipe).data_root for recipe in ("laptop", "smoke")]
+    model.config = model.config.on_data(next((root for root in smaller if resolve(root).is_dir()), smaller[-1]))
     return model
 
 
