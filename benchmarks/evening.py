@@ -13,16 +13,12 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-import torch
 from fastcore.script import Param, call_parse
 
+from mtl_course.cli.evaluate import score_and_report
 from mtl_course.config import make_config
-from mtl_course.core.device import choose_precision
 from mtl_course.core.files import atomic_write, resolve
-from mtl_course.data.loaders import evaluation_loader
 from mtl_course.data.sources import prepare_data
-from mtl_course.evaluation.evaluate import evaluate_model
-from mtl_course.evaluation.results import write_results
 from mtl_course.models import load_model
 from mtl_course.models.stored import checkpoint_path, pack_model
 
@@ -34,10 +30,8 @@ def score_on(model, data: str, data_root: str, part: str) -> pd.DataFrame:  # da
     """Every score on a part of some data, the official ones among them."""
     config = model.config.on_data(data_root)
     prepare_data(config)
-    loaders = {task: evaluation_loader(config, part, (task,)) for task in config.tasks}
-    scores = evaluate_model(model, loaders, "cpu", choose_precision("auto"))
     with tempfile.TemporaryDirectory() as folder:
-        write_results(scores, Path(folder), "multi_task", config.seed, data, part)
+        score_and_report(config, model, checkpoint_path("evening"), "cpu", part, Path(folder))
         table = pd.read_csv(f"{folder}/evaluation_results.csv")
     signs_of_a_class = (table.task == "classification") & (table["class"] != "all")
     return table[~signs_of_a_class].assign(data=data)[COLUMNS]
@@ -59,7 +53,7 @@ def main(
 ):
     """Packs the network and tabulates its scores."""
     pack_model(load_model(f"{RUN}/checkpoints/model_best.pt"), checkpoint_path("evening"))
-    model = load_model("evening").to(memory_format=torch.channels_last)
+    model = load_model("evening")
     costs = pd.DataFrame(cost_of_training(threads))
     tables = [costs, score_on(model, "world-evening", model.config.data_root, "test")]
     tables.append(score_on(model, "world", make_config("laptop").data_root, "test"))

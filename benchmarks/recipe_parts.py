@@ -17,15 +17,14 @@ import time
 
 import pandas as pd
 from fastcore.script import Param, call_parse, store_true
-from lightning_fabric import Fabric
 
 from recipes import EVERY_STEP, FIRST_LAPTOP
 
 from mtl_course.config import make_config
-from mtl_course.core.device import choose_precision
 from mtl_course.core.files import atomic_write, resolve
 from mtl_course.core.seeds import seed_everything
 from mtl_course.data.loaders import create_dataloaders
+from mtl_course.training.distributed import start_fabric
 from mtl_course.training.loop import train
 from mtl_course.training.state import create_train_state
 from mtl_course.training.steps import train_step
@@ -61,7 +60,7 @@ def train_variant(variant: str, seed: int) -> pd.DataFrame:  # with COLUMNS
 def make_rounds(variant: str):
     """Yields the seconds of a step, round after round."""
     config = make_config("laptop", **VARIANTS[variant] | dict(cache_images=False))
-    fabric = Fabric(accelerator="cpu", devices=1, precision=choose_precision("auto"))
+    fabric = start_fabric(config)
     seed_everything(0)
     loader = create_dataloaders(config)[0]
     state = create_train_state(fabric, config, loader)

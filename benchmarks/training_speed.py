@@ -2,7 +2,7 @@
 
 float32: numbers of 32 bits, channels first. tuned: bf16 where the processor has it, channels
 last. library: the tuned path with the convolutions and RoIAlign of torch and torchvision. compiled
-(asked for, and about a minute longer): the tuned path with backbone and lane head through
+(asked for, and and a minute and a half longer): the tuned path with backbone and lane head through
 `torch.compile`.
 
 The floor is the time that the multiplications of a step would take at the speed of one large

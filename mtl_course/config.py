@@ -175,11 +175,9 @@ class Config:
 
     def on_data(self, data_root: str) -> "Config":
         """The same on other data; a recipe's world that has to be drawn gets that recipe's size."""
-        sizes = {}
-        for recipe in ("laptop", "smoke", "evening"):
-            config = make_config(recipe)
-            sizes[config.data_root] = config.world_size
-        return self.replace(data_root=data_root, world_size=sizes.get(data_root, self.world_size))
+        known = (self, *map(make_config, RECIPES))
+        sizes = [config.world_size for config in known if config.data_root == data_root]
+        return self.replace(data_root=data_root, world_size=sizes[0] if sizes else self.world_size)
 
     def to_dict(self) -> dict:
         """Field -> value; of tasks that do not belong to the course, only those of this run have

@@ -61,6 +61,8 @@ def test_other_data_of_a_recipe_keep_its_size():
     assert config.on_data("datasets/world").world_size == "laptop"
     assert config.on_data("datasets/world-tiny").world_size == "tiny"
     assert config.on_data("elsewhere").world_size == "evening"
+    own = make_config("laptop", world_size="tiny")  # asked for so: a recipe's size is another one
+    assert own.on_data(own.data_root) == own
 
 
 def test_other_safetensors_files_are_told_in_a_sentence(small, tmp_path):
@@ -94,7 +96,7 @@ def test_a_training_may_begin_from_the_box():
         assert load_fitting_weights(model_from_config(config), "evening") == ["lane"]
 
 
-def test_the_network_in_the_box_sees(tmp_path):
+def test_the_network_in_the_box_sees():
     config = make_config("smoke")
     prepare_data(config)
     model = load_model("evening")

@@ -20,10 +20,11 @@ def name_lanes(
     height, width = picture_size
     offsets = [_place_at(lane, h_samples, height) - width / 2 for lane in lanes]
     names = [""] * len(lanes)
-    for side, sign in (("left", -1), ("right", 1)):
-        here = [k for k, offset in enumerate(offsets) if (offset >= 0) == (sign > 0)]
-        for rank, k in enumerate(sorted(here, key=lambda k: abs(offsets[k])), 1):
-            names[k] = side if rank == 1 else f"{side} {rank}"
+    found = {"left": 0, "right": 0}
+    for k in np.argsort(np.abs(offsets), kind="stable"):  # from the middle outwards
+        side = "left" if offsets[k] < 0 else "right"
+        found[side] += 1
+        names[k] = side if found[side] == 1 else f"{side} {found[side]}"
     return names
 
 
@@ -33,6 +34,4 @@ def _place_at(lane, h_samples, height) -> float:
     if not points:
         return 0.0
     y, x = np.array(points[-max(2, len(points) // 3) :], float).T
-    if len(y) == 1:
-        return float(x[0])
-    return float(np.polyfit(y - height, x, 1)[1])
+    return float(np.polyfit(y - height, x, min(1, len(y) - 1))[-1])

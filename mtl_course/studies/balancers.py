@@ -146,6 +146,12 @@ def paired_differences(
 LEAST_SCORE = 0.01  # a run that learned nothing counts as this: its logarithm would decide everything
 
 
+def log_scores(block: pd.DataFrame, split: str = "test") -> pd.DataFrame:  # index seed, one column per run
+    """The mean over tasks of the logarithm of the headline scores."""
+    scores = headline_scores(block, split).clip(lower=LEAST_SCORE)
+    return np.log(scores).mean(axis=1).unstack("run")
+
+
 def block_differences(
     block: pd.DataFrame,
     opponent: str,  # a run, chosen before the split was looked at
@@ -157,8 +163,7 @@ def block_differences(
     """
     points = delta_m(block, split).unstack("run")
     runs = [opponent, *(run for run in points if run_kind(run) in ("balancer", "control"))]
-    logs = np.log(headline_scores(block, split).clip(lower=LEAST_SCORE)).mean(axis=1).unstack("run")
-    second = compare_with_control(logs[runs], opponent).set_index("run")
+    second = compare_with_control(log_scores(block, split)[runs], opponent).set_index("run")
     table = compare_with_control(points[runs], opponent)
     return table.assign(log_change=table.run.map(second["mean"]), p_log=table.run.map(second.p))
 

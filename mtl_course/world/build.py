@@ -33,7 +33,7 @@ WORLD_VERSION = "1.9a0b9f25"  # raised with every change that moves a pixel or a
 
 def make_world(
     root: str | Path,  # folder of the world
-    size: str = "laptop",  # "laptop" or "tiny"
+    size: str = "laptop",  # a key of WORLD_SIZES
     workers: int | None = None,  # processes; None: one per core
     progress: bool = True,  # show a bar with the time left
     **options,  # fields of WorldOptions
@@ -64,7 +64,7 @@ def make_world(
 
 def ensure_world(
     root: str | Path,  # folder of the world
-    size: str = "laptop",  # "laptop" or "tiny": what is made where there is no world yet
+    size: str = "laptop",  # a key of WORLD_SIZES: what is made where there is no world yet
     workers: int | None = None,  # processes; None: one per core
     progress: bool = True,  # show a bar with the time left
 ) -> dict:  # the manifest
